@@ -1,4 +1,5 @@
-// What every folder stands on: errors that go up as values, arenas freed in one go, a growing text, files written aside and renamed.
+// What every folder stands on: errors that go up as values, arenas freed in one go, a growing text, files written aside
+// and renamed.
 #ifndef LMN_BASE_H
 #define LMN_BASE_H
 
@@ -22,8 +23,8 @@ bool fail(lmn_error *error, const char *format, ...) PRINTF_LIKE(2, 3);
 // Puts "context: " before the message already in *error; returns false.
 bool fail_in(lmn_error *error, const char *format, ...) PRINTF_LIKE(2, 3);
 
-// Memory of one phase: allocations are zeroed, 16-byte aligned, and freed together. Out of memory ends the program with one message
-// (see memory_or_exit): a compiler phase has nothing better to do.
+// Memory of one phase: allocations are zeroed, 16-byte aligned, and freed together. Out of memory ends the program with
+// one message (see memory_or_exit): a compiler phase has nothing better to do.
 typedef struct arena arena;
 arena *arena_create(void);
 void arena_destroy(arena *a);
@@ -41,12 +42,12 @@ void *memory_grow(void *memory, size_t bytes);
 char *memory_string(const char *string);
 
 // Makes room for one more element in `array` of `count` elements with capacity `capacity` (all lvalues, malloc'ed).
-#define GROW(array, count, capacity)                                                                                             \
-  do {                                                                                                                           \
-    if ((count) == (capacity)) {                                                                                                 \
-      (capacity) = (capacity) ? (capacity)*2 : 8;                                                                                \
-      (array) = memory_grow((array), (size_t)(capacity) * sizeof *(array));                                                      \
-    }                                                                                                                            \
+#define GROW(array, count, capacity)                                                                                   \
+  do {                                                                                                                 \
+    if ((count) == (capacity)) {                                                                                       \
+      (capacity) = (capacity) ? (capacity)*2 : 8;                                                                      \
+      (array) = memory_grow((array), (size_t)(capacity) * sizeof *(array));                                            \
+    }                                                                                                                  \
   } while (0)
 
 // A growing string; `data` is always 0-terminated once anything was added. Free with text_free.
@@ -60,8 +61,8 @@ void text_printf(text *t, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_vprintf(text *t, const char *format, va_list arguments);
 void text_free(text *t);
 
-// Files. read: the whole file, malloc'ed and 0-terminated, refused above `limit` bytes. write: to a temporary name beside `path`, synced,
-// then renamed over it, so that a full disk or a crash leaves the old file.
+// Files. read: the whole file, malloc'ed and 0-terminated, refused above `limit` bytes. write: to a temporary name
+// beside `path`, synced, then renamed over it, so that a full disk or a crash leaves the old file.
 bool file_read(const char *path, size_t limit, char **data, size_t *length, lmn_error *error);
 bool file_write(const char *path, const void *data, size_t length, lmn_error *error);
 bool file_exists(const char *path);

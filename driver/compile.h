@@ -1,0 +1,38 @@
+// From a .lmn file to an artifact that the runtime opens: what every command of lmnc that runs a network calls first.
+#ifndef LMN_DRIVER_COMPILE_H
+#define LMN_DRIVER_COMPILE_H
+
+#include "ir/ir.h"
+#include "runtime/plan.h"
+
+typedef struct compile_options {
+  const char *file; // the .lmn file
+  const define *defines, *overrides;
+  int define_count, override_count;
+  bool random_weights;
+  const char *const *disabled; // names of passes, --disable-pass
+  int disabled_count;
+  const char *emit;        // --emit=LEVEL: print that level to `printed`, and stop there; NULL: none
+  const char *print_after; // --print-after=PASS: printed to `printed` as the pass ends
+  text *printed;
+  const char *cache; // NULL: $LMN_CACHE, $XDG_CACHE_HOME/lmnc or ~/.cache/lmnc; "": no cache
+} compile_options;
+
+// The parsed network of a compilation; lives until compile_close.
+typedef struct compilation {
+  arena *arena;
+  graph *graph;
+  parameter_list *parameters;
+  const compile_options *options;
+} compilation;
+
+// Reads the file. On errors in it, `messages` has them as they are to be printed, and NULL is returned.
+compilation *compile_open(const compile_options *options, text *messages);
+void compile_close(compilation *c);
+// Compiles the entries asked for into the folder `artifact` (made, or replaced as a whole). With options->emit only
+// prints. A train shape also brings its phase's update entry.
+bool compile_entries(compilation *c, const entry_shape *shapes, int count, const char *artifact, lmn_error *error);
+// A fresh temporary folder for an artifact that lives as long as the process; removed at exit.
+bool compile_temporary(char path[4096], lmn_error *error);
+
+#endif

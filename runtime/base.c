@@ -1,0 +1,265 @@
+#include "runtime/base.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+bool fail(lmn_error *error, const char *format, ...) {
+  if (!error || error->text[0]) return false;
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(error->text, sizeof error->text, format, arguments);
+  va_end(arguments);
+  return false;
+}
+
+bool fail_in(lmn_error *error, const char *format, ...) {
+  if (!error) return false;
+  char before[sizeof error->text], cause[sizeof error->text];
+  memcpy(cause, error->text, sizeof cause);
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(before, sizeof before, format, arguments);
+  va_end(arguments);
+  int room = (int)sizeof error->text - 3;
+  snprintf(error->text, sizeof error->text, "%.*s: %.*s", room / 2, before, room / 2, cause);
+  return false;
+}
+
+static void *memory_or_exit(void *memory, size_t bytes) {
+  if (memory || bytes == 0) return memory;
+  fprintf(stderr, "error: out of memory: %zu bytes more were needed; use a smaller network, batch or length\n", bytes);
+  exit(1);
+}
+
+void *memory_alloc(size_t bytes) { return memory_or_exit(malloc(bytes ? bytes : 1), bytes); }
+void *memory_zero(size_t bytes) { return memory_or_exit(calloc(1, bytes ? bytes : 1), bytes); }
+void *memory_grow(void *memory, size_t bytes) { return memory_or_exit(realloc(memory, bytes ? bytes : 1), bytes); }
+char *memory_string(const char *string) {
+  size_t bytes = strlen(string) + 1;
+  return memcpy(memory_alloc(bytes), string, bytes);
+}
+
+// Blocks form a list, the newest first; a request larger than a block gets one of its own.
+struct block {
+  struct block *next;
+  size_t used, size;
+  _Alignas(16) char bytes[];
+};
+struct arena {
+  struct block *blocks;
+};
+
+arena *arena_create(void) { return memory_zero(sizeof(arena)); }
+
+void arena_destroy(arena *a) {
+  if (!a) return;
+  for (struct block *b = a->blocks, *next; b; b = next) {
+    next = b->next;
+    free(b);
+  }
+  free(a);
+}
+
+void *arena_alloc(arena *a, size_t bytes) {
+  bytes = (bytes + 15) & ~(size_t)15;
+  if (!a->blocks || a->blocks->size - a->blocks->used < bytes) {
+    size_t size = bytes > 65536 ? bytes : 65536;
+    struct block *b = memory_zero(sizeof *b + size);
+    b->size = size;
+    b->next = a->blocks;
+    a->blocks = b;
+  }
+  void *result = a->blocks->bytes + a->blocks->used;
+  a->blocks->used += bytes;
+  return result;
+}
+
+char *arena_copy(arena *a, const void *bytes, size_t length) {
+  char *copy = arena_alloc(a, length + 1);
+  if (length) memcpy(copy, bytes, length);
+  return copy;
+}
+
+char *arena_string(arena *a, const char *string) { return arena_copy(a, string, strlen(string)); }
+
+char *arena_printf(arena *a, const char *format, ...) {
+  va_list arguments, again;
+  va_start(arguments, format);
+  va_copy(again, arguments);
+  int length = vsnprintf(NULL, 0, format, arguments);
+  char *result = arena_alloc(a, (size_t)length + 1);
+  vsnprintf(result, (size_t)length + 1, format, again);
+  va_end(again);
+  va_end(arguments);
+  return result;
+}
+
+void text_add_bytes(text *t, const void *bytes, size_t length) {
+  if (t->length + length + 1 > t->capacity) {
+    t->capacity = (t->length + length + 1) * 2;
+    t->data = memory_grow(t->data, t->capacity);
+  }
+  if (length) memcpy(t->data + t->length, bytes, length);
+  t->length += length;
+  t->data[t->length] = 0;
+}
+
+void text_add(text *t, const char *string) { text_add_bytes(t, string, strlen(string)); }
+
+void text_vprintf(text *t, const char *format, va_list arguments) {
+  va_list again;
+  va_copy(again, arguments);
+  int length = vsnprintf(NULL, 0, format, arguments);
+  char small[512], *buffer = (size_t)length < sizeof small ? small : memory_alloc((size_t)length + 1);
+  vsnprintf(buffer, (size_t)length + 1, format, again);
+  va_end(again);
+  text_add_bytes(t, buffer, (size_t)length);
+  if (buffer != small) free(buffer);
+}
+
+void text_printf(text *t, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  text_vprintf(t, format, arguments);
+  va_end(arguments);
+}
+
+void text_free(text *t) {
+  free(t->data);
+  *t = (text){0};
+}
+
+bool file_read(const char *path, size_t limit, char **data, size_t *length, lmn_error *error) {
+  int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return fail(error, "%s: cannot be opened: %s", path, strerror(errno));
+  struct stat status;
+  if (fstat(descriptor, &status) || !S_ISREG(status.st_mode)) {
+    close(descriptor);
+    return fail(error, "%s: is not a regular file", path);
+  }
+  if ((uint64_t)status.st_size > limit) {
+    close(descriptor);
+    return fail(error, "%s: has %lld bytes; at most %zu are read", path, (long long)status.st_size, limit);
+  }
+  size_t size = (size_t)status.st_size, got = 0;
+  char *buffer = memory_alloc(size + 1);
+  while (got < size) {
+    ssize_t n = read(descriptor, buffer + got, size - got);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    got += (size_t)n;
+  }
+  close(descriptor);
+  if (got < size) {
+    free(buffer);
+    return fail(error, "%s: could be read only up to byte %zu of %zu: %s", path, got, size, strerror(errno));
+  }
+  buffer[size] = 0;
+  *data = buffer;
+  *length = size;
+  return true;
+}
+
+bool file_write(const char *path, const void *data, size_t length, lmn_error *error) {
+  text aside = {0};
+  text_printf(&aside, "%s.tmp.%d", path, (int)getpid());
+  int descriptor = open(aside.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  bool ok = descriptor >= 0;
+  for (size_t done = 0; ok && done < length;) {
+    ssize_t n = write(descriptor, (const char *)data + done, length - done);
+    if (n < 0 && errno == EINTR) continue;
+    ok = n > 0;
+    if (ok) done += (size_t)n;
+  }
+  ok = ok && fsync(descriptor) == 0;
+  int cause = errno;
+  if (descriptor >= 0 && close(descriptor) && ok) ok = false, cause = errno;
+  if (ok && rename(aside.data, path)) ok = false, cause = errno;
+  if (!ok) {
+    unlink(aside.data);
+    fail(error, "%s: cannot be written: %s; the old file, if there was one, is untouched", path, strerror(cause));
+  }
+  text_free(&aside);
+  return ok;
+}
+
+bool file_exists(const char *path) {
+  struct stat status;
+  return stat(path, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+bool directory_exists(const char *path) {
+  struct stat status;
+  return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+bool directory_make(const char *path, lmn_error *error) {
+  char *copy = memory_string(path);
+  bool ok = true;
+  for (char *p = copy + 1; ok; ++p) {
+    if (*p && *p != '/') continue;
+    char kept = *p;
+    *p = 0;
+    if (mkdir(copy, 0777) && errno != EEXIST)
+      ok = fail(error, "%s: the folder cannot be made: %s", copy, strerror(errno));
+    *p = kept;
+    if (!kept) break;
+  }
+  free(copy);
+  return ok && (directory_exists(path) || fail(error, "%s: is not a folder", path));
+}
+
+bool directory_remove(const char *path) {
+  DIR *directory = opendir(path);
+  if (!directory) return unlink(path) == 0;
+  bool ok = true;
+  for (struct dirent *entry; (entry = readdir(directory));) {
+    if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+    text inside = {0};
+    text_printf(&inside, "%s/%s", path, entry->d_name);
+    struct stat status;
+    ok &= lstat(inside.data, &status) == 0 &&
+          (S_ISDIR(status.st_mode) ? directory_remove(inside.data) : unlink(inside.data) == 0);
+    text_free(&inside);
+  }
+  closedir(directory);
+  return rmdir(path) == 0 && ok;
+}
+
+uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length) {
+  const unsigned char *p = bytes;
+  for (size_t i = 0; i < length; ++i) hash = (hash ^ p[i]) * 0x100000001b3u;
+  return hash;
+}
+
+random_stream random_named(uint64_t seed, const char *name) {
+  uint64_t hash = hash_bytes(HASH_START, &seed, sizeof seed);
+  return (random_stream){hash_bytes(hash, name, strlen(name))};
+}
+
+uint64_t random_next(random_stream *r) {
+  uint64_t z = r->state += 0x9e3779b97f4a7c15u;
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+double random_uniform(random_stream *r) { return (double)(random_next(r) >> 11) * 0x1p-53; }
+
+double random_normal(random_stream *r) {
+  double u = 1.0 - random_uniform(r), v = random_uniform(r);
+  return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);
+}
+
+double clock_seconds(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}

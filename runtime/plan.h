@@ -1,0 +1,157 @@
+// The artifact net.lmnx/: what to run, in plan.json, beside the compiled kernels. Written by codegen/, read by the
+// runtime; both go through this structure. It says nothing of .lmn, of MLIR or of the compiler.
+#ifndef LMN_PLAN_H
+#define LMN_PLAN_H
+
+#include "runtime/base.h"
+
+// Every buffer is a byte offset in one of a few spaces, each one allocation.
+typedef enum {
+  SPACE_PARAMETER, // all parameters, float32
+  SPACE_GRADIENT,  // of the phase's trained parameters, float32; MOMENT1 and MOMENT2 have the same layout
+  SPACE_MOMENT1,
+  SPACE_MOMENT2,
+  SPACE_ARENA,    // of the entry: every value by its lifetime
+  SPACE_INPUT,    // of the entry: what the host fills in before a run
+  SPACE_OUTPUT,   // of the entry: what the host reads after it
+  SPACE_CONSTANT, // rotary tables, filled once after opening
+  SPACE_CACHE,    // KV caches of `extend` entries of one (B, capacity)
+  SPACE_COUNT
+} plan_space;
+extern const char *const plan_space_names[SPACE_COUNT]; // "parameter", …
+
+typedef struct plan_ref {
+  plan_space space;
+  int64_t offset; // bytes
+} plan_ref;
+
+typedef enum { TYPE_F32, TYPE_I32 } plan_type;
+
+typedef enum { SOURCE_TENSOR, SOURCE_NORMAL, SOURCE_ONES, SOURCE_ZEROS } source_kind;
+typedef struct plan_parameter {
+  const char *name; // checkpoint name
+  int rank;
+  int64_t shape[2], offset, elements; // offset: bytes in SPACE_PARAMETER
+  source_kind source;
+  const char *directory, *tensor; // SOURCE_TENSOR: model directory and Hugging Face name
+  double mean, std;               // SOURCE_NORMAL, from the stream named `name`
+  const char *group;              // "model", "vertex", "edge", "project", "head", "prefix"
+  bool matrix;
+} plan_parameter;
+
+// A rotary table [length, dim] float32: cos in columns 0 … dim/2 - 1, sin in the rest, computed in float32 as
+// transformers does.
+typedef struct plan_rotary {
+  int64_t offset, length, dim; // offset in SPACE_CONSTANT
+  int kind;                    // rope_kind's order: 1 default, 2 linear, 3 llama3
+  double theta, factor, low_frequency_factor, high_frequency_factor;
+  int64_t original_length;
+} plan_rotary;
+
+typedef struct plan_value { // a named input or output of an entry
+  const char *name;
+  plan_type type;
+  int rank;
+  int64_t shape[4];
+  plan_ref at;
+} plan_value;
+
+// One product over `groups` problems: C[m, n] = op(A)[m, k] op(B)[k, n] (+ C where accumulate), row-major with leading
+// dimensions; op is the transpose where trans_a (A stored [k, m]) or trans_b (B stored [n, k]). After a tile of C is
+// ready the epilogue kernel, if any, runs on it (see codegen/cpu/abi.h). args: A of every group, B of every group, C of
+// every group, then the epilogue's.
+typedef struct plan_gemm {
+  int64_t m, n, k, lda, ldb, ldc, groups;
+  bool trans_a, trans_b, accumulate;
+} plan_gemm;
+
+typedef enum { LAUNCH_KERNEL, LAUNCH_GEMM } launch_kind;
+typedef struct plan_launch {
+  launch_kind kind;
+  const char *kernel; // symbol in kernels.so; of a gemm, its epilogue's or NULL
+  const char *what;   // for people: "qwen layer 3 gate_up of v[1][0..3]"
+  plan_ref *args;
+  int arg_count;
+  int64_t *dims; // what the kernel's header comment says
+  int dim_count;
+  int64_t tasks, grain; // a kernel runs over [0, tasks), split in pieces of at least `grain`
+  int64_t scratch;      // bytes of scratch memory for each thread
+  plan_gemm gemm;
+} plan_launch;
+
+typedef enum { ENTRY_TRAIN, ENTRY_UPDATE, ENTRY_EVALUATE, ENTRY_EXTEND, ENTRY_TRACE } entry_kind;
+extern const char *const entry_kind_names[5];
+
+// An entry is compiled for its own static shape.
+// train:    inputs input_ids [B, T], labels [B, T] (classify: [B]), scale [1] (1 / number of counted labels in the
+// whole step),
+//           optionally positions [B, T] (learned positions), starts [B, T] (packed: first visible key of each token),
+//           last [B] (classify); output loss [1] (already scaled); fills SPACE_GRADIENT.
+// update:   inputs scalars [8]: lr, beta1, beta2, eps, weight_decay, 1 - beta1^t, 1 - beta2^t, clip (0: none); output
+// gradient_norm [1]. evaluate: as train, without gradients; also output correct [1] for classify (number of rows
+// right). trace:    as train, its outputs also every node's value, logits. extend:   inputs input_ids [B, C], lengths
+// [B] (positions already in the cache), counts [B] (how many of the C are real, 1 … C),
+//           positions [B, C] if learned; output logits [B, V] of each row's last real token; with prefix, an entry of C
+//           = 0 runs the prefix.
+typedef struct plan_entry {
+  const char *name; // "train:edges:4x128", "update:edges", "evaluate:4x128", "extend:1x16:256"
+  entry_kind kind;
+  int phase;                       // index into plan.phases; -1
+  int64_t batch, length, capacity; // length: T or C
+  bool packed;
+  int64_t arena_bytes, input_bytes, output_bytes, cache_bytes;
+  plan_value *inputs, *outputs;
+  int input_count, output_count;
+  plan_launch *launches;
+  int launch_count;
+  int64_t vertex_runs, vertices, masks, mask_uses,
+      flops; // counted at compile time, checked against the runtime's own count of runs
+} plan_entry;
+
+// One trained parameter of a phase: its place in SPACE_GRADIENT.
+typedef struct plan_trained {
+  int parameter;
+  int64_t offset;
+} plan_trained;
+
+typedef struct plan_phase {
+  const char *name;
+  plan_trained *trained;
+  int trained_count;
+  int64_t gradient_bytes;
+  // how to train: what the .lmn said, for the trainer
+  double lr, beta1, beta2, eps, weight_decay, clip, label_smoothing;
+  bool decay_all;
+  int schedule; // schedule_kind's order
+  int64_t warmup, steps, epochs, batch, length, accumulate, evaluate_every, save_every;
+  double schedule_final;
+  uint64_t seed;
+  const char *data, *validation, *prompt, *completion; // NULL: not said
+} plan_phase;
+
+typedef struct plan {
+  const char *network, *target;                   // "cpu"
+  const char *cpu, *cpu_features;                 // what kernels.so needs (LLVM's names)
+  const char *tokenizer;                          // directory of the input model, where tokenizer.json is
+  int64_t vocabulary, classes, prefix, positions; // positions: the longest sequence of learned positions, 0: any
+  int64_t bos, pad, eos[8];
+  int eos_count;
+  bool learned_positions;
+  int64_t parameter_bytes, constant_bytes;
+  plan_parameter *parameters;
+  int parameter_count;
+  plan_rotary *rotary;
+  int rotary_count;
+  plan_phase *phases;
+  int phase_count;
+  plan_entry *entries;
+  int entry_count;
+} plan;
+
+// plan.json <-> plan. Reading checks everything a wrong file could break (offsets inside their spaces, counts, kinds)
+// and names the place.
+bool plan_read(arena *a, const char *path, plan **result, lmn_error *error);
+void plan_write(const plan *p, text *out);                                                             // as JSON
+const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t batch, int64_t length); // NULL: none
+
+#endif
