@@ -1,0 +1,16 @@
+// The element types of safetensors files and their conversion.
+#ifndef LMN_SAFETENSORS_TYPE_H
+#define LMN_SAFETENSORS_TYPE_H
+
+#include "runtime/safetensors.h"
+
+stored_type stored_type_named(const char *name); // STORED_OTHER: not read
+const char *stored_type_name(stored_type type);
+size_t stored_type_size(stored_type type); // 0: STORED_OTHER
+
+// From any alignment. floats: false for STORED_OTHER. integers: the number converted, below `count` where that element
+// does not fit 32 bits, -1 where the type is not one of integers.
+bool stored_to_floats(stored_type type, const unsigned char *data, int64_t count, float *out);
+int64_t stored_to_integers(stored_type type, const unsigned char *data, int64_t count, int32_t *out);
+
+#endif
