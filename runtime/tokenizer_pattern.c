@@ -1,0 +1,113 @@
+// A string or a regular expression to look for. Tokenizer files write their expressions for Oniguruma; PCRE2 reads them
+// as they are, but for \s: PCRE2's also has U+180E, so it is written out.
+#include "runtime/tokenizer_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char gpt2_words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+#define SPACES                                                                                                         \
+  "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+
+static void write_out_spaces(const char *expression, size_t length, text *out) {
+  bool in_class = false;
+  for (size_t i = 0; i < length; ++i) {
+    char c = expression[i];
+    if (c == '\\' && i + 1 < length) {
+      char next = expression[++i];
+      if (next == 's') text_add(out, in_class ? SPACES : "[" SPACES "]");
+      else if (next == 'S' && !in_class) text_add(out, "[^" SPACES "]");
+      else text_add_bytes(out, expression + i - 1, 2);
+      continue;
+    }
+    if (c == '[' && !in_class) {
+      in_class = true;
+      // a ']' directly after '[' or '[^' is an ordinary character
+      size_t next = i + 1 + (i + 1 < length && expression[i + 1] == '^');
+      if (next < length && expression[next] == ']') {
+        text_add_bytes(out, expression + i, next - i + 1);
+        i = next;
+        continue;
+      }
+    } else if (c == ']') in_class = false;
+    text_add_bytes(out, &c, 1);
+  }
+}
+
+bool pattern_compile(pattern *p, const char *expression, size_t length, lmn_error *error) {
+  text translated = {0};
+  write_out_spaces(expression, length, &translated);
+  int code;
+  PCRE2_SIZE offset;
+  p->code = pcre2_compile((PCRE2_SPTR)(translated.data ? translated.data : ""), translated.length,
+                          PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &offset, NULL);
+  text_free(&translated);
+  if (!p->code) {
+    char message[256];
+    pcre2_get_error_message(code, (PCRE2_UCHAR *)message, sizeof message);
+    return fail(error, "the regular expression \"%.*s\" cannot be compiled: %s", (int)(length < 200 ? length : 200),
+                expression, message);
+  }
+  pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE); // without it the interpreter runs, slower
+  return true;
+}
+
+static void prepare(pattern_work *work) {
+  if (work->match) return;
+  work->match = pcre2_match_data_create(1, NULL);
+  work->context = pcre2_match_context_create(NULL);
+  work->stack = pcre2_jit_stack_create(32 << 10, 4 << 20, NULL);
+  if (!work->match || !work->context) {
+    fprintf(stderr, "error: out of memory for a regular expression\n");
+    exit(1);
+  }
+  if (work->stack) pcre2_jit_stack_assign(work->context, NULL, work->stack);
+}
+
+int pattern_next(const pattern *p, pattern_work *work, const char *text, size_t length, size_t from, size_t *start,
+                 size_t *end, lmn_error *error) {
+  if (!p->code) {
+    const char *found = from <= length ? memmem(text + from, length - from, p->string, p->length) : NULL;
+    if (!found) return 0;
+    *start = (size_t)(found - text), *end = *start + p->length;
+    return 1;
+  }
+  prepare(work);
+  int result = pcre2_match(p->code, (PCRE2_SPTR)text, length, from, PCRE2_NO_UTF_CHECK, work->match, work->context);
+  if (result == PCRE2_ERROR_JIT_STACKLIMIT)
+    result = pcre2_match(p->code, (PCRE2_SPTR)text, length, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, work->match,
+                         work->context);
+  if (result == PCRE2_ERROR_NOMATCH) return 0;
+  if (result < 0) {
+    char message[256];
+    pcre2_get_error_message(result, (PCRE2_UCHAR *)message, sizeof message);
+    fail(error, "the tokenizer's regular expression gave up at byte %zu of a text: %s", from, message);
+    return -1;
+  }
+  PCRE2_SIZE *place = pcre2_get_ovector_pointer(work->match);
+  // \K may put the start behind the end or before `from`; neither makes a piece
+  *start = place[0] < from ? from : place[0], *end = place[1] < *start ? *start : place[1];
+  return 1;
+}
+
+bool pattern_replace(const pattern *p, pattern_work *work, const char *in, size_t length, const char *content,
+                     size_t content_length, text *out, lmn_error *error) {
+  size_t done = 0, from = 0, start, end;
+  int found = 0;
+  while (from <= length && (found = pattern_next(p, work, in, length, from, &start, &end, error)) == 1) {
+    text_add_bytes(out, in + done, start - done);
+    text_add_bytes(out, content, content_length);
+    done = end;
+    from = end > start ? end : end + (end < length ? (size_t)utf8_character(in + end, length - end) : 1);
+  }
+  text_add_bytes(out, in + done, length - done);
+  return found >= 0;
+}
+
+void pattern_work_free(pattern_work *work) {
+  pcre2_match_data_free(work->match);
+  pcre2_match_context_free(work->context);
+  pcre2_jit_stack_free(work->stack);
+  *work = (pattern_work){0};
+}
