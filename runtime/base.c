@@ -251,6 +251,8 @@ uint64_t random_next(random_stream *r) {
   return z ^ (z >> 31);
 }
 
+void random_skip(random_stream *r, uint64_t count) { r->state += count * 0x9e3779b97f4a7c15u; }
+
 double random_uniform(random_stream *r) { return (double)(random_next(r) >> 11) * 0x1p-53; }
 
 double random_normal(random_stream *r) {

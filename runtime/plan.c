@@ -1,0 +1,13 @@
+#include "runtime/plan.h"
+
+const char *const plan_space_names[SPACE_COUNT] = {"parameter", "gradient", "moment1",  "moment2", "arena",
+                                                   "input",     "output",   "constant", "cache"};
+const char *const entry_kind_names[5] = {"train", "update", "evaluate", "extend", "trace"};
+
+const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t batch, int64_t length) {
+  for (int i = 0; i < p->entry_count; ++i) {
+    const plan_entry *e = &p->entries[i];
+    if (e->kind == kind && e->phase == phase && e->batch == batch && e->length == length) return e;
+  }
+  return NULL;
+}
