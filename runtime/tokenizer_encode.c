@@ -247,7 +247,7 @@ static bool cut(tokenizer_encoder *e, const added_index *index, const char *in, 
     if (token->rstrip) end = spaces_after(in, length, end);
     if (start > done && !other(e, in + done, start - done, first && done == 0)) return false;
     add_ids(e->out, &token->id, 1);
-    done = from = end;
+    done = end; // but the search goes on behind the token itself, as in Hugging Face's
   }
   return done >= length || other(e, in + done, length - done, first && done == 0);
 }

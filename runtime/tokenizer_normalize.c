@@ -33,7 +33,8 @@ static void strip_accents(const char *in, size_t length, text *out) {
   for (size_t i = 0; i < length;) {
     int size;
     uint32_t codepoint = utf8_decode(in + i, &size);
-    if (utf8proc_category((utf8proc_int32_t)codepoint) != UTF8PROC_CATEGORY_MN)
+    utf8proc_category_t category = utf8proc_category((utf8proc_int32_t)codepoint);
+    if (category != UTF8PROC_CATEGORY_MN && category != UTF8PROC_CATEGORY_MC && category != UTF8PROC_CATEGORY_ME)
       text_add_bytes(out, in + i, (size_t)size);
     i += (size_t)size;
   }

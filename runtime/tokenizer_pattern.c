@@ -1,5 +1,5 @@
 // A string or a regular expression to look for. Tokenizer files write their expressions for Oniguruma; PCRE2 reads them
-// as they are, but for \s: PCRE2's also has U+180E, so it is written out.
+// as they are, but for \s and \w, which mean a little more or less to it and are written out.
 #include "runtime/tokenizer_parts.h"
 
 #include <stdlib.h>
@@ -7,18 +7,28 @@
 
 const char gpt2_words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
+// What \s and \w mean to the tokenizers: White_Space; Alphabetic, marks, decimal numbers, connectors and joiners. Both
+// as a class's inside.
 #define SPACES                                                                                                         \
   "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define WORD                                                                                                           \
+  "\\p{L}\\p{M}\\p{Nl}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}"   \
+  "\\x{1f170}-\\x{1f189}"
 
-static void write_out_spaces(const char *expression, size_t length, text *out) {
+static void write_out_escape(char escape, bool in_class, text *out) {
+  const char *inside = escape == 's' || escape == 'S' ? SPACES : escape == 'w' || escape == 'W' ? WORD : NULL;
+  bool negated = escape == 'S' || escape == 'W';
+  if (!inside || (negated && in_class)) text_printf(out, "\\%c", escape);
+  else if (in_class) text_add(out, inside);
+  else text_printf(out, "[%s%s]", negated ? "^" : "", inside);
+}
+
+static void write_out_classes(const char *expression, size_t length, text *out) {
   bool in_class = false;
   for (size_t i = 0; i < length; ++i) {
     char c = expression[i];
     if (c == '\\' && i + 1 < length) {
-      char next = expression[++i];
-      if (next == 's') text_add(out, in_class ? SPACES : "[" SPACES "]");
-      else if (next == 'S' && !in_class) text_add(out, "[^" SPACES "]");
-      else text_add_bytes(out, expression + i - 1, 2);
+      write_out_escape(expression[++i], in_class, out);
       continue;
     }
     if (c == '[' && !in_class) {
@@ -37,7 +47,7 @@ static void write_out_spaces(const char *expression, size_t length, text *out) {
 
 bool pattern_compile(pattern *p, const char *expression, size_t length, lmn_error *error) {
   text translated = {0};
-  write_out_spaces(expression, length, &translated);
+  write_out_classes(expression, length, &translated);
   int code;
   PCRE2_SIZE offset;
   p->code = pcre2_compile((PCRE2_SPTR)(translated.data ? translated.data : ""), translated.length,

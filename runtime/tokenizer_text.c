@@ -71,7 +71,9 @@ bool unicode_word(uint32_t codepoint) {
   case UTF8PROC_CATEGORY_ND:
   case UTF8PROC_CATEGORY_NL:
   case UTF8PROC_CATEGORY_PC: return true;
-  default: return codepoint == 0x200c || codepoint == 0x200d; // the joiners
+  default: // the joiners, and letters in circles and squares
+    return codepoint == 0x200c || codepoint == 0x200d || (codepoint >= 0x24b6 && codepoint <= 0x24e9) ||
+           (codepoint >= 0x1f130 && codepoint <= 0x1f189);
   }
 }
 
