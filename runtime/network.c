@@ -1,0 +1,257 @@
+#include "runtime/network.h"
+
+#include "runtime/parameters.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- opening
+// ----------------------------------------------------------------------------------------------------------------------
+
+static bool threads_of_environment(int *threads, lmn_error *error) {
+  const char *said = getenv("LMN_THREADS");
+  if (*threads > 0 || !said || !*said) return true;
+  char *end;
+  errno = 0;
+  long value = strtol(said, &end, 10);
+  if (*end || errno || value < 1 || value > 4096)
+    return fail(error, "LMN_THREADS is \"%s\"; it must be a number of threads, 1 to 4096", said);
+  *threads = (int)value;
+  return true;
+}
+
+static bool network_open(lmn_network *n, const char *artifact, int threads, lmn_error *error) {
+  char *path = arena_printf(n->arena, "%s/plan.json", artifact);
+  if (!file_exists(path))
+    return fail(error, "%s: is no artifact: it has no plan.json; make one with `lmnc compile NET -o %s`", artifact,
+                artifact);
+  if (!plan_read(n->arena, path, &n->plan, error)) return false;
+  if (strcmp(n->plan->target, "cpu"))
+    return fail(error, "%s: was compiled for the target \"%s\"; this runtime has cpu: compile it again", artifact,
+                n->plan->target);
+  if (!threads_of_environment(&threads, error)) return false;
+  n->device = device_cpu_open(n->plan, artifact, threads, error);
+  if (!n->device || !network_reserve(n, SPACE_PARAMETER, n->plan->parameter_bytes, error) ||
+      !network_reserve(n, SPACE_CONSTANT, n->plan->constant_bytes, error))
+    return false;
+  if (n->plan->rotary_count) network_fill_rotary(n->plan, device_space(n->device, SPACE_CONSTANT));
+  return true;
+}
+
+lmn_network *lmn_open(const char *artifact, int threads, lmn_error *error) {
+  lmn_network *n = memory_zero(sizeof *n);
+  n->arena = arena_create();
+  n->artifact = arena_string(n->arena, artifact);
+  n->gradient_phase = n->moment_phase = -1;
+  if (network_open(n, artifact, threads, error)) return n;
+  lmn_close(n);
+  return NULL;
+}
+
+void lmn_close(lmn_network *n) {
+  if (!n) return;
+  if (n->device) device_close(n->device);
+  free(n->accumulated);
+  free(n->lengths);
+  free(n->logits);
+  arena_destroy(n->arena);
+  free(n);
+}
+
+const plan *lmn_plan(const lmn_network *n) { return n->plan; }
+int64_t lmn_vertex_runs(const lmn_network *n) { return n->vertex_runs; }
+
+int64_t lmn_bytes(const lmn_network *n) {
+  int64_t vocabulary = n->plan->classes ? n->plan->classes : n->plan->vocabulary;
+  int64_t generation = n->logits ? n->rows * vocabulary * (int64_t)sizeof(float) : 0;
+  return device_bytes(n->device) + n->accumulated_bytes + generation;
+}
+
+// ---- memory
+// -----------------------------------------------------------------------------------------------------------------------
+
+bool network_reserve(lmn_network *n, plan_space space, int64_t bytes, lmn_error *error) {
+  if (bytes <= n->space_bytes[space]) return true;
+  if (!device_reserve(n->device, space, bytes, error)) {
+    n->space_bytes[space] = 0;
+    return fail(error, "there is no memory for %lld bytes of the %s space; use a smaller batch or length",
+                (long long)bytes, plan_space_names[space]);
+  }
+  n->space_bytes[space] = bytes;
+  return true;
+}
+
+bool network_prepare(lmn_network *n, const plan_entry *entry, lmn_error *error) {
+  return network_reserve(n, SPACE_ARENA, entry->arena_bytes, error) &&
+         network_reserve(n, SPACE_INPUT, entry->input_bytes, error) &&
+         network_reserve(n, SPACE_OUTPUT, entry->output_bytes, error);
+}
+
+bool network_run(lmn_network *n, const plan_entry *entry, lmn_error *error) {
+  if (!device_run(n->device, entry, error)) return fail_in(error, "%s", entry->name);
+  n->vertex_runs += entry->vertex_runs;
+  return true;
+}
+
+static const plan_value *find_value(const plan_value *values, int count, const char *name) {
+  for (int i = 0; i < count; ++i)
+    if (!strcmp(values[i].name, name)) return &values[i];
+  return NULL;
+}
+
+const plan_value *entry_output(const plan_entry *entry, const char *name) {
+  return find_value(entry->outputs, entry->output_count, name);
+}
+
+const plan_value *entry_input(const plan_entry *entry, const char *name) {
+  return find_value(entry->inputs, entry->input_count, name);
+}
+
+int64_t value_elements_of(const plan_value *value) {
+  int64_t elements = 1;
+  for (int i = 0; i < value->rank; ++i) elements *= value->shape[i];
+  return elements;
+}
+
+static void *value_memory(lmn_network *n, const plan_value *value) {
+  return value ? (char *)device_space(n->device, value->at.space) + value->at.offset : NULL;
+}
+
+void *network_input(lmn_network *n, const plan_entry *entry, const char *name) {
+  return value_memory(n, entry_input(entry, name));
+}
+
+void *network_output(lmn_network *n, const plan_entry *entry, const char *name) {
+  return value_memory(n, entry_output(entry, name));
+}
+
+// ---- parameters
+// -------------------------------------------------------------------------------------------------------------------
+
+static float *parameter_space(lmn_network *n) { return device_space(n->device, SPACE_PARAMETER); }
+
+static int parameter_index(const plan *p, const char *name) {
+  for (int i = 0; i < p->parameter_count; ++i)
+    if (!strcmp(p->parameters[i].name, name)) return i;
+  return -1;
+}
+
+float *lmn_parameter(lmn_network *n, const char *name, int64_t *elements) {
+  int i = parameter_index(n->plan, name);
+  if (i < 0) return NULL;
+  if (elements) *elements = n->plan->parameters[i].elements;
+  return parameter_space(n) + n->plan->parameters[i].offset / (int64_t)sizeof(float);
+}
+
+float *lmn_gradient(lmn_network *n, int phase, const char *name) {
+  if (phase < 0 || phase >= n->plan->phase_count || phase != n->gradient_phase) return NULL;
+  const plan_phase *p = &n->plan->phases[phase];
+  int parameter = parameter_index(n->plan, name);
+  for (int i = 0; parameter >= 0 && i < p->trained_count; ++i)
+    if (p->trained[i].parameter == parameter)
+      return (float *)device_space(n->device, SPACE_GRADIENT) + p->trained[i].offset / (int64_t)sizeof(float);
+  return NULL;
+}
+
+// ---- optimizer
+// --------------------------------------------------------------------------------------------------------------------
+
+// The spaces of a phase have exactly its size, so that the memory of a larger phase before it is given back.
+static bool reserve_exactly(lmn_network *n, plan_space space, int64_t bytes, lmn_error *error) {
+  if (bytes == n->space_bytes[space] || bytes == 0) return true;
+  n->space_bytes[space] = 0;
+  return network_reserve(n, space, bytes, error);
+}
+
+static bool phase_there(const lmn_network *n, int phase, lmn_error *error) {
+  if (phase >= 0 && phase < n->plan->phase_count) return true;
+  return fail(error, "there is no phase %d; the network has %d", phase, n->plan->phase_count);
+}
+
+bool network_use_gradients(lmn_network *n, int phase, lmn_error *error) {
+  if (!phase_there(n, phase, error)) return false;
+  if (phase == n->gradient_phase) return true;
+  n->gradient_phase = -1;
+  int64_t bytes = n->plan->phases[phase].gradient_bytes;
+  if (!reserve_exactly(n, SPACE_GRADIENT, bytes, error)) return false;
+  if (bytes) memset(device_space(n->device, SPACE_GRADIENT), 0, (size_t)bytes);
+  n->gradient_phase = phase;
+  return true;
+}
+
+bool lmn_begin_phase(lmn_network *n, int phase, lmn_error *error) {
+  if (!network_use_gradients(n, phase, error)) return false;
+  n->moment_phase = -1;
+  int64_t bytes = n->plan->phases[phase].gradient_bytes;
+  for (plan_space space = SPACE_MOMENT1; space <= SPACE_MOMENT2; ++space) {
+    if (!reserve_exactly(n, space, bytes, error)) return false;
+    if (bytes) memset(device_space(n->device, space), 0, (size_t)bytes);
+  }
+  n->moment_phase = phase;
+  n->step = 0;
+  return true;
+}
+
+float *network_moment(lmn_network *n, int phase, int which, int trained) {
+  if (phase != n->moment_phase) return NULL;
+  plan_space space = which == 1 ? SPACE_MOMENT1 : SPACE_MOMENT2;
+  return (float *)device_space(n->device, space) +
+         n->plan->phases[phase].trained[trained].offset / (int64_t)sizeof(float);
+}
+
+double network_gradient_norm(lmn_network *n, int phase) {
+  const plan_phase *p = &n->plan->phases[phase];
+  double sum = 0;
+  for (int i = 0; i < p->trained_count; ++i) {
+    int64_t elements = n->plan->parameters[p->trained[i].parameter].elements;
+    const float *gradient =
+        (float *)device_space(n->device, SPACE_GRADIENT) + p->trained[i].offset / (int64_t)sizeof(float);
+    double part = 0;
+    for (int64_t k = 0; k < elements; ++k) part += (double)gradient[k] * gradient[k];
+    sum += part;
+  }
+  return sqrt(sum);
+}
+
+static const plan_entry *update_entry(lmn_network *n, int phase, lmn_error *error) {
+  for (int i = 0; i < n->plan->entry_count; ++i)
+    if (n->plan->entries[i].kind == ENTRY_UPDATE && n->plan->entries[i].phase == phase) return &n->plan->entries[i];
+  fail(error, "%s: has no update entry of phase %s: it was not compiled for training it", n->artifact,
+       n->plan->phases[phase].name);
+  return NULL;
+}
+
+bool network_update(lmn_network *n, int phase, double learning_rate, double *gradient_norm, lmn_error *error) {
+  const plan_entry *entry = update_entry(n, phase, error);
+  if (!entry || (phase != n->moment_phase && !lmn_begin_phase(n, phase, error)) || !network_prepare(n, entry, error))
+    return false;
+  float *scalars = network_input(n, entry, "scalars"), *norm = network_output(n, entry, "gradient_norm");
+  if (!scalars || !norm) return fail(error, "%s: %s has no scalars or no gradient_norm", n->artifact, entry->name);
+  const plan_phase *p = &n->plan->phases[phase];
+  double t = (double)(n->step + 1);
+  const double values[8] = {learning_rate,        p->beta1, p->beta2, p->eps, p->weight_decay, 1 - pow(p->beta1, t),
+                            1 - pow(p->beta2, t), p->clip};
+  for (int i = 0; i < 8; ++i) scalars[i] = (float)values[i];
+  if (!network_run(n, entry, error)) return false;
+  n->step++;
+  if (gradient_norm) *gradient_norm = *norm;
+  if (isfinite(*norm)) return true;
+  return fail(error,
+              "the gradient of phase %s is not finite; use a lower learning rate (lr = %g now), warmup or clip = 1",
+              p->name, learning_rate);
+}
+
+bool lmn_load(lmn_network *n, uint64_t seed, lmn_error *error) {
+  return parameters_load(n->plan, parameter_space(n), seed, error);
+}
+
+bool lmn_replace(lmn_network *n, const char *safetensors, lmn_error *error) {
+  return parameters_replace(n->plan, parameter_space(n), safetensors, error);
+}
+
+bool lmn_save(lmn_network *n, const char *safetensors, lmn_error *error) {
+  const safetensors_pair network = {"network", n->plan->network};
+  return parameters_save(n->plan, parameter_space(n), safetensors, &network, 1, error);
+}

@@ -1,0 +1,56 @@
+// A network at work, for the trainer, the tracer and the measurements: what lmn.h does in one call, in its parts.
+#ifndef LMN_NETWORK_H
+#define LMN_NETWORK_H
+
+#include "runtime/device.h"
+#include "runtime/lmn.h"
+
+struct lmn_network {
+  arena *arena;
+  char *artifact;
+  plan *plan;
+  device *device;
+  int64_t space_bytes[SPACE_COUNT]; // reserved so far
+  int gradient_phase, moment_phase; // whose layout these spaces have, -1: none
+  int64_t step;                     // optimizer steps done since moment_phase began
+  float *accumulated;               // sum of earlier micro-batches' gradients
+  int64_t accumulated_bytes;
+  int64_t vertex_runs;
+  // Generation: `rows` sequences in entries of `cache_batch` rows.
+  int64_t rows, cache_batch, capacity;
+  int64_t *lengths; // positions in the cache, the prefix's included
+  float *logits;    // [rows, V]
+};
+
+const plan_value *entry_output(const plan_entry *entry, const char *name); // NULL: none
+const plan_value *entry_input(const plan_entry *entry, const char *name);
+int64_t value_elements_of(const plan_value *value);
+// The memory of a named input or output in its space; NULL: the entry has none of that name.
+void *network_input(lmn_network *n, const plan_entry *entry, const char *name);
+void *network_output(lmn_network *n, const plan_entry *entry, const char *name);
+
+// The entry for a batch of that shape. A packed entry also takes rows that are not packed. NULL: none, and the message
+// lists those of that kind that the artifact has.
+const plan_entry *network_entry(lmn_network *n, entry_kind kind, int phase, int64_t batch, int64_t length, bool packed,
+                                lmn_error *error);
+// Checks and fills in a batch, runs the entry, counts its vertex runs. scale: what the sum of the losses is multiplied
+// by.
+bool network_compute(lmn_network *n, const plan_entry *entry, const lmn_batch *batch, float scale, lmn_error *error);
+double network_loss(lmn_network *n, const plan_entry *entry); // after network_compute: sum of the losses times scale
+int64_t batch_labels(const lmn_network *n, const lmn_batch *batch); // how many labels count
+
+bool network_use_gradients(lmn_network *n, int phase, lmn_error *error); // SPACE_GRADIENT gets the phase's layout
+// AdamW over the gradients there are; begins the phase if its optimizer state is not there.
+bool network_update(lmn_network *n, int phase, double learning_rate, double *gradient_norm, lmn_error *error);
+double network_gradient_norm(lmn_network *n, int phase);
+// Moment 1 or 2 of the i-th trained parameter of the phase that began last; NULL before.
+float *network_moment(lmn_network *n, int phase, int which, int trained);
+
+bool network_reserve(lmn_network *n, plan_space space, int64_t bytes, lmn_error *error); // at least that much
+bool network_prepare(lmn_network *n, const plan_entry *entry, lmn_error *error); // arena, input and output of an entry
+bool network_run(lmn_network *n, const plan_entry *entry, lmn_error *error);
+void network_rewind(lmn_network *n,
+                    int64_t length); // every row at that length, whatever its cache holds: for measurements
+void network_fill_rotary(const plan *p, char *constants);
+
+#endif
