@@ -1,0 +1,245 @@
+#include "runtime/checkpoint.h"
+
+#include "runtime/network.h"
+#include "runtime/safetensors.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char aside[] = ".writing", outgoing[] = ".removing";
+
+// ---- files
+// ------------------------------------------------------------------------------------------------------------------------
+
+static bool sync_folder(const char *path, lmn_error *error) {
+  int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  bool ok = descriptor >= 0 && (fsync(descriptor) == 0 || errno == EINVAL);
+  if (!ok) fail(error, "%s: cannot be synced to the disk: %s", path, strerror(errno));
+  if (descriptor >= 0) close(descriptor);
+  return ok;
+}
+
+// The names in a folder that begin with `prefix`, sorted.
+static int list_names(arena *a, const char *folder, const char *prefix, const char ***names) {
+  struct dirent **entries;
+  int count = scandir(folder, &entries, NULL, alphasort), kept = 0;
+  if (count < 0) return 0;
+  *names = ARENA_ARRAY(a, const char *, count ? count : 1);
+  for (int i = 0; i < count; ++i) {
+    if (!strncmp(entries[i]->d_name, prefix, strlen(prefix))) (*names)[kept++] = arena_string(a, entries[i]->d_name);
+    free(entries[i]);
+  }
+  free(entries);
+  return kept;
+}
+
+static void remove_matching(arena *a, const char *folder, const char *prefix) {
+  const char **names;
+  int count = list_names(a, folder, prefix, &names);
+  for (int i = 0; i < count; ++i) directory_remove(arena_printf(a, "%s/%s", folder, names[i]));
+}
+
+// Renamed first, so that a checkpoint under its own name is never a half-removed one.
+static void keep_newest(arena *a, const char *folder, int keep) {
+  const char **names;
+  int count = list_names(a, folder, "step-", &names);
+  for (int i = 0; i < count - keep; ++i) {
+    const char *old = arena_printf(a, "%s/%s", folder, names[i]), *gone = arena_printf(a, "%s/%s", folder, outgoing);
+    if (rename(old, gone) == 0) directory_remove(gone);
+  }
+}
+
+// ---- writing
+// ----------------------------------------------------------------------------------------------------------------------
+
+static bool write_state(const char *path, const lmn_network *n, const training_state *s, const json_t *settings,
+                        lmn_error *error) {
+  const plan *p = lmn_plan(n);
+  json_t *root =
+      json_pack("{s:i, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:O}", "version", 1, "network",
+                p->network, "phase", p->phases[s->phase].name, "phase_index", s->phase, "step", (json_int_t)s->step,
+                "total_step", (json_int_t)s->total_step, "batches", (json_int_t)s->batches, "epoch",
+                (json_int_t)s->epoch, "index", (json_int_t)s->index, "log_bytes", (json_int_t)s->log_bytes, "seconds",
+                s->seconds, "finished", s->finished, "settings", settings);
+  char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+  json_decref(root);
+  bool ok = text ? file_write(path, text, strlen(text), error) : fail(error, "%s: the state is no valid JSON", path);
+  free(text);
+  return ok;
+}
+
+static bool write_moments(lmn_network *n, arena *a, const char *path, int phase, lmn_error *error) {
+  const plan *p = lmn_plan(n);
+  const plan_phase *of = &p->phases[phase];
+  if (phase != n->moment_phase) return fail(error, "phase %s has no optimizer state yet", of->name);
+  safetensors_item *items = ARENA_ARRAY(a, safetensors_item, 2 * of->trained_count + 1);
+  for (int i = 0; i < of->trained_count; ++i) {
+    const plan_parameter *parameter = &p->parameters[of->trained[i].parameter];
+    for (int which = 1; which <= 2; ++which) {
+      safetensors_item *item = &items[2 * i + which - 1];
+      *item = (safetensors_item){.name = arena_printf(a, "moment%d.%s", which, parameter->name),
+                                 .type = STORED_F32,
+                                 .rank = parameter->rank,
+                                 .data = network_moment(n, phase, which, i)};
+      for (int k = 0; k < parameter->rank; ++k) item->shape[k] = parameter->shape[k];
+    }
+  }
+  return safetensors_write(path, items, 2 * of->trained_count, NULL, 0, error);
+}
+
+static bool write_checkpoint(lmn_network *n, arena *a, const char *folder, const char *name,
+                             const training_state *state, const json_t *settings, lmn_error *error) {
+  const char *fresh = arena_printf(a, "%s/%s", folder, aside);
+  directory_remove(fresh);
+  bool ok = directory_make(fresh, error) && lmn_save(n, arena_printf(a, "%s/parameters.safetensors", fresh), error) &&
+            write_moments(n, a, arena_printf(a, "%s/optimizer.safetensors", fresh), state->phase, error) &&
+            write_state(arena_printf(a, "%s/state.json", fresh), n, state, settings, error) &&
+            sync_folder(fresh, error);
+  if (ok && rename(fresh, arena_printf(a, "%s/%s", folder, name)))
+    ok = fail(error, "%s: cannot be renamed to %s: %s", fresh, name, strerror(errno));
+  if (!ok) directory_remove(fresh);
+  return ok && sync_folder(folder, error);
+}
+
+bool checkpoint_save(lmn_network *n, const char *run, const training_state *state, const json_t *settings, int keep,
+                     lmn_error *error) {
+  arena *a = arena_create();
+  const char *folder = arena_printf(a, "%s/checkpoints", run);
+  const char *name = arena_printf(a, "step-%08lld", (long long)state->total_step);
+  bool there = file_exists(arena_printf(a, "%s/%s/state.json", folder, name)); // of this very step: the same state
+  bool ok = there || (directory_make(folder, error) && write_checkpoint(n, a, folder, name, state, settings, error));
+  if (ok) keep_newest(a, folder, keep);
+  else
+    fail_in(error, "no checkpoint of step %lld could be written (earlier ones are untouched)",
+            (long long)state->total_step);
+  arena_destroy(a);
+  return ok;
+}
+
+// ---- reading
+// ----------------------------------------------------------------------------------------------------------------------
+
+const char *checkpoint_newest(arena *a, const char *run) {
+  const char *folder = arena_printf(a, "%s/checkpoints", run), **names;
+  remove_matching(a, folder, aside);
+  remove_matching(a, folder, outgoing);
+  int count = list_names(a, folder, "step-", &names);
+  return count ? arena_printf(a, "%s/%s", folder, names[count - 1]) : NULL;
+}
+
+static const char *shown(const json_t *value, char buffer[64]) {
+  if (json_is_string(value)) return json_string_value(value);
+  if (json_is_integer(value)) snprintf(buffer, 64, "%lld", (long long)json_integer_value(value));
+  else if (json_is_real(value)) snprintf(buffer, 64, "%g", json_real_value(value));
+  else if (json_is_boolean(value)) snprintf(buffer, 64, "%s", json_is_true(value) ? "true" : "false");
+  else snprintf(buffer, 64, "not said");
+  return buffer;
+}
+
+static bool same_value(const json_t *a, const json_t *b) {
+  if (json_is_number(a) && json_is_number(b)) return json_number_value(a) == json_number_value(b);
+  return json_equal(a, b);
+}
+
+// Both are flat objects. The order is that of `now`, which puts what explains the most first.
+static bool compare_settings(const char *path, const json_t *then, json_t *now, lmn_error *error) {
+  const char *key;
+  json_t *value;
+  char a[64], b[64];
+  json_object_foreach(now, key, value) {
+    const json_t *old = json_object_get(then, key);
+    if (!same_value(old, value))
+      return fail(error,
+                  "%s: another training: %s was %s, and is %s now; resume with the same, or train into another folder",
+                  path, key, shown(old, a), shown(value, b));
+  }
+  json_object_foreach((json_t *)then, key, value) {
+    if (!json_object_get(now, key))
+      return fail(
+          error,
+          "%s: another training: %s was %s, and is not said now; resume with the same, or train into another folder",
+          path, key, shown(value, a));
+  }
+  return true;
+}
+
+static bool unpack_state(const char *path, json_t *root, const json_t *settings, training_state *s, lmn_error *error) {
+  int version, finished;
+  json_int_t step, total, batches, epoch, index, log;
+  json_t *then;
+  json_error_t fault;
+  if (json_unpack_ex(root, &fault, 0, "{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:F, s:b, s:o}", "version", &version,
+                     "phase_index", &s->phase, "step", &step, "total_step", &total, "batches", &batches, "epoch",
+                     &epoch, "index", &index, "log_bytes", &log, "seconds", &s->seconds, "finished", &finished,
+                     "settings", &then))
+    return fail(error, "%s: %s", path, fault.text);
+  if (version != 1) return fail(error, "%s: is of version %d; this program reads version 1", path, version);
+  if (!json_is_object(then)) return fail(error, "%s: \"settings\" is no object", path);
+  if (!compare_settings(path, then, (json_t *)settings, error)) return false;
+  if (s->phase < 0 || step < 0 || total < step || batches < 0 || log < 0)
+    return fail(error, "%s: phase, step, batches or log_bytes is out of range", path);
+  s->step = step;
+  s->total_step = total;
+  s->batches = batches;
+  s->epoch = epoch;
+  s->index = index;
+  s->log_bytes = log;
+  s->finished = finished != 0;
+  return true;
+}
+
+bool checkpoint_read_state(const char *checkpoint, const json_t *settings, training_state *state, lmn_error *error) {
+  *state = (training_state){0};
+  text path = {0};
+  text_printf(&path, "%s/state.json", checkpoint);
+  char *data = NULL;
+  size_t length;
+  bool ok = file_read(path.data, 1 << 24, &data, &length, error);
+  json_error_t fault;
+  json_t *root = ok ? json_loadb(data, length, 0, &fault) : NULL;
+  if (ok && !root) ok = fail(error, "%s:%d: %s", path.data, fault.line, fault.text);
+  ok = ok && unpack_state(path.data, root, settings, state, error);
+  json_decref(root);
+  free(data);
+  text_free(&path);
+  return ok;
+}
+
+static bool read_moment(const safetensors *file, const char *path, const char *name, float *to, int64_t elements,
+                        lmn_error *error) {
+  const safetensors_tensor *t = safetensors_find(file, name);
+  if (!t || t->elements != elements)
+    return fail(error, "%s: %s %s", path, name, t ? "has another size than the network's" : "is missing");
+  return safetensors_floats(file, t, 0, elements, to, error);
+}
+
+static bool load_moments(lmn_network *n, arena *a, const char *path, int phase, lmn_error *error) {
+  safetensors *file = safetensors_open(path, error);
+  if (!file) return false;
+  const plan_phase *of = &lmn_plan(n)->phases[phase];
+  bool ok = true;
+  for (int i = 0; ok && i < 2 * of->trained_count; ++i) {
+    const plan_parameter *parameter = &lmn_plan(n)->parameters[of->trained[i / 2].parameter];
+    int which = i % 2 + 1;
+    ok = read_moment(file, path, arena_printf(a, "moment%d.%s", which, parameter->name),
+                     network_moment(n, phase, which, i / 2), parameter->elements, error);
+  }
+  safetensors_close(file);
+  return ok;
+}
+
+bool checkpoint_load(lmn_network *n, const char *checkpoint, const training_state *state, lmn_error *error) {
+  arena *a = arena_create();
+  bool ok = state->phase < lmn_plan(n)->phase_count ||
+            fail(error, "%s: the network has no phase %d", checkpoint, state->phase);
+  ok = ok && lmn_replace(n, arena_printf(a, "%s/parameters.safetensors", checkpoint), error) &&
+       lmn_begin_phase(n, state->phase, error) &&
+       load_moments(n, a, arena_printf(a, "%s/optimizer.safetensors", checkpoint), state->phase, error);
+  n->step = state->step;
+  arena_destroy(a);
+  return ok;
+}
