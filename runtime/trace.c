@@ -1,0 +1,228 @@
+#include "runtime/trace.h"
+
+#include "runtime/network.h"
+#include "runtime/safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// ---- the batch
+// --------------------------------------------------------------------------------------------------------------------
+
+static bool read_indices(const safetensors *file, const char *path, const char *name, arena *a, const int32_t **values,
+                         const safetensors_tensor **tensor, lmn_error *error) {
+  *tensor = safetensors_find(file, name);
+  if (!*tensor) return true;
+  const safetensors_tensor *t = *tensor;
+  if (t->type != STORED_I64 && t->type != STORED_I32)
+    return fail(error, "%s: %s is of type %s; it must be I64 or I32", path, name, t->type_name);
+  int32_t *copy = ARENA_ARRAY(a, int32_t, t->elements ? t->elements : 1);
+  *values = copy;
+  return safetensors_integers(file, t, 0, t->elements, copy, error);
+}
+
+static bool read_batch(const safetensors *file, const char *path, trace_batch *b, lmn_error *error) {
+  const safetensors_tensor *ids, *labels, *last;
+  char shape[SAFETENSORS_SHAPE_TEXT];
+  if (!read_indices(file, path, "input_ids", b->arena, &b->input_ids, &ids, error)) return false;
+  if (!ids) return fail(error, "%s: has no input_ids [B, T]", path);
+  if (ids->rank != 2 || ids->shape[0] < 1 || ids->shape[1] < 1)
+    return fail(error, "%s: input_ids is %s; it must be [B, T]", path,
+                safetensors_shape_text(ids->rank, ids->shape, shape));
+  b->batch = ids->shape[0];
+  b->length = ids->shape[1];
+  if (!read_indices(file, path, "labels", b->arena, &b->labels, &labels, error) ||
+      !read_indices(file, path, "last", b->arena, &b->last, &last, error))
+    return false;
+  if (labels && (labels->shape[0] != b->batch || labels->rank < 1 || labels->rank > 2 ||
+                 (labels->rank == 2 && labels->shape[1] != b->length)))
+    return fail(error, "%s: labels is %s; with input_ids [%lld, %lld] it must be the same, or [%lld] for a classifier",
+                path, safetensors_shape_text(labels->rank, labels->shape, shape), (long long)b->batch,
+                (long long)b->length, (long long)b->batch);
+  b->labels_count = labels ? labels->elements : 0;
+  if (last && (last->rank != 1 || last->shape[0] != b->batch))
+    return fail(error, "%s: last is %s; it must be [%lld]", path,
+                safetensors_shape_text(last->rank, last->shape, shape), (long long)b->batch);
+  return true;
+}
+
+bool trace_read(const char *path, trace_batch *b, lmn_error *error) {
+  *b = (trace_batch){.arena = arena_create()};
+  safetensors *file = safetensors_open(path, error);
+  bool ok = file && read_batch(file, path, b, error);
+  safetensors_close(file);
+  if (!ok) trace_free(b);
+  return ok;
+}
+
+void trace_free(trace_batch *b) {
+  arena_destroy(b->arena);
+  *b = (trace_batch){0};
+}
+
+// What the file leaves out: labels are the next tokens, `last` is the row's end.
+static bool complete_batch(const plan *p, const trace_batch *from, lmn_batch *b, arena *a, lmn_error *error) {
+  *b = (lmn_batch){.batch = from->batch,
+                   .length = from->length,
+                   .input_ids = from->input_ids,
+                   .labels = from->labels,
+                   .last = from->last};
+  int64_t tokens = b->batch * b->length, wanted = p->classes ? b->batch : tokens;
+  if (b->labels && from->labels_count != wanted)
+    return fail(error, "labels has %lld elements; %s", (long long)from->labels_count,
+                p->classes ? "a classifier has one label a row, [B]"
+                           : "a language model has one label a token, [B, T]");
+  if (!b->labels && p->classes) return fail(error, "the batch has no labels [B]; a classifier needs them");
+  if (!b->labels) {
+    int32_t *labels = ARENA_ARRAY(a, int32_t, tokens);
+    for (int64_t i = 0; i < tokens; ++i) labels[i] = (i + 1) % b->length ? b->input_ids[i + 1] : -100;
+    b->labels = labels;
+  }
+  if (!b->last) {
+    int32_t *last = ARENA_ARRAY(a, int32_t, b->batch);
+    for (int64_t i = 0; i < b->batch; ++i) last[i] = (int32_t)b->length - 1;
+    b->last = last;
+  }
+  return true;
+}
+
+// ---- what is written
+// --------------------------------------------------------------------------------------------------------------
+
+typedef struct tracer {
+  lmn_network *network;
+  const trace_options *options;
+  arena *arena;
+  lmn_batch batch;
+  const plan_entry *entry;
+  float scale;
+  safetensors_item *items;
+  int count, capacity;
+} tracer;
+
+static void add(tracer *t, const char *name, stored_type type, int rank, const int64_t *shape, const void *data) {
+  GROW(t->items, t->count, t->capacity);
+  safetensors_item *item = &t->items[t->count++];
+  *item = (safetensors_item){.name = arena_string(t->arena, name), .type = type, .rank = rank};
+  int64_t elements = 1;
+  for (int i = 0; i < rank; ++i) elements *= item->shape[i] = shape[i];
+  item->data = arena_copy(t->arena, data, (size_t)elements * (type == STORED_I64 ? 8 : 4));
+}
+
+static void add_indices(tracer *t, const char *name, int rank, const int64_t *shape, const int32_t *values) {
+  int64_t elements = 1;
+  for (int i = 0; i < rank; ++i) elements *= shape[i];
+  int64_t *wide = memory_alloc((size_t)elements * sizeof *wide);
+  for (int64_t i = 0; i < elements; ++i) wide[i] = values[i];
+  add(t, name, STORED_I64, rank, shape, wide);
+  free(wide);
+}
+
+static void add_outputs(tracer *t) {
+  for (int i = 0; i < t->entry->output_count; ++i) {
+    const plan_value *v = &t->entry->outputs[i];
+    if (v->type != TYPE_F32) continue;
+    bool loss = !strcmp(v->name, "loss");
+    if (!loss && strcmp(v->name, "logits") && strncmp(v->name, "node.", 5)) continue;
+    add(t, v->name, STORED_F32, loss ? 0 : v->rank, v->shape, network_output(t->network, t->entry, v->name));
+  }
+}
+
+// The phase's trained parameters, or their gradients, as `prefix`name.
+static void add_trained(tracer *t, const char *prefix, bool gradients) {
+  const plan *p = lmn_plan(t->network);
+  const plan_phase *phase = &p->phases[t->options->phase];
+  for (int i = 0; i < phase->trained_count; ++i) {
+    const plan_parameter *parameter = &p->parameters[phase->trained[i].parameter];
+    const float *values = gradients ? lmn_gradient(t->network, t->options->phase, parameter->name)
+                                    : lmn_parameter(t->network, parameter->name, NULL);
+    add(t, arena_printf(t->arena, "%s%s", prefix, parameter->name), STORED_F32, parameter->rank, parameter->shape,
+        values);
+  }
+}
+
+// ---- the three parts
+// --------------------------------------------------------------------------------------------------------------
+
+static bool compute(tracer *t, float *loss, lmn_error *error) {
+  if (!network_compute(t->network, t->entry, &t->batch, t->scale, error)) return false;
+  *loss = (float)network_loss(t->network, t->entry);
+  return true;
+}
+
+static bool trace_greedy(tracer *t, lmn_error *error) {
+  const plan *p = lmn_plan(t->network);
+  int64_t n = t->options->greedy, width = p->vocabulary;
+  if (p->classes) return fail(error, "greedy tokens need a language model head; this network classifies");
+  if (t->batch.length < TRACE_PROMPT)
+    return fail(error, "greedy tokens go on from the first %d tokens of row 0; the rows have %lld", TRACE_PROMPT,
+                (long long)t->batch.length);
+  int32_t *tokens = ARENA_ARRAY(t->arena, int32_t, TRACE_PROMPT + n);
+  float *logits = ARENA_ARRAY(t->arena, float, n *width);
+  memcpy(tokens, t->batch.input_ids, TRACE_PROMPT * sizeof *tokens);
+  if (!lmn_reset(t->network, 1, p->prefix + TRACE_PROMPT + n, error)) return false;
+  const int32_t *next = tokens;
+  int32_t count = TRACE_PROMPT;
+  for (int64_t i = 0; i < n; ++i) {
+    const float *row;
+    if (!lmn_extend(t->network, next, count, &count, &row, error)) return false;
+    memcpy(logits + i * width, row, (size_t)width * sizeof *row);
+    int32_t best = 0;
+    for (int64_t k = 1; k < width; ++k)
+      if (row[k] > row[best]) best = (int32_t)k;
+    tokens[TRACE_PROMPT + i] = best;
+    next = &tokens[TRACE_PROMPT + i];
+    count = 1;
+  }
+  add_indices(t, "greedy", 2, (const int64_t[]){1, TRACE_PROMPT + n}, tokens);
+  add(t, "greedy_logits", STORED_F32, 2, (const int64_t[]){n, width}, logits);
+  return true;
+}
+
+static bool trace_steps(tracer *t, lmn_error *error) {
+  int64_t steps = t->options->steps;
+  int phase = t->options->phase;
+  float *losses = ARENA_ARRAY(t->arena, float, steps + 1);
+  if (!lmn_begin_phase(t->network, phase, error)) return false;
+  for (int64_t i = 0; i < steps; ++i) {
+    // Generation in between may have used the arena; the gradients are in a space of their own.
+    if (!compute(t, &losses[i], error)) return false;
+    if (!network_update(t->network, phase, lmn_plan(t->network)->phases[phase].lr, NULL, error)) return false;
+  }
+  if (!compute(t, &losses[steps], error)) return false;
+  add(t, "losses", STORED_F32, 1, (const int64_t[]){steps + 1}, losses);
+  add_trained(t, arena_printf(t->arena, "after%lld.", (long long)steps), false);
+  return true;
+}
+
+static bool trace_all(tracer *t, lmn_error *error) {
+  const trace_options *o = t->options;
+  const plan *p = lmn_plan(t->network);
+  const lmn_batch *b = &t->batch;
+  if (o->phase < 0 || o->phase >= p->phase_count) return fail(error, "there is no phase %d", o->phase);
+  t->entry = network_entry(t->network, ENTRY_TRACE, o->phase, b->batch, b->length, false, error);
+  if (!t->entry) return false;
+  if ((o->gradients || o->steps) && !network_use_gradients(t->network, o->phase, error)) return false;
+  int64_t labels = batch_labels(t->network, b);
+  t->scale = labels ? (float)(1.0 / (double)labels) : 0;
+  float loss;
+  if (!compute(t, &loss, error)) return false;
+  const int64_t shape[2] = {b->batch, b->length};
+  add_indices(t, "input_ids", 2, shape, b->input_ids);
+  add_indices(t, "labels", p->classes ? 1 : 2, shape, b->labels);
+  if (p->classes) add_indices(t, "last", 1, shape, b->last);
+  add_outputs(t);
+  if (o->gradients) add_trained(t, "grad.", true);
+  if (o->greedy && !trace_greedy(t, error)) return false;
+  if (o->steps && !trace_steps(t, error)) return false;
+  const safetensors_pair metadata[] = {{"network", p->network}, {"phase", p->phases[o->phase].name}};
+  return safetensors_write(o->output, t->items, t->count, metadata, LENGTH(metadata), error);
+}
+
+bool trace_run(lmn_network *network, const trace_batch *batch, const trace_options *options, lmn_error *error) {
+  tracer t = {.network = network, .options = options, .arena = arena_create()};
+  bool ok = complete_batch(lmn_plan(network), batch, &t.batch, t.arena, error) && trace_all(&t, error);
+  free(t.items);
+  arena_destroy(t.arena);
+  return ok;
+}
