@@ -312,13 +312,12 @@ static plan_ref read_ref(struct reader *r, const json_t *value, const struct pla
   return ref;
 }
 
-static void read_value(struct object *o, plan_value *v, plan_space space, const int64_t bytes[SPACE_COUNT]) {
+static void read_value(struct object *o, plan_value *v, bool input, const int64_t bytes[SPACE_COUNT]) {
   v->name = string(o, "name");
   v->type = choice(o, "type", type_names, LENGTH(type_names));
   integers(o, "shape", 0, v->shape, 4, &v->rank);
   v->at = read_ref(o->reader, field(o, "at"), &(struct place){&o->place, "at", -1}, bytes);
-  if (v->at.space != space && v->at.space != SPACE_ARENA)
-    BAD(o, "at", "must be in %s or arena", plan_space_names[space]);
+  if (input && v->at.space != SPACE_INPUT) BAD(o, "at", "must be in input");
   if (!inside(v->at.offset, elements_of(v->shape, v->rank), bytes[v->at.space]))
     BAD(o, "at", "the value does not lie in the %lld bytes of the space", (long long)bytes[v->at.space]);
 }
@@ -412,8 +411,8 @@ static void read_entry(struct object *o, plan_entry *e) {
   if (o->reader->failed) return;
   e->phase = (int)phase;
   space_bytes(whole, e, bytes);
-  READ_LIST(o, "inputs", e->inputs, e->input_count, plan_value, read_value(&element, item, SPACE_INPUT, bytes));
-  READ_LIST(o, "outputs", e->outputs, e->output_count, plan_value, read_value(&element, item, SPACE_OUTPUT, bytes));
+  READ_LIST(o, "inputs", e->inputs, e->input_count, plan_value, read_value(&element, item, true, bytes));
+  READ_LIST(o, "outputs", e->outputs, e->output_count, plan_value, read_value(&element, item, false, bytes));
   READ_LIST(o, "launches", e->launches, e->launch_count, plan_launch, read_launch(&element, item, bytes));
 }
 
