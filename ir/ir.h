@@ -37,6 +37,9 @@ typedef struct ir {
   const graph *graph;
   const parameter_list *parameters;
   entry_shape shape;
+  plan *plan;          // the artifact in the making: parameters, rotary tables, phases
+  int64_t cache_bytes; // extend: of all KV caches, set by lower-lmn
+  bool *trained;       // set by freeze: by parameter, whether the entry makes its gradient
   lmn_error *error; // MLIR's diagnostics end here, with the .lmn place
 } ir;
 

@@ -1,0 +1,142 @@
+#include "passes/pipeline.h"
+
+#include "frontend/diagnostic.h"
+
+#include <string.h>
+
+const pass passes[] = {
+#define PASS(function, name, optimisation, title) {pass_##function, name, title, optimisation},
+    LMN_PASSES(PASS)
+#undef PASS
+};
+const int pass_count = LENGTH(passes);
+
+// A run through the pipeline: once it is not PIPELINE_DONE any more, every further step is left out.
+typedef struct progress {
+  ir *ir;
+  const pipeline_options *options;
+  lmn_error *error;
+  pipeline_result result;
+} progress;
+
+static void step(progress *p, bool (*run)(ir *m, lmn_error *error));
+static void level(progress *p, const char *name);
+
+pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *error) {
+  progress p = {m, options, error, PIPELINE_DONE};
+  if (!pipeline_check(options, error)) return PIPELINE_FAILED;
+
+  // First, while every vertex and edge is still one op: what can run together is then plain to see.
+  step(&p, pass_share_vertices);
+  // After sharing: vertices that run together have their arrows start at the same frontier.
+  step(&p, pass_fuse_edges);
+  // After both, which have left fewer uses to look at.
+  step(&p, pass_reuse_masks);
+  // Before differentiate, which asks it; the graph is at hand here.
+  step(&p, pass_freeze);
+  level(&p, "lmn");
+
+  step(&p, pass_lower_lmn);
+  // On nn, where every op is a formula with a derivative, before kernels hide which formulas they are.
+  step(&p, pass_differentiate);
+  // Forward and backward ask for the same parameters, tables and stacks.
+  step(&p, pass_cse);
+  // The backward rules make gradients of inputs that nobody wants, and sharing leaves stacks behind.
+  step(&p, pass_dce);
+  level(&p, "nn");
+
+  step(&p, pass_lower_nn);
+  // Last before the order is fixed: it needs to see all producers and readers of a value.
+  step(&p, pass_fuse_kernels);
+  // What was fused has no readers of its own any more.
+  step(&p, pass_dce);
+  // Lifetimes, and with them the memory needed, follow from the order.
+  step(&p, pass_schedule);
+  step(&p, pass_plan_memory);
+  level(&p, "kernel");
+  return p.result;
+}
+
+static bool disabled(const pipeline_options *options, const char *name) {
+  for (int i = 0; i < options->disabled_count; ++i)
+    if (!strcmp(options->disabled[i], name)) return true;
+  return false;
+}
+
+static const pass *pass_of(bool (*run)(ir *m, lmn_error *error)) {
+  int i = 0;
+  while (passes[i].run != run) ++i;
+  return &passes[i];
+}
+
+static void step(progress *p, bool (*run)(ir *m, lmn_error *error)) {
+  if (p->result != PIPELINE_DONE) return;
+  const pass *pass = pass_of(run);
+  lmn_error cause = {0};
+  if (!disabled(p->options, pass->name)) {
+    if (!pass->run(p->ir, &cause)) {
+      fail(p->error, "pass %s: %s", pass->name, cause.text[0] ? cause.text : "failed");
+      p->result = PIPELINE_FAILED;
+      return;
+    }
+    if (!ir_verify(p->ir, &cause)) {
+      fail(p->error, "after pass %s: %s", pass->name, cause.text);
+      p->result = PIPELINE_FAILED;
+      return;
+    }
+  }
+  if (!p->options->print_after || strcmp(p->options->print_after, pass->name)) return;
+  text_printf(p->options->printed, "// after %s%s\n", pass->name,
+              disabled(p->options, pass->name) ? " (turned off)" : "");
+  ir_print(p->ir, p->options->printed);
+}
+
+static void level(progress *p, const char *name) {
+  if (p->result != PIPELINE_DONE || !p->options->emit || strcmp(p->options->emit, name)) return;
+  ir_print(p->ir, p->options->printed);
+  p->result = PIPELINE_STOPPED;
+}
+
+// ---- names of the command line -----------------------------------------------------------------------------------
+
+static bool unknown(const char *what, const char *wanted, const char *const *names, int count, lmn_error *error) {
+  text list = {0};
+  nearest best = {.wanted = wanted};
+  for (int i = 0; i < count; ++i) {
+    text_printf(&list, "%s%s", i ? ", " : "", names[i]);
+    nearest_try(&best, names[i]);
+  }
+  if (best.best)
+    fail(error, "there is no %s `%s`; did you mean `%s`? There are: %s", what, wanted, best.best, list.data);
+  else fail(error, "there is no %s `%s`; there are: %s", what, wanted, list.data);
+  text_free(&list);
+  return false;
+}
+
+static int find(const char *name, const char *const *names, int count) {
+  int i = 0;
+  while (i < count && strcmp(names[i], name)) ++i;
+  return i < count ? i : -1;
+}
+
+bool pipeline_check(const pipeline_options *options, lmn_error *error) {
+  static const char *const levels[] = {"ast", "graph", "lmn", "nn", "kernel", "mlir", "llvm", "plan"};
+  const char *all[LENGTH(passes)], *optional[LENGTH(passes)];
+  int optional_count = 0;
+  for (int i = 0; i < pass_count; ++i) {
+    all[i] = passes[i].name;
+    if (passes[i].optimisation) optional[optional_count++] = passes[i].name;
+  }
+  for (int i = 0; i < options->disabled_count; ++i) {
+    const char *name = options->disabled[i];
+    if (find(name, optional, optional_count) >= 0) continue;
+    if (find(name, all, pass_count) < 0)
+      return unknown("pass that can be turned off named", name, optional, optional_count, error);
+    return fail(error, "the pass `%s` cannot be turned off: it is no optimisation, the answer needs it", name);
+  }
+  if (options->print_after && find(options->print_after, all, pass_count) < 0)
+    return unknown("pass", options->print_after, all, pass_count, error);
+  if (options->emit && find(options->emit, levels, LENGTH(levels)) < 0)
+    return unknown("level", options->emit, levels, LENGTH(levels), error);
+  return true;
+}
