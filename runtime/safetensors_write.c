@@ -24,11 +24,12 @@ static int by_size_and_name(const void *a, const void *b) {
 
 // Adds {"dtype": …, "shape": […], "data_offsets": [begin, begin + bytes]} under the item's name.
 static bool describe(json_t *header, const safetensors_item *item, size_t begin) {
+  if (json_object_get(header, item->name) || !strcmp(item->name, "__metadata__")) return false;
   json_t *shape = json_array();
   for (int i = 0; i < item->rank; ++i) json_array_append_new(shape, json_integer(item->shape[i]));
   json_t *entry = json_pack("{s:s, s:o, s:[I, I]}", "dtype", stored_type_name(item->type), "shape", shape,
                             "data_offsets", (json_int_t)begin, (json_int_t)(begin + item_bytes(item)));
-  return !json_object_get(header, item->name) && json_object_set_new(header, item->name, entry) == 0;
+  return json_object_set_new(header, item->name, entry) == 0;
 }
 
 // The header, padded with spaces so that the data begin at a multiple of 8; NULL with a message.
