@@ -1,0 +1,355 @@
+// plan.json: written, read and written again it is the same; what a damaged one is refused with; that reading a large
+// one is fast.
+#include "runtime/plan.h"
+#include "tests/unit/temporary.h"
+
+#include <setjmp.h>
+#include <cmocka.h> // after base.h: it has a macro fail
+
+// A plan with every field in use.
+static plan *example(arena *a) {
+  plan *p = ARENA_NEW(a, plan);
+  *p = (plan){.network = "net \"quoted\" \\ \n ü",
+              .target = "cpu",
+              .cpu = "x86-64-v3",
+              .cpu_features = "+avx2",
+              .tokenizer = "models/qwen",
+              .vocabulary = 131,
+              .classes = 4,
+              .prefix = 5,
+              .positions = 64,
+              .bos = -1,
+              .pad = 0,
+              .eos = {3, 4},
+              .eos_count = 2,
+              .learned_positions = true,
+              .parameter_bytes = 4096,
+              .constant_bytes = 1024,
+              .parameter_count = 4,
+              .rotary_count = 1,
+              .phase_count = 2,
+              .entry_count = 2};
+  p->parameters = ARENA_ARRAY(a, plan_parameter, 4);
+  p->parameters[0] = (plan_parameter){"qwen.model.norm.weight", 1, {16, 1}, 0,       16,   SOURCE_TENSOR, "models/qwen",
+                                      "model.norm.weight",      0, 0,       "model", false};
+  p->parameters[1] = (plan_parameter){
+      "v[0]->v[1].0.weight", 2, {16, 32}, 64, 512, SOURCE_NORMAL, NULL, NULL, 0.1, 1.0 / 3, "edge", true};
+  p->parameters[2] =
+      (plan_parameter){"v[0]->v[1].0.bias", 1, {16, 1}, 2112, 16, SOURCE_ZEROS, NULL, NULL, 0, 0, "edge", false};
+  p->parameters[3] =
+      (plan_parameter){"v[0]->v[1].1.weight", 1, {16, 1}, 2176, 16, SOURCE_ONES, NULL, NULL, 0, 0, "edge", false};
+  p->rotary = ARENA_NEW(a, plan_rotary);
+  p->rotary[0] = (plan_rotary){0, 16, 8, 3, 500000, 32, 1, 4, 8192};
+  p->phases = ARENA_ARRAY(a, plan_phase, 2);
+  p->phases[0] = (plan_phase){.name = "edges",
+                              .trained = ARENA_ARRAY(a, plan_trained, 2),
+                              .trained_count = 2,
+                              .gradient_bytes = 2112,
+                              .lr = 1e-4,
+                              .beta1 = 0.9,
+                              .beta2 = 0.95,
+                              .eps = 1e-8,
+                              .weight_decay = 0.01,
+                              .clip = 1,
+                              .label_smoothing = 0.1,
+                              .decay_all = true,
+                              .schedule = 2,
+                              .warmup = 100,
+                              .steps = 2000,
+                              .epochs = 3,
+                              .batch = 8,
+                              .length = 128,
+                              .accumulate = 2,
+                              .evaluate_every = 50,
+                              .save_every = 60,
+                              .schedule_final = 0.1,
+                              .seed = UINT64_MAX,
+                              .data = "a.csv",
+                              .validation = "b.csv",
+                              .prompt = "{x}",
+                              .completion = "{y}"};
+  p->phases[0].trained[0] = (plan_trained){1, 0};
+  p->phases[0].trained[1] = (plan_trained){2, 2048};
+  p->phases[1] = (plan_phase){.name = "all", .lr = 5e-324, .beta1 = 1.7976931348623157e308, .beta2 = 0.1 + 0.2};
+  p->entries = ARENA_ARRAY(a, plan_entry, 2);
+  plan_entry *e = &p->entries[0];
+  *e = (plan_entry){.name = "train:edges:4x8",
+                    .kind = ENTRY_TRAIN,
+                    .phase = 0,
+                    .batch = 4,
+                    .length = 8,
+                    .packed = true,
+                    .arena_bytes = 65536,
+                    .input_bytes = 512,
+                    .output_bytes = 64,
+                    .cache_bytes = 128,
+                    .inputs = ARENA_ARRAY(a, plan_value, 2),
+                    .input_count = 2,
+                    .outputs = ARENA_NEW(a, plan_value),
+                    .output_count = 1,
+                    .launches = ARENA_ARRAY(a, plan_launch, 3),
+                    .launch_count = 3,
+                    .vertex_runs = 5,
+                    .vertices = 14,
+                    .masks = 1,
+                    .mask_uses = 55,
+                    .flops = 123456789012345};
+  e->inputs[0] = (plan_value){"input_ids", TYPE_I32, 2, {4, 8}, {SPACE_INPUT, 0}};
+  e->inputs[1] = (plan_value){"scale", TYPE_F32, 1, {1}, {SPACE_INPUT, 128}};
+  e->outputs[0] = (plan_value){"loss", TYPE_F32, 1, {1}, {SPACE_OUTPUT, 0}};
+  static plan_ref row[] = {
+      {SPACE_INPUT, 0}, {SPACE_PARAMETER, 64}, {SPACE_ARENA, 65532}, {SPACE_CONSTANT, 0}, {SPACE_CACHE, 128}};
+  static plan_ref product[] = {{SPACE_ARENA, 0},    {SPACE_ARENA, 4096}, {SPACE_PARAMETER, 64}, {SPACE_PARAMETER, 64},
+                               {SPACE_ARENA, 8192}, {SPACE_GRADIENT, 0}, {SPACE_OUTPUT, 0}};
+  static int64_t dims[] = {4, -8, INT64_MIN, INT64_MAX};
+  e->launches[0] = (plan_launch){.kernel = "embed_0",
+                                 .what = "embed \"input\"",
+                                 .args = row,
+                                 .arg_count = 5,
+                                 .dims = dims,
+                                 .dim_count = 4,
+                                 .tasks = 32,
+                                 .grain = 4,
+                                 .scratch = 256};
+  e->launches[1] = (plan_launch){.kind = LAUNCH_GEMM,
+                                 .kernel = "bias_1",
+                                 .what = "linear",
+                                 .args = product,
+                                 .arg_count = 7,
+                                 .gemm = {16, 16, 32, 32, 32, 16, 2, false, true, true}};
+  e->launches[2] = (plan_launch){
+      .kind = LAUNCH_GEMM, .args = product, .arg_count = 7, .gemm = {32, 16, 16, 32, 16, 16, 2, true, false, false}};
+  p->entries[1] = (plan_entry){.name = "extend:1x0:16", .kind = ENTRY_EXTEND, .phase = -1, .batch = 1, .capacity = 16};
+  return p;
+}
+
+static bool read_text(arena *a, const char *json, size_t length, plan **p, lmn_error *error) {
+  *error = (lmn_error){0};
+  return plan_read(a, temporary_file("plan.json", json, length), p, error);
+}
+
+static void same_again(void **state) {
+  (void)state;
+  arena *a = arena_create();
+  text first = {0}, second = {0};
+  plan_write(example(a), &first);
+  plan *p;
+  lmn_error error;
+  if (!read_text(a, first.data, first.length, &p, &error)) fail_msg("%s\n%s", error.text, first.data);
+  plan_write(p, &second);
+  assert_string_equal(first.data, second.data);
+  assert_string_equal(p->network, "net \"quoted\" \\ \n ü");
+  assert_int_equal(p->parameters[1].elements, 512);
+  assert_true(p->parameters[1].std == 1.0 / 3 && p->phases[1].lr == 5e-324 && p->phases[1].beta2 == 0.1 + 0.2);
+  assert_true(p->phases[0].seed == UINT64_MAX && p->phases[1].data == NULL && p->phases[0].decay_all);
+  assert_int_equal(p->entries[0].flops, 123456789012345);
+  assert_int_equal(p->entries[1].phase, -1);
+  const plan_launch *l = p->entries[0].launches;
+  assert_true(l[0].kind == LAUNCH_KERNEL && l[1].kind == LAUNCH_GEMM && l[2].kernel == NULL && l[2].what == NULL);
+  assert_true(l[0].dims[2] == INT64_MIN && l[0].dims[3] == INT64_MAX && l[0].scratch == 256);
+  assert_true(l[1].gemm.trans_b && !l[1].gemm.trans_a && l[1].gemm.accumulate && l[1].gemm.groups == 2 &&
+              l[2].gemm.trans_a);
+  assert_true(l[1].args[5].space == SPACE_GRADIENT && l[0].args[2].offset == 65532);
+  assert_non_null(strstr(first.data, "\"lr\":0.0001,")); // short, not 0.00010000000000000000479
+  assert_ptr_equal(plan_find(p, ENTRY_TRAIN, 0, 4, 8), &p->entries[0]);
+  assert_ptr_equal(plan_find(p, ENTRY_EXTEND, -1, 1, 0), &p->entries[1]);
+  assert_null(plan_find(p, ENTRY_TRAIN, 0, 4, 9));
+  assert_null(plan_find(p, ENTRY_TRAIN, 1, 4, 8));
+  text_free(&first);
+  text_free(&second);
+  arena_destroy(a);
+}
+
+static void bytes_that_are_no_text(void **state) {
+  (void)state;
+  arena *a = arena_create();
+  text out = {0};
+  plan *p = example(a);
+  p->tokenizer = "caf\xe9/\xed\xa0\x80/\xc0\xaf/\xf0\x9f\x99\x82/\xe2\x82";
+  plan_write(p, &out);
+  lmn_error error;
+  if (!read_text(a, out.data, out.length, &p, &error)) fail_msg("%s", error.text);
+  assert_non_null(strstr(p->tokenizer, "\xf0\x9f\x99\x82"));
+  text_free(&out);
+  arena_destroy(a);
+}
+
+// `from`, which is in the text once or more, replaced by `to` where it is first.
+static void replaced(const text *whole, const char *from, const char *to, text *result) {
+  const char *at = strstr(whole->data, from);
+  if (!at) fail_msg("the plan has no %s:\n%s", from, whole->data);
+  result->length = 0;
+  text_add_bytes(result, whole->data, (size_t)(at - whole->data));
+  text_add(result, to);
+  text_add(result, at + strlen(from));
+}
+
+static void refused(void **state) {
+  (void)state;
+  static const struct {
+    const char *from, *to, *expected;
+  } cases[] = {
+      {"\"format\":1", "\"format\":2", "format: is 2; this program reads 1"},
+      {"\"vocabulary\":131", "\"vocabulary\":0", "vocabulary: must be an integer of at least 1"},
+      {"\"vocabulary\":131,", "", "vocabulary: is missing"},
+      {"\"classes\"", "\"klasses\"", "has a field \"klasses\", which is not known"},
+      {"\"eos\":[3,4]", "\"eos\":[1,2,3,4,5,6,7,8,9]", "eos: must have at most 8 numbers"},
+      {"\"eos\":[3,4]", "\"eos\":[3,-4]", "eos[1]: must be an integer of at least 0"},
+      {"\"shape\":[16,32]", "\"shape\":[16,64]",
+       "parameters[1].offset: is 64: the parameter does not lie in the 4096 bytes"},
+      {"\"shape\":[16,32]", "\"shape\":[4611686018427387904,4]", "parameters[1].offset"},
+      {"\"shape\":[16,32]", "\"shape\":[16,16,2]", "parameters[1].shape: must have at most 2 numbers"},
+      {"\"offset\":64", "\"offset\":66", "parameters[1].offset: is 66"},
+      {"\"source\":\"ones\"", "\"source\":\"twos\"", "parameters[3].source: is \"twos\", which is not known"},
+      {"\"dim\":8", "\"dim\":17", "rotary[0].offset"},
+      {"\"kind\":3", "\"kind\":4", "rotary[0].kind"},
+      {"\"trained\":[[1,0]", "\"trained\":[[4,0]", "phases[0].trained[0]: must be a parameter's number, below 4"},
+      {"[2,2048]", "[2,2052]", "phases[0].trained[1]: offset 2052: the gradient does not lie in the 2112 bytes"},
+      {"\"seed\":\"1", "\"seed\":\"x", "phases[0].seed: must be a number"},
+      {"\"schedule\":2", "\"schedule\":3", "phases[0].schedule"},
+      {"\"lr\":0.0001", "\"lr\":null", "phases[0].lr: must be a number"},
+      {"\"kind\":\"train\"", "\"kind\":\"tran\"", "entries[0].kind: is \"tran\""},
+      {"\"phase\":0", "\"phase\":2", "entries[0].phase: is 2; there are 2"},
+      {"\"at\":\"input:128\"", "\"at\":\"input:512\"",
+       "entries[0].inputs[1].at: the value does not lie in the 512 bytes"},
+      {"\"at\":\"input:128\"", "\"at\":\"arena:128\"", "entries[0].inputs[1].at: must be in input"},
+      {"\"type\":\"i32\"", "\"type\":\"i33\"", "entries[0].inputs[0].type"},
+      {"\"arena:65532\"", "\"arena:65540\"",
+       "entries[0].launches[0].args[2]: \"arena:65540\" must be a multiple of 4 within the 65536 bytes"},
+      {"\"arena:65532\"", "\"arena:65531\"", "entries[0].launches[0].args[2]"},
+      {"\"arena:65532\"", "\"arena:-4\"", "entries[0].launches[0].args[2]: must be a space and an offset"},
+      {"\"arena:65532\"", "\"arena:99999999999999999999\"",
+       "entries[0].launches[0].args[2]: must be a space and an offset"},
+      {"\"arena:65532\"", "\"arena:\"", "entries[0].launches[0].args[2]: must be a space and an offset"},
+      {"\"arena:65532\"", "\"aren:4\"", "entries[0].launches[0].args[2]: must be a space and an offset"},
+      {"\"arena:65532\"", "\":4\"", "entries[0].launches[0].args[2]: must be a space and an offset"},
+      {"\"arena:65532\"", "4", "entries[0].launches[0].args[2]: must be a space and an offset"},
+      {"\"kernel\":\"embed_0\"", "\"kernel\":\"embed 0\"",
+       "entries[0].launches[0].kernel: \"embed 0\" is no kernel's name"},
+      {"\"kernel\":\"embed_0\",", "", "entries[0].launches[0].kernel: is missing"},
+      {"[16,16,32,32,32,16,2]", "[16,16,32,32,32,16,3]", "entries[0].launches[1].args: are 7, too few for 3 groups"},
+      {"[16,16,32,32,32,16,2]", "[16,16,32,32,32,16,9223372036854775807]", "too few for"},
+      {"[16,16,32,32,32,16,2]", "[16,16,32,32,32]", "entries[0].launches[1].gemm: must be m, n, k"},
+      {"[16,16,32,32,32,16,2]", "[16,16,32,31,32,16,2]", "entries[0].launches[1].args[0]: matrix A does not lie"},
+      {"[16,16,32,32,32,16,2]", "[16,40,32,32,32,40,2]",
+       "entries[0].launches[1].args[2]: matrix B does not lie in the 4096 bytes"},
+      {"[16,16,32,32,32,16,2]", "[4000,16,32,32,32,16,2]", "matrix A does not lie in the 65536 bytes"},
+      {"\"tasks\":32", "\"tasks\":-1", "entries[0].launches[0].tasks"},
+      {"\"dims\":[4,-8", "\"dims\":[4,0.5", "entries[0].launches[0].dims[1]"},
+      {"\"arena_bytes\":65536", "\"arena_bytes\":99999999999999999999", "plan.json:"},
+  };
+  arena *a = arena_create();
+  text whole = {0}, changed = {0};
+  plan_write(example(a), &whole);
+  for (size_t i = 0; i < LENGTH(cases); ++i) {
+    plan *p;
+    lmn_error error;
+    replaced(&whole, cases[i].from, cases[i].to, &changed);
+    if (read_text(a, changed.data, changed.length, &p, &error))
+      fail_msg("taken: %s instead of %s", cases[i].to, cases[i].from);
+    if (!strstr(error.text, cases[i].expected)) fail_msg("%s\nhas no: %s", error.text, cases[i].expected);
+    if (!strstr(error.text, "/plan.json:") || !strstr(error.text, "; compile the network again"))
+      fail_msg("%s", error.text);
+  }
+  text_free(&whole);
+  text_free(&changed);
+  arena_destroy(a);
+}
+
+// Whatever is read lies in its spaces.
+static void check_sane(const plan *p) {
+  for (int i = 0; i < p->parameter_count; ++i) {
+    const plan_parameter *q = &p->parameters[i];
+    assert_true(q->offset >= 0 && q->elements >= 0 && q->offset + q->elements * 4 <= p->parameter_bytes);
+  }
+  for (int i = 0; i < p->entry_count; ++i) {
+    const plan_entry *e = &p->entries[i];
+    assert_true(e->phase >= -1 && e->phase < p->phase_count);
+    for (int j = 0; j < e->launch_count; ++j) {
+      const plan_launch *l = &e->launches[j];
+      assert_true(l->kind == LAUNCH_GEMM ? l->gemm.groups * 3 <= l->arg_count : l->kernel != NULL);
+      for (int k = 0; k < l->arg_count; ++k) {
+        assert_true(l->args[k].space < SPACE_COUNT && l->args[k].offset % 4 == 0 && l->args[k].offset >= 0);
+        if (l->args[k].space == SPACE_ARENA) assert_true(l->args[k].offset <= e->arena_bytes);
+        if (l->args[k].space == SPACE_PARAMETER) assert_true(l->args[k].offset <= p->parameter_bytes);
+      }
+    }
+  }
+}
+
+static void check_any(const char *json, size_t length) {
+  arena *a = arena_create();
+  plan *p;
+  lmn_error error;
+  if (read_text(a, json, length, &p, &error)) check_sane(p);
+  else assert_non_null(strstr(error.text, "plan.json:"));
+  arena_destroy(a);
+}
+
+static void mutated(void **state) {
+  (void)state;
+  static const char alphabet[] = "0123456789999-.eE\"\\{}[],:nulltrue \x01\xff";
+  arena *a = arena_create();
+  text whole = {0};
+  plan_write(example(a), &whole);
+  char *copy = memory_alloc(whole.length);
+  random_stream r = random_named(1, "plans");
+  for (int i = 0; i < 6000; ++i) {
+    memcpy(copy, whole.data, whole.length);
+    size_t length = whole.length;
+    for (uint64_t edits = random_next(&r) % 3 + 1; edits > 0; --edits) {
+      size_t at = random_next(&r) % length;
+      // Often a digit for a digit: what remains JSON and must be found by meaning.
+      copy[at] = copy[at] >= '0' && copy[at] <= '9' && random_next(&r) % 4
+                     ? (char)('0' + random_next(&r) % 10)
+                     : alphabet[random_next(&r) % (sizeof alphabet - 1)];
+    }
+    if (random_next(&r) % 8 == 0) length = random_next(&r) % length;
+    check_any(copy, length);
+  }
+  free(copy);
+  text_free(&whole);
+  arena_destroy(a);
+}
+
+// 5,000 launches of a wide network and 1,000 parameters.
+static void large(void **state) {
+  (void)state;
+  arena *a = arena_create();
+  plan *p = example(a);
+  p->parameter_count = 1000;
+  plan_parameter *parameters = ARENA_ARRAY(a, plan_parameter, 1000);
+  for (int i = 0; i < 1000; ++i) parameters[i] = p->parameters[i % 4];
+  p->parameters = parameters;
+  plan_entry *e = &p->entries[0];
+  plan_launch *launches = ARENA_ARRAY(a, plan_launch, 5000);
+  for (int i = 0; i < 5000; ++i) launches[i] = e->launches[i % 3];
+  e->launches = launches;
+  e->launch_count = 5000;
+  text out = {0};
+  plan_write(p, &out);
+  lmn_error error;
+  double best = 1e9;
+  for (int i = 0; i < 3; ++i) {
+    double start = clock_seconds();
+    if (!read_text(a, out.data, out.length, &p, &error)) fail_msg("%s", error.text);
+    double seconds = clock_seconds() - start;
+    if (seconds < best) best = seconds;
+  }
+  assert_int_equal(p->entries[0].launch_count, 5000);
+  print_message("%zu bytes read in %.1f ms\n", out.length, best * 1e3);
+#ifndef __SANITIZE_ADDRESS__
+  assert_true(best < 0.5); // about 20 ms; a machine may be busy
+#endif
+  text_free(&out);
+  arena_destroy(a);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(same_again), cmocka_unit_test(bytes_that_are_no_text),
+      cmocka_unit_test(refused),    cmocka_unit_test(mutated),
+      cmocka_unit_test(large),
+  };
+  return cmocka_run_group_tests(tests, temporary_make, temporary_remove);
+}
