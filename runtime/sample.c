@@ -148,6 +148,8 @@ bool stop_push(stop_matcher *m, const char *bytes, size_t length, text *out) {
 }
 
 void stop_finish(stop_matcher *m, text *out) {
-  if (!m->stopped) text_add_bytes(out, m->held.data, m->held.length);
+  size_t at = 0;
+  for (bool partial; at < m->held.length && !m->stopped; at += !m->stopped) m->stopped = stop_at(m, at, &partial);
+  text_add_bytes(out, m->held.data, at);
   m->held.length = 0;
 }

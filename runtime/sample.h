@@ -31,7 +31,8 @@ typedef struct stop_matcher {
 void stop_open(stop_matcher *m, const char *const *stops, int count); // empty strings are ignored
 // Appends what is certain to *out. true: a stop string has come; everything later is dropped.
 bool stop_push(stop_matcher *m, const char *bytes, size_t length, text *out);
-void stop_finish(stop_matcher *m, text *out); // the text has ended: gives out what was held back
+// The text has ended: gives out what was held back, up to a stop string if it has one (then m->stopped).
+void stop_finish(stop_matcher *m, text *out);
 void stop_close(stop_matcher *m);
 
 #endif

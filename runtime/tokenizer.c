@@ -65,7 +65,7 @@ static bool finish(tokenizer *t, lmn_error *error) {
     t->special[a->id] |= a->special;
     if (!a->normalized || !t->normalizer.count) continue;
     text content = {0}; // such a token is looked for in normalized text, so it is normalized itself
-    ok = tokenizer_normalize(&t->normalizer, &work, a->content, a->length, &content, error);
+    ok = tokenizer_normalize(&t->normalizer, &work, true, a->content, a->length, &content, error);
     if (ok) a->content = arena_copy(t->memory, content.data, content.length), a->length = content.length;
     text_free(&content);
   }

@@ -42,6 +42,10 @@ typedef struct tokenizer_encoder tokenizer_encoder;
 tokenizer_encoder *tokenizer_encoder_open(const tokenizer *t);
 bool tokenizer_encoder_add(tokenizer_encoder *e, const char *text, size_t length, bool special, token_list *ids,
                            lmn_error *error);
+// Text that follows other text: without the prefix and suffix, and without the space that Llama's normalizer and others
+// put at the start of a text, so that the ids decode, after those of the other text, to exactly this.
+bool tokenizer_encoder_continue(tokenizer_encoder *e, const char *text, size_t length, token_list *ids,
+                                lmn_error *error);
 void tokenizer_encoder_close(tokenizer_encoder *e);
 
 // Appends the text of the ids to *out. Always valid UTF-8; an id that is no token is left out.

@@ -34,6 +34,7 @@ struct tokenizer_encoder {
   int64_t cached;
   text keys;
   token_list words, *out;
+  bool continued; // the text follows another
   lmn_error *error;
 };
 
@@ -183,7 +184,7 @@ static bool split(tokenizer_encoder *e, int i, const char *piece, size_t length,
     bool metaspace = s->kind == SPLIT_METASPACE;
     bool present = (length >= s->length && !memcmp(piece, s->content, s->length)) || (metaspace && piece[0] == ' ');
     bool wanted = s->scheme == SCHEME_ALWAYS || (s->scheme == SCHEME_FIRST && first);
-    if (wanted && !present) text_add_bytes(&d->buffer, s->content, s->length);
+    if (wanted && !present && !(first && e->continued)) text_add_bytes(&d->buffer, s->content, s->length);
     if (!metaspace) text_add_bytes(&d->buffer, piece, length);
     else if (!pattern_replace(&space, &e->pattern, piece, length, s->content, s->length, &d->buffer, e->error))
       return false;
@@ -260,13 +261,12 @@ static bool normalize_segment(tokenizer_encoder *e, const char *in, size_t lengt
   const tokenizer *t = e->tokenizer;
   if (!t->normalizer.count) return cut(e, &t->normalized, in, length, first, split_segment);
   e->normalized.length = 0;
-  return tokenizer_normalize(&t->normalizer, &e->pattern, in, length, &e->normalized, e->error) &&
+  return tokenizer_normalize(&t->normalizer, &e->pattern, !(first && e->continued), in, length, &e->normalized,
+                             e->error) &&
          cut(e, &t->normalized, e->normalized.data, e->normalized.length, first, split_segment);
 }
 
-bool tokenizer_encoder_add(tokenizer_encoder *e, const char *in, size_t length, bool special, token_list *ids,
-                           lmn_error *error) {
-  const tokenizer *t = e->tokenizer;
+static bool encode(tokenizer_encoder *e, const char *in, size_t length, token_list *ids, lmn_error *error) {
   size_t bad;
   if (length > INT32_MAX / 4) return fail(error, "a text of %zu bytes is too long to be encoded at once", length);
   if (!utf8_valid(in, length, &bad))
@@ -274,10 +274,23 @@ bool tokenizer_encoder_add(tokenizer_encoder *e, const char *in, size_t length, 
                 (unsigned char)in[bad]);
   e->out = ids;
   e->error = error;
+  return cut(e, &e->tokenizer->raw, in, length, true, normalize_segment);
+}
+
+bool tokenizer_encoder_add(tokenizer_encoder *e, const char *in, size_t length, bool special, token_list *ids,
+                           lmn_error *error) {
+  const tokenizer *t = e->tokenizer;
+  e->continued = false;
   if (special) add_ids(ids, t->prefix.ids, t->prefix.count);
-  bool ok = cut(e, &t->raw, in, length, true, normalize_segment);
+  bool ok = encode(e, in, length, ids, error);
   if (ok && special) add_ids(ids, t->suffix.ids, t->suffix.count);
   return ok;
+}
+
+bool tokenizer_encoder_continue(tokenizer_encoder *e, const char *in, size_t length, token_list *ids,
+                                lmn_error *error) {
+  e->continued = true;
+  return encode(e, in, length, ids, error);
 }
 
 bool tokenizer_encode(const tokenizer *t, const char *in, size_t length, bool special, int32_t **ids, int64_t *count,

@@ -67,13 +67,15 @@ static bool run(const step *s, pattern_work *work, const char *in, size_t length
   }
 }
 
-bool tokenizer_normalize(const step_list *normalizer, pattern_work *work, const char *in, size_t length, text *out,
-                         lmn_error *error) {
+bool tokenizer_normalize(const step_list *normalizer, pattern_work *work, bool prepend, const char *in, size_t length,
+                         text *out, lmn_error *error) {
   text from = {0}, to = {0};
   bool ok = true;
   for (int i = 0; ok && i < normalizer->count; ++i) {
     to.length = 0;
-    ok = run(&normalizer->steps[i], work, i ? from.data : in, i ? from.length : length, &to, error);
+    if (normalizer->steps[i].kind == NORMALIZE_PREPEND && !prepend)
+      text_add_bytes(&to, i ? from.data : in, i ? from.length : length);
+    else ok = run(&normalizer->steps[i], work, i ? from.data : in, i ? from.length : length, &to, error);
     text swap = from;
     from = to;
     to = swap;

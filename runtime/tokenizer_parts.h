@@ -186,7 +186,8 @@ bool tokenizer_add_token(tokenizer *t, const added_token *token, lmn_error *erro
 #define TOKENIZER_FILE_LIMIT ((size_t)1 << 30)
 
 // tokenizer_normalize.c
-bool tokenizer_normalize(const step_list *normalizer, pattern_work *work, const char *in, size_t length, text *out,
-                         lmn_error *error);
+// prepend: false leaves NORMALIZE_PREPEND out.
+bool tokenizer_normalize(const step_list *normalizer, pattern_work *work, bool prepend, const char *in, size_t length,
+                         text *out, lmn_error *error);
 
 #endif
