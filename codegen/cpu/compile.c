@@ -38,7 +38,6 @@ static MlirStringRef ref(const char *string) { return mlirStringRefCreateFromCSt
 static void append(MlirStringRef part, void *to) { text_add_bytes(to, part.data, part.length); }
 
 // ---- this CPU
-// -----------------------------------------------------------------------------------------------------------------------
 
 static char *host_name, *host_features;
 static pthread_once_t host_once = PTHREAD_ONCE_INIT, llvm_once = PTHREAD_ONCE_INIT;
@@ -65,7 +64,6 @@ static void start_llvm(void) {
 }
 
 // ---- one module
-// ---------------------------------------------------------------------------------------------------------------------
 
 typedef struct compilation_unit {
   text mlir;
@@ -230,7 +228,6 @@ static void *compile_unit(void *user) {
 }
 
 // ---- modules side by side
-// -----------------------------------------------------------------------------------------------------------
 
 static int cores(void) {
   cpu_set_t set;
@@ -295,7 +292,6 @@ static bool compile_units(compilation_unit *units, int count, lmn_error *error) 
 }
 
 // ---- linking
-// ------------------------------------------------------------------------------------------------------------------------
 
 // Runs a program; what it writes on stderr goes to `output`. Returns its exit status, -1 if it could not be started.
 static int run(char *const *command, text *output) {
@@ -378,7 +374,6 @@ static bool link_units(compilation_unit *units, int count, const char *path, cha
 }
 
 // ---- the cache
-// ----------------------------------------------------------------------------------------------------------------------
 
 typedef struct cache_key {
   uint64_t high, low;
@@ -431,7 +426,6 @@ static void cache_write(const char *folder, const char *path, const char *data, 
 }
 
 // ---- all of it
-// ----------------------------------------------------------------------------------------------------------------------
 
 static int unit_count(const cpu_codegen *cg) {
   int count = (cg->kernel_count + KERNELS_PER_UNIT - 1) / KERNELS_PER_UNIT, limit = cores();

@@ -6,7 +6,6 @@
 #include "mlir-c/Support.h"
 
 // ---- the emitters
-// -------------------------------------------------------------------------------------------------------------------
 
 // Ops that launch nothing: their values are memory that is there, or the place plan-memory gave them.
 static bool nothing(cpu_entry *e, MlirOperation op, lmn_error *error) {
@@ -58,7 +57,6 @@ bool cpu_codegen_entry(cpu_codegen *cg, ir *m, plan_entry *entry, lmn_error *err
 }
 
 // ---- kernels
-// ------------------------------------------------------------------------------------------------------------------------
 
 cpu_codegen *cpu_codegen_create(arena *a, const plan *p, const char *cache) {
   cpu_codegen *cg = ARENA_NEW(a, cpu_codegen);
@@ -98,7 +96,6 @@ void cpu_print_mlir(const cpu_codegen *cg, text *out) {
 }
 
 // ---- bodies
-// -------------------------------------------------------------------------------------------------------------------------
 
 static MlirStringRef ref(const char *string) { return mlirStringRefCreateFromCString(string); }
 
@@ -154,7 +151,6 @@ const char *cpu_body(cpu_entry *e, const char *symbol) {
 }
 
 // ---- launches
-// -----------------------------------------------------------------------------------------------------------------------
 
 // For people: the op's code, and what its location says (a name, or the place in the .lmn file).
 static void describe_location(MlirLocation place, text *out) {

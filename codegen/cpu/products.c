@@ -1,0 +1,306 @@
+// kernel.gemm: a launch of the device's own product with an epilogue kernel over the pieces of C while they are in
+// cache; or, where C has few rows (decoding), a kernel of its own that reads each weight once for all rows, as fast as
+// memory gives it.
+#include "codegen/cpu/kernel_text.h"
+#include "codegen/cpu/slots.h"
+
+#include <string.h>
+
+typedef struct product {
+  plan_gemm gemm;
+  const char *body;            // of the epilogue; NULL: none
+  const char *epilogue, *tile; // kernel, and the function of it that does a tile
+  int kinds, row_count, extra_count;
+  int *rows, *extras; // slots
+  slots slots;        // of rows and extras
+} product;
+
+// ---- the epilogue
+
+// name_tile(c, slots …, columns …, row begin, row end, column begin, column end, ldc, n, first row of the group in rows
+// and extras)
+enum { TILE_INTEGERS = 7 };
+
+static void write_tile(cpu_entry *e, kernel_text *k, const product *p) {
+  int pointers = 1 + p->slots.count + p->kinds, inputs = 1 + p->kinds + p->row_count;
+  ssa *v = ARENA_ARRAY(e->arena, ssa, pointers + TILE_INTEGERS), *slots = v + 1, *columns = v + 1 + p->slots.count;
+  ssa *arguments = ARENA_ARRAY(e->arena, ssa, inputs), *values = ARENA_ARRAY(e->arena, ssa, 1 + p->extra_count);
+  k_function(k, p->tile, parameter_types(e, pointers, TILE_INTEGERS), v);
+  ssa c = v[0], *bounds = v + pointers, ldc = bounds[4], n = bounds[5], group_row = bounds[6];
+  ssa one = k_int(k, 1), row = k_for(k, bounds[0], bounds[1], one);
+  ssa c_row = k_mul(k, row, ldc), other_row = k_mul(k, k_add(k, group_row, row), n);
+  ssa column = k_for(k, bounds[2], bounds[3], one), at = k_add(k, c_row, column), other = k_add(k, other_row, column);
+  int count = 0;
+  arguments[count++] = k_load(k, c, at, K_F32);
+  for (int i = 0; i < p->kinds; ++i) arguments[count++] = k_load(k, columns[i], column, K_F32);
+  for (int i = 0; i < p->row_count; ++i) arguments[count++] = k_load(k, slots[p->rows[i]], other, K_F32);
+  k_call_body(k, p->body, arguments, count, values, 1 + p->extra_count);
+  k_store(k, values[0], c, at);
+  for (int i = 0; i < p->extra_count; ++i) k_store(k, values[1 + i], slots[p->extras[i]], other);
+  k_end(k);
+  k_end(k);
+  k_return(k);
+}
+
+// What every kernel of a product finds in its launch. args: A, B, C of every group, columns kind by kind, slots.
+// dims: m, n, ldc, groups, lda, ldb.
+enum { DIM_M, DIM_N, DIM_LDC, DIM_GROUPS, DIM_LDA, DIM_LDB };
+
+static ssa dim(kernel_text *k, ssa dims, int index) { return k_load(k, dims, k_int(k, index), K_I64); }
+
+// Calls the tile function on the tile `bounds` (row begin, row end, column begin, column end) of `group`.
+static void call_tile(cpu_entry *e, kernel_text *k, const product *p, ssa args, ssa dims, ssa group,
+                      const ssa *bounds) {
+  int pointers = 1 + p->slots.count + p->kinds, count = 0;
+  ssa *arguments = ARENA_ARRAY(e->arena, ssa, pointers + TILE_INTEGERS);
+  ssa groups = dim(k, dims, DIM_GROUPS), three = k_int(k, 3);
+  ssa c_index = k_add(k, k_mul(k, groups, k_int(k, 2)), group), first_column = k_mul(k, groups, three);
+  ssa first_slot = k_mul(k, groups, k_int(k, 3 + p->kinds));
+  arguments[count++] = k_load(k, args, c_index, K_PTR);
+  for (int i = 0; i < p->slots.count; ++i)
+    arguments[count++] = k_load(k, args, k_add(k, first_slot, k_int(k, i)), K_PTR);
+  for (int i = 0; i < p->kinds; ++i) {
+    ssa index = k_add(k, k_add(k, first_column, k_mul(k, groups, k_int(k, i))), group);
+    arguments[count++] = k_load(k, args, index, K_PTR);
+  }
+  memcpy(arguments + count, bounds, 4 * sizeof *bounds);
+  count += 4;
+  arguments[count++] = dim(k, dims, DIM_LDC);
+  arguments[count++] = dim(k, dims, DIM_N);
+  arguments[count++] = k_mul(k, group, dim(k, dims, DIM_M));
+  k_call(k, p->tile, arguments, count);
+}
+
+static void write_epilogue(cpu_entry *e, const product *p) {
+  kernel_text k = {0};
+  ssa v[7];
+  write_tile(e, &k, p);
+  k_public_function(&k, p->epilogue, "ppiiiii", v);
+  call_tile(e, &k, p, v[0], v[1], v[6], v + 2);
+  k_return(&k);
+  cpu_add_kernel(e->cg, p->epilogue, k.out.data);
+  text_free(&k.out);
+}
+
+// ---- products with few rows
+
+enum { FEW_ROWS = 8, DOT_BLOCK = 32, AXPY_BLOCK = 128, AXPY_STEP = 4, PIECE_BYTES = 65536 };
+
+static int vector_lanes(void) { return strstr(cpu_features(), "+avx512f") ? 16 : 8; }
+
+// The block of `width` (1 or more) rows of B from `first` on against all m rows of A: sums kept in m x width vectors.
+static void dot_rows(cpu_entry *e, kernel_text *k, const plan_gemm *g, const ssa *p, ssa first, int width) {
+  ssa a = p[0], b = p[1], c = p[2], lda = p[5], ldb = p[6], ldc = p[7];
+  int m = (int)g->m, count = m * width, lanes = vector_lanes();
+  int64_t whole = g->k / lanes * lanes;
+  ssa *sums = ARENA_ARRAY(e->arena, ssa, count), *next = ARENA_ARRAY(e->arena, ssa, count), a_rows[FEW_ROWS], b_rows[4];
+  ssa zero = k_int(k, 0), one = k_int(k, 1), nothing = k_float(k, 0), nothings = k_splat(k, nothing, lanes);
+  for (int i = 0; i < m; ++i) a_rows[i] = k_at(k, a, k_mul(k, lda, k_int(k, i)));
+  for (int j = 0; j < width; ++j) b_rows[j] = k_at(k, b, k_mul(k, ldb, k_add(k, first, k_int(k, j))));
+  for (int s = 0; s < count; ++s) sums[s] = nothings;
+  ssa at = k_for_carry(k, zero, k_int(k, whole), k_int(k, lanes), sums, count);
+  ssa weights[4];
+  for (int j = 0; j < width; ++j) weights[j] = k_load_vector(k, b_rows[j], at, lanes);
+  for (int i = 0; i < m; ++i) {
+    ssa x = k_load_vector(k, a_rows[i], at, lanes);
+    for (int j = 0; j < width; ++j) next[i * width + j] = k_fma(k, x, weights[j], sums[i * width + j]);
+  }
+  k_end_carry(k, next);
+  for (int s = 0; s < count; ++s) sums[s] = k_sum_lanes(k, sums[s]);
+  if (whole < g->k) {
+    at = k_for_carry(k, k_int(k, whole), k_int(k, g->k), one, sums, count);
+    for (int s = 0; s < count; ++s)
+      next[s] = k_fma(k, k_load(k, a_rows[s / width], at, K_F32), k_load(k, b_rows[s % width], at, K_F32), sums[s]);
+    k_end_carry(k, next);
+  }
+  for (int s = 0; s < count; ++s) {
+    ssa to = k_add(k, k_mul(k, ldc, k_int(k, s / width)), k_add(k, first, k_int(k, s % width)));
+    k_store(k, g->accumulate ? k_add(k, k_load(k, c, to, K_F32), sums[s]) : sums[s], c, to);
+  }
+}
+
+// name_block(a, b, c, column begin, column end, lda, ldb, ldc), B stored [n, k]: dot products of rows.
+static void write_dot_block(cpu_entry *e, kernel_text *k, const plan_gemm *g, const char *name) {
+  ssa p[8];
+  k_function(k, name, "nnniiiii", p);
+  int width = g->m <= 2 ? 4 : g->m <= 4 ? 2 : 1;
+  ssa step = k_int(k, width), one = k_int(k, 1);
+  ssa whole = k_sub(k, p[4], k_rem(k, k_sub(k, p[4], p[3]), step));
+  ssa first = k_for(k, p[3], whole, step);
+  dot_rows(e, k, g, p, first, width);
+  k_end(k);
+  if (width > 1) {
+    first = k_for(k, whole, p[4], one);
+    dot_rows(e, k, g, p, first, 1);
+    k_end(k);
+  }
+  k_return(k);
+}
+
+// `step` rows of B from row `at` on, times their elements of A, added to the block's columns of C.
+static void axpy_rows(kernel_text *k, const plan_gemm *g, const ssa *p, ssa at, int step) {
+  ssa a = p[0], b = p[1], c = p[2], lda = p[5], ldb = p[6], ldc = p[7], x[FEW_ROWS][AXPY_STEP], rows[AXPY_STEP];
+  for (int s = 0; s < step; ++s) {
+    ssa row = k_add(k, at, k_int(k, s));
+    for (int i = 0; i < g->m; ++i) x[i][s] = k_load(k, a, k_add(k, k_mul(k, lda, k_int(k, i)), row), K_F32);
+    rows[s] = k_mul(k, ldb, row);
+  }
+  ssa column = k_for(k, p[3], p[4], k_int(k, 1)), weights[AXPY_STEP];
+  for (int s = 0; s < step; ++s) weights[s] = k_load(k, b, k_add(k, rows[s], column), K_F32);
+  for (int i = 0; i < g->m; ++i) {
+    ssa to = k_add(k, k_mul(k, ldc, k_int(k, i)), column), sum = k_load(k, c, to, K_F32);
+    for (int s = 0; s < step; ++s) sum = k_fma(k, x[i][s], weights[s], sum);
+    k_store(k, sum, c, to);
+  }
+  k_end(k);
+}
+
+// The same where B is stored [k, n]: rows of B scaled and added, which reads B along its rows.
+static void write_axpy_block(kernel_text *k, const plan_gemm *g, const char *name) {
+  ssa p[8];
+  k_function(k, name, "nnniiiii", p);
+  ssa zero = k_int(k, 0), one = k_int(k, 1);
+  int64_t whole = g->k / AXPY_STEP * AXPY_STEP;
+  if (!g->accumulate)
+    for (int i = 0; i < g->m; ++i) {
+      ssa column = k_for(k, p[3], p[4], one);
+      k_store(k, k_float(k, 0), p[2], k_add(k, k_mul(k, p[7], k_int(k, i)), column));
+      k_end(k);
+    }
+  ssa at = k_for(k, zero, k_int(k, whole), k_int(k, AXPY_STEP));
+  axpy_rows(k, g, p, at, AXPY_STEP);
+  k_end(k);
+  for (int64_t rest = whole; rest < g->k; ++rest) axpy_rows(k, g, p, k_int(k, rest), 1);
+  k_return(k);
+}
+
+static int64_t block_length(const plan_gemm *g) { return g->trans_b ? DOT_BLOCK : AXPY_BLOCK; }
+
+// args, dims: as above. tasks: groups x blocks of columns.
+static void write_few_rows(cpu_entry *e, const product *p, const char *name) {
+  const plan_gemm *g = &p->gemm;
+  kernel_text text = {0}, *k = &text;
+  const char *block_name = arena_printf(e->arena, "%s_block", name);
+  if (p->body) write_tile(e, k, p);
+  if (g->trans_b) write_dot_block(e, k, g, block_name);
+  else write_axpy_block(k, g, block_name);
+  kernel_abi abi = k_kernel(k, name);
+  ssa groups = k_dim(k, abi, DIM_GROUPS), n = k_dim(k, abi, DIM_N), one = k_int(k, 1);
+  ssa length = k_int(k, block_length(g)), two = k_int(k, 2);
+  ssa blocks = k_div(k, k_sub(k, k_add(k, n, length), one), length);
+  ssa task = k_for(k, abi.begin, abi.end, one), group = k_div(k, task, blocks);
+  ssa begin = k_mul(k, k_rem(k, task, blocks), length), end = k_min(k, n, k_add(k, begin, length));
+  ssa a = k_load(k, abi.args, group, K_PTR), b = k_load(k, abi.args, k_add(k, groups, group), K_PTR);
+  ssa c = k_load(k, abi.args, k_add(k, k_mul(k, groups, two), group), K_PTR);
+  K_CALL(k, block_name, a, b, c, begin, end, k_dim(k, abi, DIM_LDA), k_dim(k, abi, DIM_LDB), k_dim(k, abi, DIM_LDC));
+  const ssa bounds[] = {k_int(k, 0), k_int(k, g->m), begin, end};
+  if (p->body) call_tile(e, k, p, abi.args, abi.dims, group, bounds);
+  k_end(k);
+  k_return(k);
+  cpu_add_kernel(e->cg, name, text.out.data);
+  text_free(&text.out);
+}
+
+// ---- the launch
+
+// The places of an operand of every group: one value each, or one value for all with a stride between groups.
+static bool group_args(cpu_entry *e, plan_launch *launch, MlirOperation op, segment s, bool results, const char *name,
+                       int64_t groups, lmn_error *error) {
+  if (s.count != groups && s.count != 1)
+    return fail(error, "%d values of %s for %lld groups", s.count, name, (long long)groups);
+  int64_t stride = s.count == 1 && groups > 1 ? ir_int(op, arena_printf(e->arena, "%s_stride", name)) : 0;
+  for (int64_t g = 0; g < groups; ++g) {
+    int n = s.first + (int)(s.count == 1 ? 0 : g);
+    plan_ref place = ir_place(results ? mlirOperationGetResult(op, n) : mlirOperationGetOperand(op, n));
+    place.offset += g * stride * (int64_t)sizeof(float);
+    cpu_arg(e, launch, place);
+  }
+  return true;
+}
+
+static bool same_place(plan_ref a, plan_ref b) { return a.space == b.space && a.offset == b.offset; }
+
+static bool check_places(cpu_entry *e, MlirOperation op, const product *p, lmn_error *error) {
+  segment accumulate = ir_operands(e->ir, op, 2), c = ir_results(e->ir, op, 0);
+  if (accumulate.count && accumulate.count != c.count)
+    return fail(error, "%d values to accumulate into %d results", accumulate.count, c.count);
+  for (int i = 0; i < accumulate.count; ++i)
+    if (!same_place(ir_place(mlirOperationGetOperand(op, accumulate.first + i)),
+                    ir_place(mlirOperationGetResult(op, c.first + i))))
+      return fail(error, "result %d is not in the place of the value it accumulates into", i);
+  for (int i = 0; i < c.count; ++i)
+    for (int s = 0; s < p->slots.count; ++s)
+      if (same_place(ir_place(mlirOperationGetResult(op, c.first + i)), p->slots.places[s]))
+        return fail(error, "result %d is in the place of a row operand or extra of the epilogue", i);
+  return true;
+}
+
+static void read_product(cpu_entry *e, MlirOperation op, product *p) {
+  plan_gemm *g = &p->gemm;
+  *g = (plan_gemm){.m = ir_int(op, "m"), .n = ir_int(op, "n"), .k = ir_int(op, "k"), .groups = ir_int(op, "groups")};
+  g->lda = ir_int(op, "lda"), g->ldb = ir_int(op, "ldb"), g->ldc = ir_int(op, "ldc");
+  g->trans_a = ir_int(op, "trans_a") != 0, g->trans_b = ir_int(op, "trans_b") != 0;
+  g->accumulate = ir_operands(e->ir, op, 2).count > 0;
+  segment columns = ir_operands(e->ir, op, 3), rows = ir_operands(e->ir, op, 4), extras = ir_results(e->ir, op, 1);
+  text signature = {0};
+  const char *body = ir_text(e->ir, op, "epilogue");
+  p->body = body ? cpu_body(e, body) : NULL;
+  p->kinds = (int)(columns.count / g->groups);
+  p->row_count = rows.count;
+  p->extra_count = extras.count;
+  p->rows = slots_of(e, &p->slots, op, rows, false, &signature);
+  p->extras = slots_of(e, &p->slots, op, extras, true, &signature);
+  text_printf(&signature, "%d;%s", p->kinds, p->body ? p->body : "");
+  p->epilogue = kernel_name(e, "epilogue", p->kinds, &signature);
+  p->tile = arena_printf(e->arena, "%s_tile", p->epilogue);
+}
+
+static plan_launch *launch_few_rows(cpu_entry *e, MlirOperation op, product *p) {
+  const plan_gemm *g = &p->gemm;
+  text signature = {0};
+  text_printf(&signature, "%lld;%d;%d;%s", (long long)g->m, g->trans_b, g->accumulate, p->body ? p->epilogue : "");
+  const char *name = kernel_name(e, "few_rows", g->k, &signature);
+  p->tile = arena_printf(e->arena, "%s_tile", name);
+  if (!cpu_has_kernel(e->cg, name)) write_few_rows(e, p, name);
+  plan_launch *launch = cpu_launch(e, op, LAUNCH_KERNEL, name);
+  int64_t block = block_length(g), bytes = block * g->k * (int64_t)sizeof(float);
+  launch->tasks = g->groups * ((g->n + block - 1) / block);
+  launch->grain = bytes < PIECE_BYTES ? PIECE_BYTES / bytes : 1;
+  return launch;
+}
+
+static plan_launch *launch_gemm(cpu_entry *e, MlirOperation op, const product *p) {
+  if (p->body && !cpu_has_kernel(e->cg, p->epilogue)) write_epilogue(e, p);
+  plan_launch *launch = cpu_launch(e, op, LAUNCH_GEMM, p->body ? p->epilogue : NULL);
+  launch->gemm = p->gemm;
+  return launch;
+}
+
+static bool emit_product(cpu_entry *e, MlirOperation op, product *p, lmn_error *error) {
+  const plan_gemm *g = &p->gemm;
+  segment columns = ir_operands(e->ir, op, 3);
+  if (columns.count % g->groups) return fail(error, "%d columns for %lld groups", columns.count, (long long)g->groups);
+  if (!p->body && (columns.count || p->row_count || p->extra_count))
+    return fail(error, "columns, rows or extras without an epilogue");
+  if (!check_places(e, op, p, error)) return false;
+  bool few_rows = g->m <= FEW_ROWS && !g->trans_a;
+  plan_launch *launch = few_rows ? launch_few_rows(e, op, p) : launch_gemm(e, op, p);
+  if (!group_args(e, launch, op, ir_operands(e->ir, op, 0), false, "a", g->groups, error) ||
+      !group_args(e, launch, op, ir_operands(e->ir, op, 1), false, "b", g->groups, error) ||
+      !group_args(e, launch, op, ir_results(e->ir, op, 0), true, "c", g->groups, error))
+    return false;
+  for (int i = 0; i < columns.count; ++i) cpu_arg_value(e, launch, mlirOperationGetOperand(op, columns.first + i));
+  for (int i = 0; i < p->slots.count; ++i) cpu_arg(e, launch, p->slots.places[i]);
+  const int64_t dims[] = {g->m, g->n, g->ldc, g->groups, g->lda, g->ldb};
+  for (size_t i = 0; i < LENGTH(dims); ++i) cpu_dim(e, launch, dims[i]);
+  return true;
+}
+
+bool cpu_emit_gemm(cpu_entry *e, MlirOperation op, lmn_error *error) {
+  product p = {0};
+  if (ir_int(op, "groups") < 1) return fail(error, "groups must be at least 1");
+  read_product(e, op, &p);
+  bool ok = emit_product(e, op, &p, error);
+  slots_free(&p.slots);
+  return ok;
+}

@@ -1,0 +1,343 @@
+// The CPU as a device: kernels.so and OpenBLAS over a pool of threads. A product is cut into pieces of C by its shape
+// and the number of threads, never along k, and every element of C is one sum over k in order whatever the cut: results
+// do not depend on the threads.
+#include "runtime/device.h"
+
+#include "runtime/blas.h"
+#include "runtime/threads.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+typedef struct memory {
+  char *bytes;
+  int64_t size;
+} memory;
+
+struct device {
+  const plan *plan;
+  void *library;
+  void ***functions; // [entry][launch]: kernel_function or epilogue_function; NULL: a product without epilogue
+  struct kernel_host host;
+  thread_pool *pool;
+  memory spaces[SPACE_COUNT];
+  memory scratch; // scratch_stride bytes a thread
+  int64_t scratch_stride;
+  void **args; // of the launch that runs
+  double *profile;
+};
+
+// ---- memory
+
+enum { HUGE_PAGE = 2 << 20 };
+
+static bool memory_map(memory *m, int64_t bytes, lmn_error *error) {
+  *m = (memory){NULL, bytes};
+  int64_t mapped = bytes > 0 ? bytes : 1;
+  void *at = mmap(NULL, (size_t)mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (at == MAP_FAILED)
+    return fail(error, "%.1f MB of memory cannot be had (%s); use a smaller batch or length", (double)bytes / 1e6,
+                strerror(errno));
+  if (mapped >= 2 * HUGE_PAGE) madvise(at, (size_t)mapped, MADV_HUGEPAGE);
+  m->bytes = at;
+  return true;
+}
+
+static void memory_unmap(memory *m) {
+  if (m->bytes) munmap(m->bytes, (size_t)(m->size > 0 ? m->size : 1));
+  *m = (memory){NULL, 0};
+}
+
+void *device_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error) {
+  memory *m = &d->spaces[space];
+  if (m->bytes && m->size == bytes) return m->bytes;
+  memory_unmap(m);
+  if (bytes < 0) return fail(error, "%s: a size of %lld bytes", plan_space_names[space], (long long)bytes), NULL;
+  if (!memory_map(m, bytes, error)) return fail_in(error, "%s memory", plan_space_names[space]), NULL;
+  return m->bytes;
+}
+
+void *device_space(const device *d, plan_space space) { return d->spaces[space].bytes; }
+
+int64_t device_bytes(const device *d) {
+  int64_t bytes = 0;
+  for (int i = 0; i < SPACE_COUNT; ++i) bytes += d->spaces[i].size;
+  return bytes;
+}
+
+// ---- opening
+
+static bool has_feature(const char *features, const char *name) {
+  size_t length = strlen(name);
+  for (const char *p = features; p && *p; p = strchr(p, ','), p = p ? p + 1 : NULL)
+    if (*p == '+' && !strncmp(p + 1, name, length) && (p[1 + length] == ',' || !p[1 + length])) return true;
+  return false;
+}
+
+// The features that LLVM uses in kernels like ours; names as in plan.cpu_features.
+static bool check_cpu(const plan *p, const char *artifact, lmn_error *error) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+#define NEEDS(feature)                                                                                                 \
+  if (has_feature(p->cpu_features, feature) && !__builtin_cpu_supports(feature))                                       \
+  return fail(error,                                                                                                   \
+              "%s: its kernels are made for %s and need %s, which this CPU lacks; compile the network again "          \
+              "on this machine",                                                                                       \
+              artifact, p->cpu, feature)
+  NEEDS("sse4.2");
+  NEEDS("avx");
+  NEEDS("avx2");
+  NEEDS("fma");
+  NEEDS("bmi");
+  NEEDS("bmi2");
+  NEEDS("avx512f");
+  NEEDS("avx512vl");
+  NEEDS("avx512bw");
+  NEEDS("avx512dq");
+  NEEDS("avx512cd");
+  NEEDS("avx512vnni");
+  NEEDS("avx512bf16");
+#undef NEEDS
+#else
+  (void)p, (void)artifact, (void)error, (void)has_feature;
+#endif
+  return true;
+}
+
+// Results below the normal floats are zero: they mean nothing here and slow some CPUs down a hundredfold.
+static void flush_denormals(void) {
+#if defined(__x86_64__)
+  _mm_setcsr(_mm_getcsr() | 0x8040);
+#endif
+}
+
+static bool check_launch(const plan_entry *entry, const plan_launch *launch, lmn_error *error) {
+  const plan_gemm *g = &launch->gemm;
+  if (launch->kind == LAUNCH_KERNEL)
+    return launch->kernel || fail(error, "%s: %s has no kernel", entry->name, launch->what);
+  int64_t limit = INT32_MAX;
+  if (g->m < 1 || g->n < 1 || g->k < 1 || g->groups < 1 || g->m > limit || g->n > limit || g->k > limit ||
+      g->lda > limit || g->ldb > limit || g->ldc > limit || g->groups > launch->arg_count / 3)
+    return fail(error, "%s: %s is a product of a size that cannot be: %lld groups of %lld x %lld x %lld", entry->name,
+                launch->what, (long long)g->groups, (long long)g->m, (long long)g->n, (long long)g->k);
+  return true;
+}
+
+static bool resolve_kernels(device *d, const char *artifact, lmn_error *error) {
+  const plan *p = d->plan;
+  d->functions = memory_zero((size_t)p->entry_count * sizeof *d->functions);
+  int most = 1;
+  for (int e = 0; e < p->entry_count; ++e) {
+    const plan_entry *entry = &p->entries[e];
+    d->functions[e] = memory_zero((size_t)entry->launch_count * sizeof(void *));
+    for (int i = 0; i < entry->launch_count; ++i) {
+      const plan_launch *launch = &entry->launches[i];
+      if (!check_launch(entry, launch, error)) return false;
+      if (launch->arg_count > most) most = launch->arg_count;
+      if (launch->scratch > d->scratch_stride) d->scratch_stride = launch->scratch;
+      if (!launch->kernel) continue;
+      d->functions[e][i] = dlsym(d->library, launch->kernel);
+      if (!d->functions[e][i])
+        return fail(error, "%s/kernels.so: has no kernel %s, which %s of %s needs; compile the network again", artifact,
+                    launch->kernel, launch->what, entry->name);
+    }
+  }
+  d->args = memory_zero((size_t)most * sizeof *d->args);
+  return true;
+}
+
+static bool open_library(device *d, const char *artifact, lmn_error *error) {
+  text path = {0};
+  text_printf(&path, "%s%s/kernels.so", strchr(artifact, '/') ? "" : "./", artifact);
+  d->library = dlopen(path.data, RTLD_NOW | RTLD_LOCAL);
+  const char *cause = d->library ? NULL : dlerror();
+  if (cause) fail(error, "%s: cannot be opened: %s; compile the network again", path.data, cause);
+  text_free(&path);
+  return d->library != NULL;
+}
+
+static bool open_device(device *d, const char *artifact, int threads, lmn_error *error) {
+  if (!check_cpu(d->plan, artifact, error) || !open_library(d, artifact, error) || !blas_open(&d->host, error) ||
+      !resolve_kernels(d, artifact, error))
+    return false;
+  d->pool = pool_create(threads > 0 ? threads : cores_available(), flush_denormals, error);
+  if (!d->pool) return false;
+  d->scratch_stride = (d->scratch_stride + 4095) & ~(int64_t)4095;
+  return memory_map(&d->scratch, d->scratch_stride * pool_threads(d->pool), error) || fail_in(error, "scratch memory");
+}
+
+device *device_cpu_open(const plan *p, const char *artifact, int threads, lmn_error *error) {
+  device *d = memory_zero(sizeof *d);
+  d->plan = p;
+  if (open_device(d, artifact, threads, error)) return d;
+  device_close(d);
+  return NULL;
+}
+
+void device_close(device *d) {
+  if (!d) return;
+  pool_destroy(d->pool);
+  for (int i = 0; i < SPACE_COUNT; ++i) memory_unmap(&d->spaces[i]);
+  memory_unmap(&d->scratch);
+  if (d->functions)
+    for (int e = 0; e < d->plan->entry_count; ++e) free(d->functions[e]);
+  free(d->functions);
+  free(d->args);
+  if (d->library) dlclose(d->library);
+  free(d);
+}
+
+int device_threads(const device *d) { return pool_threads(d->pool); }
+
+void device_profile(device *d, double *seconds) { d->profile = seconds; }
+
+// ---- running
+
+typedef struct kernel_run {
+  device *device;
+  const plan_launch *launch;
+  kernel_function *function;
+} kernel_run;
+
+static void run_kernel(void *context, int64_t begin, int64_t end, int thread) {
+  const kernel_run *r = context;
+  device *d = r->device;
+  r->function(d->args, r->launch->dims, begin, end, d->scratch.bytes + thread * d->scratch_stride, &d->host);
+}
+
+typedef struct gemm_run {
+  device *device;
+  const plan_launch *launch;
+  epilogue_function *epilogue;
+  int64_t row_pieces, column_pieces, rows, columns; // rows x columns: a piece of C
+} gemm_run;
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t pieces_of(int64_t length, int64_t piece) { return (length + piece - 1) / piece; }
+
+// Pieces of C for `threads`: two for each thread, so that one that is held up does not hold up all, of at least 128 x
+// 128, since each packs its own operands. Rows are cut first: OpenBLAS keeps a piece's packed rows of A in the
+// second-level cache while it walks over B. A C much wider than high is cut by columns, or B would be packed for every
+// few rows. Piece lengths are multiples of every OpenBLAS kernel's tile.
+enum { LEAST_PIECE = 128, PIECE_MULTIPLE = 48, WIDE = 8 };
+
+static void cut(gemm_run *r, int threads) {
+  const plan_gemm *g = &r->launch->gemm;
+  int64_t wanted = threads > 1 ? pieces_of(2 * (int64_t)threads, g->groups) : 1;
+  int64_t most_rows = g->m / LEAST_PIECE, most_columns = g->n / LEAST_PIECE;
+  if (most_rows < 1) most_rows = 1;
+  if (most_columns < 1) most_columns = 1;
+  int64_t row_pieces = 1, column_pieces = 1;
+  if (g->n > WIDE * g->m) {
+    column_pieces = least(wanted, most_columns);
+    row_pieces = least(pieces_of(wanted, column_pieces), most_rows);
+  } else {
+    row_pieces = least(wanted, most_rows);
+    column_pieces = least(pieces_of(wanted, row_pieces), most_columns);
+  }
+  r->rows = row_pieces == 1 ? g->m : pieces_of(pieces_of(g->m, row_pieces), PIECE_MULTIPLE) * PIECE_MULTIPLE;
+  r->columns = column_pieces == 1 ? g->n : pieces_of(pieces_of(g->n, column_pieces), PIECE_MULTIPLE) * PIECE_MULTIPLE;
+  r->row_pieces = pieces_of(g->m, r->rows);
+  r->column_pieces = pieces_of(g->n, r->columns);
+}
+
+static void run_piece(const gemm_run *r, int64_t piece) {
+  const device *d = r->device;
+  const plan_gemm *g = &r->launch->gemm;
+  int64_t group = piece / (r->row_pieces * r->column_pieces), row = piece / r->column_pieces % r->row_pieces * r->rows;
+  int64_t column = piece % r->column_pieces * r->columns;
+  int64_t row_end = least(row + r->rows, g->m), column_end = least(column + r->columns, g->n);
+  const float *a = d->args[group], *b = d->args[g->groups + group];
+  float *c = d->args[2 * g->groups + group];
+  a += g->trans_a ? row : row * g->lda;
+  b += g->trans_b ? column * g->ldb : column;
+  d->host.sgemm(g->trans_a, g->trans_b, row_end - row, column_end - column, g->k, 1, a, g->lda, b, g->ldb,
+                g->accumulate, c + row * g->ldc + column, g->ldc);
+  if (r->epilogue) r->epilogue(d->args, r->launch->dims, row, row_end, column, column_end, group);
+}
+
+static void run_pieces(void *context, int64_t begin, int64_t end, int thread) {
+  (void)thread;
+  for (int64_t piece = begin; piece < end; ++piece) run_piece(context, piece);
+}
+
+// Below this many multiplications waking the threads costs more than they save.
+enum { SMALL_PRODUCT = 1 << 18 };
+
+static void run_gemm(device *d, const plan_launch *launch, epilogue_function *epilogue) {
+  const plan_gemm *g = &launch->gemm;
+  gemm_run r = {.device = d, .launch = launch, .epilogue = epilogue};
+  bool small = (double)g->m * (double)g->n * (double)g->k * (double)g->groups < SMALL_PRODUCT;
+  cut(&r, small ? 1 : pool_threads(d->pool));
+  int64_t pieces = r.row_pieces * r.column_pieces * g->groups;
+  pool_run(d->pool, pieces, small ? pieces : 1, run_pieces, &r);
+}
+
+static void run_launch(device *d, const plan_launch *launch, void *function) {
+  for (int i = 0; i < launch->arg_count; ++i)
+    d->args[i] = d->spaces[launch->args[i].space].bytes + launch->args[i].offset;
+  if (launch->kind == LAUNCH_GEMM) {
+    epilogue_function *epilogue = NULL;
+    *(void **)&epilogue = function;
+    run_gemm(d, launch, epilogue);
+  } else {
+    kernel_run r = {.device = d, .launch = launch};
+    *(void **)&r.function = function;
+    pool_run(d->pool, launch->tasks, launch->grain, run_kernel, &r);
+  }
+}
+
+static bool is_reserved(const device *d, const plan_entry *entry, plan_space space, int64_t bytes, lmn_error *error) {
+  const memory *m = &d->spaces[space];
+  if (bytes <= 0 || (m->bytes && m->size >= bytes)) return true;
+  return fail(error, "%s: needs %lld bytes of %s memory, %lld are reserved", entry->name, (long long)bytes,
+              plan_space_names[space], (long long)m->size);
+}
+
+static bool check_spaces(const device *d, const plan_entry *entry, lmn_error *error) {
+  const plan *p = d->plan;
+  bool has_phase = entry->phase >= 0 && entry->phase < p->phase_count;
+  int64_t gradient = has_phase ? p->phases[entry->phase].gradient_bytes : 0;
+  bool trains = entry->kind == ENTRY_TRAIN || entry->kind == ENTRY_UPDATE, updates = entry->kind == ENTRY_UPDATE;
+  return is_reserved(d, entry, SPACE_PARAMETER, p->parameter_bytes, error) &&
+         is_reserved(d, entry, SPACE_CONSTANT, p->constant_bytes, error) &&
+         is_reserved(d, entry, SPACE_ARENA, entry->arena_bytes, error) &&
+         is_reserved(d, entry, SPACE_INPUT, entry->input_bytes, error) &&
+         is_reserved(d, entry, SPACE_OUTPUT, entry->output_bytes, error) &&
+         is_reserved(d, entry, SPACE_CACHE, entry->cache_bytes, error) &&
+         is_reserved(d, entry, SPACE_GRADIENT, trains ? gradient : 0, error) &&
+         is_reserved(d, entry, SPACE_MOMENT1, updates ? gradient : 0, error) &&
+         is_reserved(d, entry, SPACE_MOMENT2, updates ? gradient : 0, error);
+}
+
+static void run_launches(device *d, const plan_entry *entry, void *const *functions) {
+  double before = d->profile ? clock_seconds() : 0;
+  for (int i = 0; i < entry->launch_count; ++i) {
+    run_launch(d, &entry->launches[i], functions[i]);
+    if (!d->profile) continue;
+    double now = clock_seconds();
+    d->profile[i] += now - before;
+    before = now;
+  }
+}
+
+bool device_run(device *d, const plan_entry *entry, lmn_error *error) {
+  ptrdiff_t index = entry - d->plan->entries;
+  if (index < 0 || index >= d->plan->entry_count) return fail(error, "%s: is no entry of the opened plan", entry->name);
+  if (!check_spaces(d, entry, error)) return false;
+#if defined(__x86_64__)
+  unsigned control = _mm_getcsr();
+  flush_denormals();
+  run_launches(d, entry, d->functions[index]);
+  _mm_setcsr(control);
+#else
+  run_launches(d, entry, d->functions[index]);
+#endif
+  return true;
+}
