@@ -139,22 +139,19 @@ static const json_t *list(struct object *o, const char *name, int *count) {
   return value;
 }
 
-// Reads a list of integers, all of at least `least`, into `out` of room for `limit`; NULL: allocated.
-static int64_t *integers(struct object *o, const char *name, int64_t least, int64_t *out, int limit, int *count) {
+// Reads a list of integers, all of at least `least`, into `out` of room for `limit`.
+static void integers(struct object *o, const char *name, int64_t least, int64_t *out, int limit, int *count) {
   const json_t *value = list(o, name, count), *element;
-  if (out && *count > limit) {
+  if (*count > limit) {
     BAD(o, name, "must have at most %d numbers", limit);
     *count = 0;
-    return out;
   }
-  if (!out) out = ARENA_ARRAY(o->reader->memory, int64_t, *count);
   for (int i = 0; i < *count; ++i) {
     element = json_array_get(value, (size_t)i);
     out[i] = json_integer_value(element);
     if (!json_is_integer(element) || out[i] < least)
       bad(o->reader, &(struct place){&o->place, name, i}, "must be an integer of at least %lld", (long long)least);
   }
-  return out;
 }
 
 // A shape's elements, -1 where they cannot be counted.
@@ -287,36 +284,87 @@ static void space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_
   memcpy(bytes, all, sizeof all);
 }
 
-// "arena:4096", an offset within its space.
-static plan_ref read_ref(struct reader *r, const json_t *value, const struct place *at,
-                         const int64_t bytes[SPACE_COUNT]) {
-  plan_ref ref = {0};
-  const char *said = json_string_value(value), *colon = said ? strchr(said, ':') : NULL;
-  size_t length = colon ? (size_t)(colon - said) : 0;
-  while (colon && ref.space < SPACE_COUNT &&
-         (strncmp(plan_space_names[ref.space], said, length) || plan_space_names[ref.space][length]))
-    ++ref.space;
-  if (!colon || ref.space == SPACE_COUNT || !colon[1]) {
-    bad(r, at, "must be a space and an offset, as \"arena:4096\"");
-    return (plan_ref){0};
+// Reads the number at *at and moves behind it; false where there is none that fits 64 bits.
+static bool scan_number(const char **at, int64_t *value) {
+  const char *p = *at + (**at == '-');
+  int sign = **at == '-' ? -1 : 1;
+  if (*p < '0' || *p > '9') return false;
+  for (*value = 0; *p >= '0' && *p <= '9'; ++p)
+    if (__builtin_mul_overflow(*value, 10, value) || __builtin_add_overflow(*value, sign * (*p - '0'), value))
+      return false;
+  *at = p;
+  return true;
+}
+
+// "a4096", an offset within its space. False at what is none; the place then names it.
+static bool scan_ref(struct reader *r, const char **at, const struct place *place, const int64_t bytes[SPACE_COUNT],
+                     plan_ref *ref) {
+  const char *start = *at, *letter = *start ? strchr(space_letters, *start) : NULL;
+  *at += letter != NULL;
+  if (!letter || !scan_number(at, &ref->offset)) {
+    bad(r, place, "must be a space's letter and an offset, as \"a4096\"");
+    return false;
   }
-  for (const char *digit = colon + 1; *digit; ++digit) {
-    if (*digit < '0' || *digit > '9' || __builtin_mul_overflow(ref.offset, 10, &ref.offset) ||
-        __builtin_add_overflow(ref.offset, *digit - '0', &ref.offset)) {
-      bad(r, at, "must be a space and an offset, as \"arena:4096\"");
-      return (plan_ref){0};
+  ref->space = (plan_space)(letter - space_letters);
+  if (inside(ref->offset, 0, bytes[ref->space])) return true;
+  bad(r, place, "%.*s must be a multiple of 4 within the %lld bytes of space %s", (int)(*at - start), start,
+      (long long)bytes[ref->space], plan_space_names[ref->space]);
+  return false;
+}
+
+// How many words a string of them has; -1 where they are not parted by one space each.
+static int count_words(const char *string) {
+  int count = *string != 0;
+  for (const char *p = string; *p; ++p) {
+    if (*p != ' ') continue;
+    if (p == string || p[1] == ' ' || p[1] == 0) return -1;
+    ++count;
+  }
+  return count;
+}
+
+// "4 -8 16"
+static int64_t *scan_numbers(struct object *o, const char *name, const char *string, int *count) {
+  *count = count_words(string);
+  int64_t *numbers = ARENA_ARRAY(o->reader->memory, int64_t, *count < 0 ? 0 : *count);
+  bool ok = *count >= 0;
+  for (int i = 0; ok && i < *count; ++i) {
+    ok = scan_number(&string, &numbers[i]) && (*string == ' ' || !*string);
+    string += *string == ' ';
+  }
+  if (ok) return numbers;
+  BAD(o, name, "must be numbers with one space between them");
+  *count = 0;
+  return numbers;
+}
+
+// "i0 p64 a4096"
+static void read_args(struct object *o, plan_launch *l, const int64_t bytes[SPACE_COUNT]) {
+  const json_t *value = field(o, "args");
+  const char *string = json_string_value(value);
+  l->arg_count = string ? count_words(string) : -1;
+  if (l->arg_count < 0) {
+    BAD(o, "args", "must be places with one space between them");
+    return;
+  }
+  l->args = ARENA_ARRAY(o->reader->memory, plan_ref, l->arg_count);
+  for (int i = 0; i < l->arg_count; ++i) {
+    struct place place = {&o->place, "args", i};
+    if (!scan_ref(o->reader, &string, &place, bytes, &l->args[i])) return;
+    if (*string && *string++ != ' ') {
+      bad(o->reader, &place, "must be a space's letter and an offset, as \"a4096\"");
+      return;
     }
   }
-  if (!inside(ref.offset, 0, bytes[ref.space]))
-    bad(r, at, "\"%s\" must be a multiple of 4 within the %lld bytes of the space", said, (long long)bytes[ref.space]);
-  return ref;
 }
 
 static void read_value(struct object *o, plan_value *v, bool input, const int64_t bytes[SPACE_COUNT]) {
   v->name = string(o, "name");
   v->type = choice(o, "type", type_names, LENGTH(type_names));
   integers(o, "shape", 0, v->shape, 4, &v->rank);
-  v->at = read_ref(o->reader, field(o, "at"), &(struct place){&o->place, "at", -1}, bytes);
+  const char *at = string(o, "at");
+  if (scan_ref(o->reader, &at, &(struct place){&o->place, "at", -1}, bytes, &v->at) && *at)
+    BAD(o, "at", "must be one place");
   if (input && v->at.space != SPACE_INPUT) BAD(o, "at", "must be in input");
   if (!inside(v->at.offset, elements_of(v->shape, v->rank), bytes[v->at.space]))
     BAD(o, "at", "the value does not lie in the %lld bytes of the space", (long long)bytes[v->at.space]);
@@ -332,14 +380,23 @@ static int64_t extent(int64_t rows, int64_t columns, int64_t leading) {
   return elements;
 }
 
+// "nt+ m n k lda ldb ldc groups"
 static void read_gemm(struct object *o, plan_launch *l, const int64_t bytes[SPACE_COUNT]) {
-  int64_t n[7] = {0};
-  int count;
-  integers(o, "gemm", 0, n, 7, &count);
+  const char *said = string(o, "gemm");
   plan_gemm *g = &l->gemm;
-  *g = (plan_gemm){
-      n[0], n[1], n[2], n[3], n[4], n[5], n[6], flag(o, "trans_a"), flag(o, "trans_b"), flag(o, "accumulate")};
-  if (count != 7) BAD(o, "gemm", "must be m, n, k, lda, ldb, ldc, groups");
+  bool letters = (said[0] == 'n' || said[0] == 't') && (said[1] == 'n' || said[1] == 't');
+  g->trans_a = letters && said[0] == 't';
+  g->trans_b = letters && said[1] == 't';
+  g->accumulate = letters && said[2] == '+';
+  int count = 0;
+  int64_t *n =
+      letters && said[2 + g->accumulate] == ' ' ? scan_numbers(o, "gemm", said + 3 + g->accumulate, &count) : NULL;
+  for (int i = 0; i < count; ++i) count = n[i] < 0 ? 0 : count;
+  if (count != 7) {
+    BAD(o, "gemm", "must be as \"nt m n k lda ldb ldc groups\"");
+    return;
+  }
+  g->m = n[0], g->n = n[1], g->k = n[2], g->lda = n[3], g->ldb = n[4], g->ldc = n[5], g->groups = n[6];
   if (g->groups > l->arg_count / 3) {
     BAD(o, "args", "are %d, too few for %lld groups", l->arg_count, (long long)g->groups);
     return;
@@ -365,11 +422,9 @@ static void read_launch(struct object *o, plan_launch *l, const int64_t bytes[SP
   l->tasks = integer_or(o, "tasks", 0);
   l->grain = integer_or(o, "grain", 0);
   l->scratch = integer_or(o, "scratch", 0);
-  const json_t *args = list(o, "args", &l->arg_count);
-  l->args = ARENA_ARRAY(o->reader->memory, plan_ref, l->arg_count);
-  for (int i = 0; i < l->arg_count && !o->reader->failed; ++i)
-    l->args[i] = read_ref(o->reader, json_array_get(args, (size_t)i), &(struct place){&o->place, "args", i}, bytes);
-  if (json_object_get(o->json, "dims")) l->dims = integers(o, "dims", INT64_MIN, NULL, 0, &l->dim_count);
+  read_args(o, l, bytes);
+  const char *dims = string_or_null(o, "dims");
+  if (dims) l->dims = scan_numbers(o, "dims", dims, &l->dim_count);
   l->kind = json_object_get(o->json, "gemm") ? LAUNCH_GEMM : LAUNCH_KERNEL;
   if (l->kind == LAUNCH_GEMM && !o->reader->failed) read_gemm(o, l, bytes);
   if (l->kind == LAUNCH_KERNEL && !l->kernel) BAD(o, "kernel", "is missing");
@@ -419,6 +474,7 @@ static void read_entry(struct object *o, plan_entry *e) {
 static void read_plan(struct object *o, plan *p) {
   int64_t format = integer(o, "format", 0);
   if (format != PLAN_FORMAT) BAD(o, "format", "is %lld; this program reads %d", (long long)format, PLAN_FORMAT);
+  if (strcmp(string(o, "spaces"), space_legend)) BAD(o, "spaces", "must be \"%s\"", space_legend);
   p->network = string(o, "network");
   p->target = string(o, "target");
   p->cpu = string_or_null(o, "cpu");

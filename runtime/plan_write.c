@@ -97,11 +97,16 @@ static void flag(text *out, const char *name, bool value) {
 }
 
 static void add_ref(text *out, plan_ref ref) {
-  text_add(out, "\"");
-  text_add(out, plan_space_names[ref.space]);
-  text_add(out, ":");
+  text_add_bytes(out, &space_letters[ref.space], 1);
   add_integer(out, ref.offset);
-  text_add(out, "\"");
+}
+
+// Numbers as one string, a space between them.
+static void add_numbers(text *out, const int64_t *values, int count) {
+  for (int i = 0; i < count; ++i) {
+    if (i) text_add(out, " ");
+    add_integer(out, values[i]);
+  }
 }
 
 // A list with one element a line.
@@ -194,17 +199,18 @@ static void write_value(text *out, const plan_value *v) {
   key(out, "shape");
   add_integers(out, v->shape, v->rank);
   key(out, "at");
+  text_add(out, "\"");
   add_ref(out, v->at);
+  text_add(out, "\"");
 }
 
 static void write_launch(text *out, const plan_launch *l) {
   if (l->kind == LAUNCH_GEMM) {
     const plan_gemm *g = &l->gemm;
-    key(out, "gemm"); // m, n, k, lda, ldb, ldc, groups
-    add_integers(out, (const int64_t[]){g->m, g->n, g->k, g->lda, g->ldb, g->ldc, g->groups}, 7);
-    flag(out, "trans_a", g->trans_a);
-    flag(out, "trans_b", g->trans_b);
-    flag(out, "accumulate", g->accumulate);
+    key(out, "gemm");
+    text_printf(out, "\"%c%c%s ", g->trans_a ? 't' : 'n', g->trans_b ? 't' : 'n', g->accumulate ? "+" : "");
+    add_numbers(out, (const int64_t[]){g->m, g->n, g->k, g->lda, g->ldb, g->ldc, g->groups}, 7);
+    text_add(out, "\"");
   }
   string(out, "kernel", l->kernel);
   integer_unless(out, "tasks", l->tasks, 0);
@@ -212,15 +218,17 @@ static void write_launch(text *out, const plan_launch *l) {
   integer_unless(out, "scratch", l->scratch, 0);
   if (l->dim_count) {
     key(out, "dims");
-    add_integers(out, l->dims, l->dim_count);
+    text_add(out, "\"");
+    add_numbers(out, l->dims, l->dim_count);
+    text_add(out, "\"");
   }
   key(out, "args");
-  text_add(out, "[");
+  text_add(out, "\"");
   for (int i = 0; i < l->arg_count; ++i) {
-    if (i) text_add(out, ",");
+    if (i) text_add(out, " ");
     add_ref(out, l->args[i]);
   }
-  text_add(out, "]");
+  text_add(out, "\"");
   string(out, "what", l->what);
 }
 
@@ -250,6 +258,7 @@ static void write_entry(text *out, const plan_entry *e) {
 void plan_write(const plan *p, text *out) {
   text_add(out, "{");
   integer(out, "format", PLAN_FORMAT);
+  string(out, "spaces", space_legend);
   string(out, "network", p->network);
   string(out, "target", p->target);
   string(out, "cpu", p->cpu);
