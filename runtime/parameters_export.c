@@ -144,8 +144,8 @@ bool parameters_save_model(const plan *p, const float *base, const char *model, 
   struct export e = {.memory = arena_create()};
   add_parameters(&e, p, base, model);
   bool ok = e.count > 0 || fail(error, "the network has no parameters of a model or unshared vertex \"%s\"", model);
-  ok = ok && directory_make(directory, error) && write_weights(&e, source, directory, error) &&
-       copy_config(source, directory, error);
+  ok = ok && directory_make(directory, error) && copy_config(source, directory, error) &&
+       write_weights(&e, source, directory, error);
   for (size_t i = 0; ok && i < LENGTH(copied_files); ++i) ok = copy_file(source, directory, copied_files[i], error);
   free(e.items);
   arena_destroy(e.memory);
