@@ -12,11 +12,11 @@ typedef struct parts {
   int count;
 } parts;
 
-static uint64_t meaning_mix(uint64_t hash, uint64_t with) { return hash_bytes(hash, &with, sizeof with); }
+static inline uint64_t meaning_mix(uint64_t hash, uint64_t with) { return hash_bytes(hash, &with, sizeof with); }
 
-static parts meaning_of(map *values, MlirValue v) { return *(parts *)(intptr_t)map_get(values, v.ptr, 0); }
+static inline parts meaning_of(map *values, MlirValue v) { return *(parts *)(intptr_t)map_get(values, v.ptr, 0); }
 
-static void meaning_set(network *n, map *values, MlirValue v, const uint64_t *items, int count) {
+static inline void meaning_set(network *n, map *values, MlirValue v, const uint64_t *items, int count) {
   parts *p = ARENA_NEW(n->arena, parts);
   p->items = ARENA_ARRAY(n->arena, uint64_t, count);
   p->count = count;
@@ -24,7 +24,7 @@ static void meaning_set(network *n, map *values, MlirValue v, const uint64_t *it
   map_put(values, v.ptr, (int64_t)(intptr_t)p);
 }
 
-static uint64_t meaning_attributes(MlirOperation op) {
+static inline uint64_t meaning_attributes(MlirOperation op) {
   uint64_t hash = HASH_START;
   for (intptr_t i = 0; i < mlirOperationGetNumAttributes(op); ++i)
     hash = meaning_mix(hash, (uintptr_t)mlirOperationGetAttribute(op, i).attribute.ptr);
@@ -32,7 +32,7 @@ static uint64_t meaning_attributes(MlirOperation op) {
 }
 
 // A vertex on n nodes of s segments: a segment's result depends on it and those before it.
-static void meaning_vertex(network *n, map *values, MlirOperation op) {
+static inline void meaning_vertex(network *n, map *values, MlirOperation op) {
   parts hidden = meaning_of(values, ir_operand(n->ir, op, 0)), mask = meaning_of(values, ir_operand(n->ir, op, 1));
   int segments = (int)ir_int(op, "segments"), nodes = ir_count(op, "nodes");
   assert_int_equal(hidden.count, segments * nodes);
@@ -44,7 +44,7 @@ static void meaning_vertex(network *n, map *values, MlirOperation op) {
   meaning_set(n, values, mlirOperationGetResult(op, 0), out, hidden.count);
 }
 
-static void meaning_edge(network *n, map *values, MlirOperation op) {
+static inline void meaning_edge(network *n, map *values, MlirOperation op) {
   segment sources = ir_operands(n->ir, op, 0);
   assert_int_equal(sources.count, ir_count(op, "arrows"));
   assert_int_equal(sources.count, mlirOperationGetNumResults(op));
@@ -59,7 +59,7 @@ static void meaning_edge(network *n, map *values, MlirOperation op) {
   }
 }
 
-static void meaning_joined(network *n, map *values, MlirOperation op) {
+static inline void meaning_joined(network *n, map *values, MlirOperation op) {
   uint64_t *all = NULL;
   int count = 0, capacity = 0;
   for (intptr_t k = 0; k < mlirOperationGetNumOperands(op); ++k) {
@@ -84,7 +84,7 @@ static void meaning_joined(network *n, map *values, MlirOperation op) {
 }
 
 // Tables are the same where their numbers are, whichever model they are named after.
-static void meaning_rotary(network *n, map *values, MlirOperation op) {
+static inline void meaning_rotary(network *n, map *values, MlirOperation op) {
   rope r = n->graph.models[ir_int(op, "model")].description.rope;
   uint64_t hash = meaning_mix(meaning_mix((uint64_t)r.theta, (uint64_t)ir_int(op, "length")), (uint64_t)r.kind);
   hash = meaning_mix(hash, (uint64_t)ir_int(op, "dim"));
@@ -92,7 +92,7 @@ static void meaning_rotary(network *n, map *values, MlirOperation op) {
 }
 
 // The hash of everything the entry says.
-static uint64_t meaning(network *n) {
+static inline uint64_t meaning(network *n) {
   map values = {0};
   op_list ops = ir_ops(n->ir);
   uint64_t said = 0;

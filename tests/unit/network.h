@@ -56,7 +56,7 @@ static graph_model models_of_tests[] = {{.name = "qwen",
                                                          .vocabulary = 11,
                                                          .rope = {.kind = ROPE_DEFAULT, .theta = 500000}}}};
 
-static int network_node(network *n, const char *name, int model) {
+static inline int network_node(network *n, const char *name, int model) {
   GROW(n->graph.nodes, n->graph.node_count, n->node_capacity);
   n->graph.nodes[n->graph.node_count] = (graph_node){.kind = NODE_VERTEX,
                                                      .name = arena_string(n->arena, name),
@@ -67,7 +67,7 @@ static int network_node(network *n, const char *name, int model) {
   return n->graph.node_count++;
 }
 
-static void network_begin(network *n, int input_model) {
+static inline void network_begin(network *n, int input_model) {
   *n = (network){.arena = arena_create()};
   n->graph.name = "test";
   n->graph.file = "test.lmn";
@@ -80,18 +80,18 @@ static void network_begin(network *n, int input_model) {
   n->graph.nodes[0].kind = NODE_INPUT;
 }
 
-static module module_of(module_kind kind, int64_t in, int64_t out, int model) {
+static inline module module_of(module_kind kind, int64_t in, int64_t out, int model) {
   return (module){.kind = kind, .in = in, .out = out, .model = model, .bias = true, .eps = 1e-5};
 }
 
-static chain chain_of(network *n, int count, const module *modules) {
+static inline chain chain_of(network *n, int count, const module *modules) {
   chain c = {.modules = ARENA_ARRAY(n->arena, module, count), .count = count};
   memcpy(c.modules, modules, (size_t)count * sizeof *modules);
   return c;
 }
 
 // A decoder layer of the source's model and, where `linear`, a linear to the target's hidden size.
-static chain layer_chain(network *n, int from, int to, bool linear) {
+static inline chain layer_chain(network *n, int from, int to, bool linear) {
   int model = n->graph.nodes[from].model;
   int64_t in = models_of_tests[model].description.hidden,
           out = models_of_tests[n->graph.nodes[to].model].description.hidden;
@@ -99,13 +99,13 @@ static chain layer_chain(network *n, int from, int to, bool linear) {
   return chain_of(n, linear ? 2 : 1, modules);
 }
 
-static chain linear_chain(network *n, int from, int to) {
+static inline chain linear_chain(network *n, int from, int to) {
   module module = module_of(MODULE_LINEAR, models_of_tests[n->graph.nodes[from].model].description.hidden,
                             models_of_tests[n->graph.nodes[to].model].description.hidden, 0);
   return chain_of(n, 1, &module);
 }
 
-static int network_arrow(network *n, int from, int to, chain chain) {
+static inline int network_arrow(network *n, int from, int to, chain chain) {
   GROW(n->graph.arrows, n->graph.arrow_count, n->arrow_capacity);
   n->graph.arrows[n->graph.arrow_count] =
       (graph_arrow){.from = from, .to = to, .chain = chain, .place = {.line = 100 + n->graph.arrow_count, .column = 5}};
@@ -114,12 +114,12 @@ static int network_arrow(network *n, int from, int to, chain chain) {
 
 static const chain identity = {0};
 
-static entry_shape shape_of(entry_kind kind, int64_t batch, int64_t length) {
+static inline entry_shape shape_of(entry_kind kind, int64_t batch, int64_t length) {
   return (entry_shape){.kind = kind, .batch = batch, .length = length, .capacity = 64};
 }
 
 // Adds the output node, gives every node its incoming arrows and builds the entry.
-static bool network_try(network *n, entry_shape shape, lmn_error *error) {
+static inline bool network_try(network *n, entry_shape shape, lmn_error *error) {
   for (int i = 0; i < n->graph.node_count; ++i) {
     graph_node *node = &n->graph.nodes[i];
     node->incoming = ARENA_ARRAY(n->arena, int, n->graph.arrow_count);
@@ -136,18 +136,18 @@ static bool network_try(network *n, entry_shape shape, lmn_error *error) {
   return n->ir && ir_build_lmn(n->ir, error) && ir_verify(n->ir, error);
 }
 
-static void network_build(network *n, entry_shape shape) {
+static inline void network_build(network *n, entry_shape shape) {
   lmn_error error = {0};
   if (!network_try(n, shape, &error)) fail_msg("%s", error.text);
 }
 
-static int network_output(network *n, int model) {
+static inline int network_output(network *n, int model) {
   int output = network_node(n, "output", model);
   n->graph.nodes[output].kind = NODE_OUTPUT;
   return output;
 }
 
-static void network_end(network *n) {
+static inline void network_end(network *n) {
   ir_destroy(n->ir);
   ir_context_destroy(n->context);
   free(n->graph.nodes);
@@ -156,7 +156,7 @@ static void network_end(network *n) {
 }
 
 // Layers fully connected by decoder layers (and linears); an edge at the input where `at_input`.
-static void network_layered(network *n, const int *widths, int depth, bool linear, bool at_input) {
+static inline void network_layered(network *n, const int *widths, int depth, bool linear, bool at_input) {
   network_begin(n, 0);
   int before = 0, before_count = 1;
   for (int l = 0; l < depth; ++l) {
@@ -173,19 +173,19 @@ static void network_layered(network *n, const int *widths, int depth, bool linea
   for (int i = 0; i < before_count; ++i) network_arrow(n, before + i, output, identity);
 }
 
-static void run_pass(network *n, bool (*pass)(ir *, lmn_error *)) {
+static inline void run_pass(network *n, bool (*pass)(ir *, lmn_error *)) {
   lmn_error error = {0};
   if (!pass(n->ir, &error) || !ir_verify(n->ir, &error)) fail_msg("%s", error.text);
 }
 
-static int count_ops(network *n, op_code code) {
+static inline int count_ops(network *n, op_code code) {
   op_list ops = ir_ops(n->ir);
   int count = 0;
   for (int i = 0; i < ops.count; ++i) count += ir_code(n->ir, ops.items[i]) == code;
   return count;
 }
 
-static int64_t vertex_runs(network *n) {
+static inline int64_t vertex_runs(network *n) {
   int64_t runs, vertices, masks, uses;
   lmn_count(n->ir, &runs, &vertices, &masks, &uses);
   int expected = 0;
