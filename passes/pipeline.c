@@ -34,6 +34,7 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_reuse_masks);
   // Before differentiate, which asks it; the graph is at hand here.
   step(&p, pass_freeze);
+  lmn_count(m, &m->vertex_runs, &m->vertices, &m->masks, &m->mask_uses);
   level(&p, "lmn");
 
   step(&p, pass_lower_lmn);

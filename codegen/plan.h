@@ -1,0 +1,15 @@
+// The artifact in the making: what the graph says of parameters, phases and tokens, and one entry after the other.
+#ifndef LMN_CODEGEN_PLAN_H
+#define LMN_CODEGEN_PLAN_H
+
+#include "ir/ir.h"
+
+// A plan without entries, in `a`. The parameters lie next to each other in the list's order; a phase's gradients likewise.
+plan *plan_create(arena *a, const graph *g, const parameter_list *parameters);
+// A new entry for the scheduled, placed kernels of `m`: shape, inputs, outputs and counts; the back end adds the launches. `entries` has
+// room for it.
+plan_entry *plan_add_entry(plan *p, ir *m);
+// Floating point operations of the entry's products and attention (a multiply-add is two).
+int64_t plan_flops(ir *m);
+
+#endif
