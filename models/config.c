@@ -254,6 +254,9 @@ rope config_rope(config *c, int64_t positions) {
     if (length != floor(length) || length > (double)LIMIT_POSITIONS)
       config_fail(c, where, "has an original_max_position_embeddings that is not an integer up to %lld",
                   (long long)LIMIT_POSITIONS);
+    if (original && json_object_get(scaling, "original_max_position_embeddings") && (double)original != length)
+      config_fail(c, "original_max_position_embeddings", "is %lld, and %s has %.0f; remove one of the two",
+                  (long long)original, where, length);
     if (!original && !c->failed) result.original_length = (int64_t)length;
     return result;
   }

@@ -33,6 +33,7 @@ static inline const char *temporary_path(const char *name) {
 
 static inline const char *temporary_file(const char *name, const void *data, size_t length) {
   const char *path = temporary_path(name);
+  unlink(path); // a file written over would be flushed to the disk when it is closed: slow, thousands of times
   FILE *file = fopen(path, "wb");
   if (!file || fwrite(data, 1, length, file) != length || fclose(file)) abort();
   return path;

@@ -233,6 +233,7 @@ static void refused(void **state) {
       {llama, "rope_interleaved", "true", "field \"rope_interleaved\" is true"},
       {llama, "pretraining_tp", "2", "field \"pretraining_tp\" is 2"},
       {llama, "rope_scaling", "{\"rope_type\":\"llama3\",\"factor\":8}", "low_freq_factor\" is missing"},
+      {llama, "original_max_position_embeddings", "4096", "is 4096, and rope_scaling has 8192; remove one of the two"},
       {llama, "num_hidden_layers", "16385", "it must be from 1 to 16384"},
       {gpt2, "scale_attn_weights", "false", "field \"scale_attn_weights\" is false"},
       {gpt2, "scale_attn_by_inverse_layer_idx", "true", "field \"scale_attn_by_inverse_layer_idx\" is true"},
