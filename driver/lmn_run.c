@@ -1,0 +1,50 @@
+// lmn-run: runs compiled networks on a machine without the compiler.
+#include "driver/run_options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+bool source_open(source *s, const source_request *request, lmn_error *error) {
+  *s = (source){.request = request, .arena = arena_create()};
+  bool ok = artifact_is(request->net)
+                ? artifact_open(s, error)
+                : fail(error, "%s: is no compiled network; make one with lmnc compile NET -o net.lmnx", request->net);
+  if (!ok) source_close(s);
+  return ok;
+}
+
+void source_close(source *s) {
+  lmn_close(s->opened);
+  arena_destroy(s->arena);
+  *s = (source){0};
+}
+
+const char *source_artifact(source *s, const entry_wanted *wanted, int count, lmn_error *error) {
+  return artifact_has(s, wanted, count, error) ? s->request->net : NULL;
+}
+
+lmn_network *source_network(source *s, const entry_wanted *wanted, int count, uint64_t seed, lmn_error *error) {
+  if (!artifact_has(s, wanted, count, error) || !lmn_load(s->opened, seed, error)) return NULL;
+  lmn_network *n = s->opened;
+  s->opened = NULL; // the caller's now
+  return n;
+}
+
+static const char usage[] =
+    "lmn-run runs networks that lmnc has compiled.\n\n"
+    "usage: lmn-run COMMAND net.lmnx [options]\n\n"
+    "commands: train, eval, generate, trace, bench (each has --help)\n\n"
+    "example:\n  lmn-run generate net.lmnx --init run/parameters.safetensors --prompt 'Once upon a time'\n";
+
+int main(int argc, char **argv) {
+  if (argc < 2) {
+    fputs(usage, stderr);
+    return 2;
+  }
+  if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return fputs(usage, stdout) < 0;
+  if (!strcmp(argv[1], "--version")) return printf("lmn-run %s\n", LMN_VERSION) < 0;
+  int status = run_command_named("lmn-run", argv[1], argc - 1, argv + 1);
+  if (status >= 0) return status;
+  fprintf(stderr, "error: there is no command \"%s\"; lmn-run has train, eval, generate, trace and bench\n", argv[1]);
+  return 2;
+}

@@ -1,0 +1,124 @@
+// lmnc's networks: .lmn files are compiled in this process, artifacts opened as they are.
+#include "driver/source.h"
+
+#include "driver/compile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *folder_of(arena *a, const char *path) {
+  const char *slash = strrchr(path, '/');
+  if (!slash) return ".";
+  return slash == path ? "/" : arena_copy(a, path, (size_t)(slash - path));
+}
+
+static plan_phase phase_of(const settings *s) {
+  return (plan_phase){.name = s->phase,
+                      .lr = s->optimizer.lr,
+                      .beta1 = s->optimizer.beta1,
+                      .beta2 = s->optimizer.beta2,
+                      .eps = s->optimizer.eps,
+                      .weight_decay = s->optimizer.weight_decay,
+                      .decay_all = s->optimizer.decay_all,
+                      .clip = s->clip,
+                      .label_smoothing = s->label_smoothing,
+                      .schedule = s->schedule.kind,
+                      .warmup = s->schedule.warmup,
+                      .schedule_final = s->schedule.final,
+                      .steps = s->steps,
+                      .epochs = s->epochs,
+                      .batch = s->batch,
+                      .length = s->length,
+                      .accumulate = s->accumulate,
+                      .evaluate_every = s->evaluate_every,
+                      .save_every = s->save_every,
+                      .seed = s->seed,
+                      .data = s->data,
+                      .validation = s->validation,
+                      .prompt = s->prompt,
+                      .completion = s->completion};
+}
+
+static void describe(source *s, const graph *g) {
+  const model *input = &g->models[g->nodes[0].model].description;
+  s->network = g->name;
+  s->folder = folder_of(s->arena, s->request->net);
+  s->tokenizer = input->directory;
+  s->vocabulary = input->vocabulary;
+  s->classes = g->classes;
+  s->prefix = g->prefix;
+  s->positions = input->learned_positions ? input->positions : 0;
+  s->bos = input->bos;
+  memcpy(s->eos, input->eos, sizeof s->eos);
+  s->eos_count = input->eos_count;
+  s->phase_count = g->phase_count;
+  s->phases = ARENA_ARRAY(s->arena, plan_phase, g->phase_count + 1);
+  for (int i = 0; i < g->phase_count; ++i) s->phases[i] = phase_of(&g->phases[i]);
+}
+
+static const define *as_defines(arena *a, const source_option *options, int count) {
+  define *defines = ARENA_ARRAY(a, define, count + 1);
+  for (int i = 0; i < count; ++i) defines[i] = (define){options[i].name, options[i].value};
+  return defines;
+}
+
+static bool compile_source(source *s) {
+  const source_request *r = s->request;
+  compile_options *options = ARENA_NEW(s->arena, compile_options); // lives as long as the compilation
+  *options = (compile_options){.file = r->net,
+                               .defines = as_defines(s->arena, r->defines, r->define_count),
+                               .define_count = r->define_count,
+                               .overrides = as_defines(s->arena, r->settings, r->setting_count),
+                               .override_count = r->setting_count,
+                               .random_weights = r->random_weights,
+                               .disabled = r->disabled,
+                               .disabled_count = r->disabled_count};
+  text messages = {0};
+  compilation *c = compile_open(options, &messages);
+  if (messages.length) fputs(messages.data, stderr); // errors; or warnings of a file that is sound
+  text_free(&messages);
+  if (!c) return false;
+  s->compilation = c;
+  describe(s, c->graph);
+  return true;
+}
+
+bool source_open(source *s, const source_request *request, lmn_error *error) {
+  *s = (source){.request = request, .arena = arena_create()};
+  bool ok = directory_exists(request->net) ? artifact_open(s, error) : compile_source(s);
+  if (!ok) source_close(s);
+  return ok;
+}
+
+void source_close(source *s) {
+  if (s->compilation) compile_close(s->compilation);
+  lmn_close(s->opened);
+  arena_destroy(s->arena);
+  *s = (source){0};
+}
+
+const char *source_artifact(source *s, const entry_wanted *wanted, int count, lmn_error *error) {
+  if (s->opened) return artifact_has(s, wanted, count, error) ? s->request->net : NULL;
+  entry_shape *shapes = ARENA_ARRAY(s->arena, entry_shape, count);
+  for (int i = 0; i < count; ++i)
+    shapes[i] = (entry_shape){.kind = wanted[i].kind,
+                              .phase = wanted[i].phase,
+                              .batch = wanted[i].batch,
+                              .length = wanted[i].length,
+                              .capacity = wanted[i].capacity,
+                              .packed = wanted[i].packed,
+                              .gradients = wanted[i].gradients};
+  char path[4096];
+  if (!compile_temporary(path, error) || !compile_entries(s->compilation, shapes, count, path, error)) return NULL;
+  return arena_string(s->arena, path);
+}
+
+lmn_network *source_network(source *s, const entry_wanted *wanted, int count, uint64_t seed, lmn_error *error) {
+  const char *artifact = source_artifact(s, wanted, count, error);
+  if (!artifact) return NULL;
+  lmn_network *n = s->opened ? s->opened : lmn_open(artifact, s->request->threads, error);
+  s->opened = NULL; // the caller's now
+  if (n && lmn_load(n, seed, error)) return n;
+  lmn_close(n);
+  return NULL;
+}

@@ -1,0 +1,61 @@
+// The network that a command runs: a .lmn file, compiled on the way into a temporary artifact, or an artifact that is
+// there already. What a command has to know before it can say which entries it needs (phases, prefix, tokenizer) is
+// read first. lmnc has both; lmn-run, which has no compiler, the latter.
+#ifndef LMN_DRIVER_SOURCE_H
+#define LMN_DRIVER_SOURCE_H
+
+#include "runtime/lmn.h"
+
+typedef struct source_option { // name and value, as on the command line
+  const char *name, *value;
+} source_option;
+
+typedef struct source_request {
+  const char *net;                         // .lmn file or artifact
+  const source_option *defines, *settings; // -D name=value; settings of `train`, in .lmn syntax
+  int define_count, setting_count;
+  const char *const *disabled; // --disable-pass
+  int disabled_count;
+  bool random_weights;
+  int threads; // 0: all
+} source_request;
+
+// An entry that a command needs; as in plan_entry. gradients: of a trace entry.
+typedef struct entry_wanted {
+  entry_kind kind;
+  int phase;
+  int64_t batch, length, capacity;
+  bool packed, gradients;
+} entry_wanted;
+
+typedef struct source {
+  const source_request *request;
+  arena *arena;
+  const char *network, *folder; // folder: where relative paths in the .lmn file start
+  const char *tokenizer;        // directory of the input model
+  int64_t vocabulary, classes, prefix, positions, bos, eos[8];
+  int eos_count;
+  plan_phase
+      *phases; // with the settings of the command line; trained, gradient_bytes are not filled in for a .lmn file
+  int phase_count;
+  void *compilation;   // of a .lmn file
+  lmn_network *opened; // of an artifact
+} source;
+
+// False with a message; errors of a .lmn file are printed as they are, and the message is left empty.
+bool source_open(source *s, const source_request *request, lmn_error *error);
+void source_close(source *s); // the network stays open
+// Compiles the entries (or checks that the artifact has them), opens the network, loads the parameters: from `seed`
+// where they are new.
+lmn_network *source_network(source *s, const entry_wanted *wanted, int count, uint64_t seed, lmn_error *error);
+// Compiles only: the artifact's folder, in the source's arena. Of an artifact: itself.
+const char *source_artifact(source *s, const entry_wanted *wanted, int count, lmn_error *error);
+
+// The part for artifacts, shared by both programs.
+bool artifact_is(const char *net); // a folder with a plan.json
+bool artifact_open(source *s, lmn_error *error);
+bool artifact_has(source *s, const entry_wanted *wanted, int count, lmn_error *error);
+
+int source_phase(const source *s, const char *name, lmn_error *error); // index; -1: none, with the nearest name
+
+#endif
