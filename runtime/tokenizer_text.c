@@ -1,5 +1,5 @@
 // UTF-8, and the alphabet by which byte-level tokenizers write bytes as characters.
-#include "runtime/tokenizer_parts.h"
+#include "runtime/tokenizer_text.h"
 
 #include <utf8proc.h>
 
