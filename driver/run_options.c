@@ -47,7 +47,7 @@ static const run_option options[] = {
   {RUN_TRAIN, "output", 'o', "FOLDER", "log.jsonl, checkpoints/, parameters.safetensors; default: run", KIND_TEXT, AT(output)},
   {RUN_TRAIN, "resume", 0, NULL, "go on where the run in that folder was stopped", KIND_FLAG, AT(resume)},
   {RUN_DATA, "batch", 'B', "N", "sequences in a batch", KIND_SETTING, 0},
-  {RUN_DATA, "length", 0, "N", "tokens in a sequence", KIND_SETTING, 0},
+  {RUN_DATA, "length", 'T', "N", "tokens in a sequence", KIND_SETTING, 0},
   {RUN_TRAIN, "steps", 0, "N", "optimizer steps of a phase", KIND_SETTING, 0},
   {RUN_TRAIN, "epochs", 0, "N", "rounds through the data; default: 1 where no steps are said", KIND_SETTING, 0},
   {RUN_TRAIN, "accumulate", 0, "N", "batches in an optimizer step", KIND_SETTING, 0},

@@ -12,8 +12,7 @@
 
 static const char aside[] = ".writing", outgoing[] = ".removing";
 
-// ---- files
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- files --------------------------------------------------------------------------------------
 
 static bool sync_folder(const char *path, lmn_error *error) {
   int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -53,8 +52,7 @@ static void keep_newest(arena *a, const char *folder, int keep) {
   }
 }
 
-// ---- writing
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- writing ------------------------------------------------------------------------------------
 
 static bool write_state(const char *path, const lmn_network *n, const training_state *s, const json_t *settings,
                         lmn_error *error) {
@@ -120,8 +118,7 @@ bool checkpoint_save(lmn_network *n, const char *run, const training_state *stat
   return ok;
 }
 
-// ---- reading
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 const char *checkpoint_newest(arena *a, const char *run) {
   const char *folder = arena_printf(a, "%s/checkpoints", run), **names;

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- reset
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- reset --------------------------------------------------------------------------------------
 
 static bool of_cache(const plan_entry *e, int64_t batch, int64_t capacity) {
   return e->kind == ENTRY_EXTEND && e->batch == batch && e->capacity == capacity;
@@ -85,8 +84,7 @@ void network_rewind(lmn_network *n, int64_t length) {
   for (int64_t b = 0; b < n->cache_batch; ++b) n->lengths[b] = length;
 }
 
-// ---- extend
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- extend -------------------------------------------------------------------------------------
 
 static bool check_extend(const lmn_network *n, const int32_t *ids, int64_t stride, const int32_t *counts,
                          lmn_error *error) {

@@ -7,8 +7,7 @@
 
 enum { NOT_COUNTED = -100 };
 
-// ---- entries
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- entries ------------------------------------------------------------------------------------
 
 static void list_entries(const plan *p, entry_kind kind, text *out) {
   for (int i = 0; i < p->entry_count; ++i)
@@ -37,8 +36,7 @@ const plan_entry *network_entry(lmn_network *n, entry_kind kind, int phase, int6
   return NULL;
 }
 
-// ---- checks
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- checks -------------------------------------------------------------------------------------
 
 static bool check_range(const int32_t *values, const lmn_batch *b, int64_t columns, const char *what, int64_t low,
                         int64_t high, const char *of, lmn_error *error) {
@@ -95,8 +93,7 @@ int64_t batch_labels(const lmn_network *n, const lmn_batch *b) {
   return count;
 }
 
-// ---- running
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- running ------------------------------------------------------------------------------------
 
 static bool copy_in(lmn_network *n, const plan_entry *entry, const char *name, const int32_t *values, int64_t count,
                     lmn_error *error) {

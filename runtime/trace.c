@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- the batch
-// --------------------------------------------------------------------------------------------------------------------
+// ---- the batch ----------------------------------------------------------------------------------
 
 static bool read_indices(const safetensors *file, const char *path, const char *name, arena *a, const int32_t **values,
                          const safetensors_tensor **tensor, lmn_error *error) {
@@ -86,8 +85,7 @@ static bool complete_batch(const plan *p, const trace_batch *from, lmn_batch *b,
   return true;
 }
 
-// ---- what is written
-// --------------------------------------------------------------------------------------------------------------
+// ---- what is written ----------------------------------------------------------------------------
 
 typedef struct tracer {
   lmn_network *network;
@@ -141,8 +139,7 @@ static void add_trained(tracer *t, const char *prefix, bool gradients) {
   }
 }
 
-// ---- the three parts
-// --------------------------------------------------------------------------------------------------------------
+// ---- the three parts ----------------------------------------------------------------------------
 
 static bool compute(tracer *t, float *loss, lmn_error *error) {
   if (!network_compute(t->network, t->entry, &t->batch, t->scale, error)) return false;

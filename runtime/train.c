@@ -36,8 +36,7 @@ typedef struct trainer {
   train_report *report;
 } trainer;
 
-// ---- evaluation
-// -------------------------------------------------------------------------------------------------------------------
+// ---- evaluation ---------------------------------------------------------------------------------
 
 bool evaluate_source(lmn_network *n, const batch_source *source, evaluation *result, lmn_error *error) {
   *result = (evaluation){0};
@@ -56,8 +55,7 @@ bool evaluate_source(lmn_network *n, const batch_source *source, evaluation *res
 
 double evaluation_loss(const evaluation *e) { return e->labels ? e->loss_sum / (double)e->labels : NAN; }
 
-// ---- batches
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- batches ------------------------------------------------------------------------------------
 
 static void keep_array(owned_batch *o, int which, const int32_t **array, int64_t count) {
   if (!*array) return;
@@ -106,8 +104,7 @@ static void size_batches(trainer *t, int count) {
   t->batch_count = count;
 }
 
-// ---- the log
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- the log ------------------------------------------------------------------------------------
 
 static bool log_failed(const trainer *t, lmn_error *error) {
   return fail(error, "%s: cannot be written: %s", t->log_path, strerror(errno));
@@ -169,8 +166,7 @@ static bool log_step(trainer *t, const step_record *r, lmn_error *error) {
   return ok;
 }
 
-// ---- checkpoints
-// ------------------------------------------------------------------------------------------------------------------
+// ---- checkpoints --------------------------------------------------------------------------------
 
 static bool save(trainer *t, lmn_error *error) {
   if (fsync(t->log)) return log_failed(t, error);
@@ -192,8 +188,7 @@ static bool phase_validation(trainer *t, const train_phase *phase, evaluation *r
   return true;
 }
 
-// ---- a phase
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- a phase ------------------------------------------------------------------------------------
 
 static bool one_step(trainer *t, const train_phase *phase, int64_t steps, step_record *r, lmn_error *error) {
   const plan_phase *p = &lmn_plan(t->network)->phases[phase->phase];
@@ -279,8 +274,7 @@ int64_t train_steps(const plan_phase *phase, int64_t batches) {
   return phase->steps > 0 && phase->steps < of_epochs ? phase->steps : of_epochs;
 }
 
-// ---- all of it
-// --------------------------------------------------------------------------------------------------------------------
+// ---- all of it ----------------------------------------------------------------------------------
 
 static uint64_t hash_text(uint64_t hash, const char *string) {
   return string ? hash_bytes(hash, string, strlen(string) + 1) : hash_bytes(hash, "", 1);

@@ -44,8 +44,7 @@ static lmn_network *open_fake(void) {
   return n;
 }
 
-// ---- data: a batch is made from its epoch and number
-// ---------------------------------------------------------------------------------
+// ---- data: a batch is made from its epoch and number --------------------------------------------
 
 static int64_t batches_until_stop = -1;
 static volatile sig_atomic_t stop;
@@ -82,8 +81,7 @@ static bool train_into(const char *run, bool resume, train_report *report, lmn_e
   return ok;
 }
 
-// ---- the log without its times
-// -------------------------------------------------------------------------------------------------------
+// ---- the log without its times ------------------------------------------------------------------
 
 static char *log_of(const char *run) {
   char *data, path[1024];
@@ -116,8 +114,7 @@ static void assert_same_run(const char *a, const char *b) {
   free(x), free(y);
 }
 
-// ---- tests
-// ---------------------------------------------------------------------------------------------------------------------------
+// ---- tests --------------------------------------------------------------------------------------
 
 static void test_whole_run(void **state) {
   (void)state;
