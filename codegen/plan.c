@@ -1,5 +1,6 @@
 #include "codegen/plan.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static source_kind source_of(init_kind init) {
@@ -7,8 +8,18 @@ static source_kind source_of(init_kind init) {
   return sources[init];
 }
 
+// Absolute, so that the artifact does not depend on the folder it is run in.
+static const char *absolute(arena *a, const char *path) {
+  char *resolved = realpath(path, NULL);
+  const char *result = arena_string(a, resolved ? resolved : path);
+  free(resolved);
+  return result;
+}
+
 static void add_parameters(arena *a, plan *p, const graph *g, const parameter_list *list) {
   static const char *const groups[] = {"model", "vertex", "edge", "project", "head", "prefix"};
+  const char **directories = ARENA_ARRAY(a, const char *, g->model_count);
+  for (int i = 0; i < g->model_count; ++i) directories[i] = absolute(a, g->models[i].description.directory);
   p->parameters = ARENA_ARRAY(a, plan_parameter, list->count);
   p->parameter_count = list->count;
   for (int i = 0; i < list->count; ++i) {
@@ -18,7 +29,7 @@ static void add_parameters(arena *a, plan *p, const graph *g, const parameter_li
                                         .offset = p->parameter_bytes, .elements = elements, .source = source_of(from->init),
                                         .mean = from->mean, .std = from->std, .group = groups[from->kind], .matrix = from->matrix};
     if (from->init == INIT_TENSOR) {
-      p->parameters[i].directory = g->models[from->model].description.directory;
+      p->parameters[i].directory = directories[from->model];
       p->parameters[i].tensor = from->tensor;
     }
     p->parameter_bytes += elements * (int64_t)sizeof(float);
@@ -56,7 +67,7 @@ static void add_phases(arena *a, plan *p, const graph *g, const parameter_list *
 plan *plan_create(arena *a, const graph *g, const parameter_list *parameters) {
   const model *input = &g->models[g->nodes[0].model].description, *output = &g->models[g->nodes[g->node_count - 1].model].description;
   plan *p = ARENA_NEW(a, plan);
-  *p = (plan){.network = g->name, .target = "cpu", .tokenizer = input->directory, .classes = g->classes, .prefix = g->prefix,
+  *p = (plan){.network = g->name, .target = "cpu", .tokenizer = absolute(a, input->directory), .classes = g->classes, .prefix = g->prefix,
               .vocabulary = g->classes ? input->vocabulary : output->vocabulary, .learned_positions = input->learned_positions,
               .positions = input->learned_positions ? input->positions : 0, .bos = input->bos, .pad = input->pad,
               .eos_count = input->eos_count};

@@ -27,7 +27,7 @@ void compile_close(compilation *c) {
   if (c) arena_destroy(c->arena);
 }
 
-// ---- entries ----------------------------------------------------------------------------------------------------------------------
+// ---- entries ------------------------------------------------------------------------------------
 
 typedef struct session { // one compile_entries
   compilation *c;
@@ -89,7 +89,7 @@ static int complete_shapes(const entry_shape *shapes, int count, entry_shape *al
   return total;
 }
 
-// ---- the artifact's folder -----------------------------------------------------------------------------------------------------------
+// ---- the artifact's folder ----------------------------------------------------------------------
 
 static bool write_in(const char *folder, const char *name, const char *data, size_t length, lmn_error *error) {
   text path = {0};
@@ -171,7 +171,7 @@ bool compile_entries(compilation *c, const entry_shape *shapes, int count, const
   return ok;
 }
 
-// ---- temporary artifacts -------------------------------------------------------------------------------------------------------------
+// ---- temporary artifacts ------------------------------------------------------------------------
 
 static char **temporary;
 static int temporary_count, temporary_capacity;

@@ -244,6 +244,9 @@ static MlirValue lower_vertex(lowering *l, MlirOperation op) {
   owners o = {&prefix, 1};
   const model *d = &gm->description;
   context c = context_of(l, ir_operand(m, op, 1), ir_operand(m, op, 2), ir_int(op, "segments"));
+  op_spec mark = op_begin(&l->b, NN_MARK);
+  op_int(&mark, "vertices", ir_count(op, "nodes"));
+  op_end(&mark);
   MlirValue x = ir_operand(m, op, 0);
   for (int64_t layer = 0; layer < d->layers; ++layer)
     x = decoder_layer(l, x, d, inside(l, o, arena_printf(m->arena, "%s%lld.", model_layer_prefix(d), (long long)layer)), c);

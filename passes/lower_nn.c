@@ -342,6 +342,7 @@ static void lower(lowering *l, MlirOperation op) {
   case NN_SELECT: lower_same(l, op, KERNEL_SELECT); break;
   case NN_SELECT_GRAD: lower_same(l, op, KERNEL_SELECT_GRAD); break;
   case NN_CROSS_ENTROPY: case NN_CROSS_ENTROPY_GRAD: lower_cross_entropy(l, op); break;
+  case NN_MARK: lower_same(l, op, KERNEL_MARK); break;
   case NN_OUTPUT: lower_same(l, op, KERNEL_OUTPUT); break;
   case NN_GRADIENT: lower_same(l, op, KERNEL_GRADIENT); break;
   default: break;

@@ -260,7 +260,7 @@ static void make_roots(memory *p) {
       root *at = &p->roots[slot_of(p, v)->root];
       int64_t last = last_reader(p, v);
       if (last > at->last) at->last = last;
-      plan_ref place;
+      plan_ref place = {SPACE_ARENA, 0};
       if (ir_code(m, op) == KERNEL_BUFFER && fixed_place(p, op, &place)) at->space = place.space, at->offset = place.offset, at->placed = true;
     }
   }

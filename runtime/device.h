@@ -23,6 +23,8 @@ int64_t device_bytes(const device *d); // all spaces together
 
 // Runs the entry's launches in order over the reserved spaces; returns when all are done.
 bool device_run(device *d, const plan_entry *entry, lmn_error *error);
+// Runs of a vertex' layers since opening, counted as their launches are done.
+int64_t device_vertex_runs(const device *d);
 // With a profile: seconds of each launch, entry->launch_count of them, added up. NULL: off.
 void device_profile(device *d, double *seconds);
 

@@ -23,6 +23,7 @@ typedef struct memory {
 struct device {
   const plan *plan;
   void *library;
+  int64_t vertex_runs;
   void ***functions; // [entry][launch]: kernel_function or epilogue_function; NULL: a product without epilogue
   struct kernel_host host;
   thread_pool *pool;
@@ -218,33 +219,39 @@ typedef struct gemm_run {
   int64_t row_pieces, column_pieces, rows, columns; // rows x columns: a piece of C
 } gemm_run;
 
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t pieces_of(int64_t length, int64_t piece) { return (length + piece - 1) / piece; }
+// How C is cut. By columns as its shape alone asks: where it has few rows, or is much wider than high (then B would be
+// packed for every few rows). By rows so that the threads have equal shares, or at least four pieces each: OpenBLAS
+// keeps a piece's packed rows of A in the second-level cache while it walks over B, so high pieces are fast. Its
+// kernels differ in the order of a sum between the bulk of a matrix and its last rows and columns: a cut at a multiple
+// of all their heights (ROW_MULTIPLE) changes no bit, one by columns does.
+enum { FEW_ROWS = 192, WIDE = 8, LEAST_COLUMNS = 128, MOST_COLUMNS = 4096, COLUMN_PIECES = 8, COLUMN_MULTIPLE = 48 };
+enum { LEAST_ROWS = 96, ROW_MULTIPLE = 24, LEAST_WORK = 1 << 20, PIECES_PER_THREAD = 4 };
 
-// Pieces of C for `threads`: two for each thread, so that one that is held up does not hold up all, of at least 128 x
-// 128, since each packs its own operands. Rows are cut first: OpenBLAS keeps a piece's packed rows of A in the
-// second-level cache while it walks over B. A C much wider than high is cut by columns, or B would be packed for every
-// few rows. Piece lengths are multiples of every OpenBLAS kernel's tile.
-enum { LEAST_PIECE = 128, PIECE_MULTIPLE = 48, WIDE = 8 };
+static int64_t pieces_of(int64_t length, int64_t piece) { return (length + piece - 1) / piece; }
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t rounded(int64_t length, int64_t multiple) { return pieces_of(length, multiple) * multiple; }
+
+static int64_t column_length(const plan_gemm *g) {
+  if (g->m >= FEW_ROWS && g->n <= WIDE * g->m) return g->n;
+  double work = (double)g->m * (double)g->n * (double)g->k / LEAST_WORK;
+  int64_t pieces = least(g->n / LEAST_COLUMNS, work < COLUMN_PIECES ? (int64_t)work : COLUMN_PIECES);
+  if (pieces < pieces_of(g->n, MOST_COLUMNS)) pieces = pieces_of(g->n, MOST_COLUMNS);
+  return pieces <= 1 ? g->n : rounded(pieces_of(g->n, pieces), COLUMN_MULTIPLE);
+}
+
+static int64_t row_length(const plan_gemm *g, int64_t others, int threads) {
+  double work = (double)g->m * (double)g->n * (double)g->k * (double)g->groups / (double)others / LEAST_WORK;
+  int64_t most = least(g->m / LEAST_ROWS, work < 1e6 ? (int64_t)work : 1000000), pieces = 1;
+  while (pieces < most && others * pieces % threads && others * pieces < (int64_t)threads * PIECES_PER_THREAD) ++pieces;
+  return pieces == 1 ? g->m : rounded(pieces_of(g->m, pieces), ROW_MULTIPLE);
+}
 
 static void cut(gemm_run *r, int threads) {
   const plan_gemm *g = &r->launch->gemm;
-  int64_t wanted = threads > 1 ? pieces_of(2 * (int64_t)threads, g->groups) : 1;
-  int64_t most_rows = g->m / LEAST_PIECE, most_columns = g->n / LEAST_PIECE;
-  if (most_rows < 1) most_rows = 1;
-  if (most_columns < 1) most_columns = 1;
-  int64_t row_pieces = 1, column_pieces = 1;
-  if (g->n > WIDE * g->m) {
-    column_pieces = least(wanted, most_columns);
-    row_pieces = least(pieces_of(wanted, column_pieces), most_rows);
-  } else {
-    row_pieces = least(wanted, most_rows);
-    column_pieces = least(pieces_of(wanted, row_pieces), most_columns);
-  }
-  r->rows = row_pieces == 1 ? g->m : pieces_of(pieces_of(g->m, row_pieces), PIECE_MULTIPLE) * PIECE_MULTIPLE;
-  r->columns = column_pieces == 1 ? g->n : pieces_of(pieces_of(g->n, column_pieces), PIECE_MULTIPLE) * PIECE_MULTIPLE;
-  r->row_pieces = pieces_of(g->m, r->rows);
+  r->columns = column_length(g);
   r->column_pieces = pieces_of(g->n, r->columns);
+  r->rows = row_length(g, g->groups * r->column_pieces, threads);
+  r->row_pieces = pieces_of(g->m, r->rows);
 }
 
 static void run_piece(const gemm_run *r, int64_t piece) {
@@ -320,6 +327,7 @@ static void run_launches(device *d, const plan_entry *entry, void *const *functi
   double before = d->profile ? clock_seconds() : 0;
   for (int i = 0; i < entry->launch_count; ++i) {
     run_launch(d, &entry->launches[i], functions[i]);
+    d->vertex_runs += entry->launches[i].vertices > 0;
     if (!d->profile) continue;
     double now = clock_seconds();
     d->profile[i] += now - before;
@@ -341,3 +349,5 @@ bool device_run(device *d, const plan_entry *entry, lmn_error *error) {
 #endif
   return true;
 }
+
+int64_t device_vertex_runs(const device *d) { return d->vertex_runs; }

@@ -69,7 +69,8 @@ typedef enum { LAUNCH_KERNEL, LAUNCH_GEMM } launch_kind;
 typedef struct plan_launch {
   launch_kind kind;
   const char *kernel; // symbol in kernels.so; of a gemm, its epilogue's or NULL
-  const char *what;   // for people: "qwen layer 3 gate_up of v[1][0..3]"
+  const char *what;   // for people: "gemm net.lmn:7:3"
+  int64_t vertices;   // the run of a vertex' layers begins here, of so many vertices stacked; 0: none does
   plan_ref *args;
   int arg_count;
   int64_t *dims; // what the kernel's header comment says

@@ -419,6 +419,7 @@ static void read_launch(struct object *o, plan_launch *l, const int64_t bytes[SP
       (!*l->kernel || l->kernel[strspn(l->kernel, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")]))
     BAD(o, "kernel", "\"%.60s\" is no kernel's name", l->kernel);
   l->what = string_or_null(o, "what");
+  l->vertices = integer_or(o, "vertices", 0);
   l->tasks = integer_or(o, "tasks", 0);
   l->grain = integer_or(o, "grain", 0);
   l->scratch = integer_or(o, "scratch", 0);

@@ -230,6 +230,7 @@ static void write_launch(text *out, const plan_launch *l) {
   }
   text_add(out, "\"");
   string(out, "what", l->what);
+  integer_unless(out, "vertices", l->vertices, 0);
 }
 
 static void write_entry(text *out, const plan_entry *e) {

@@ -13,9 +13,16 @@ static bool nothing(cpu_entry *e, MlirOperation op, lmn_error *error) {
   return true;
 }
 
+static bool mark(cpu_entry *e, MlirOperation op, lmn_error *error) {
+  (void)error;
+  e->vertices = ir_int(op, "vertices");
+  return true;
+}
+
 static cpu_emitter *const emitters[OP_COUNT] = {
     [KERNEL_BUFFER] = nothing,
     [KERNEL_VIEW] = nothing,
+    [KERNEL_MARK] = mark,
     [KERNEL_OUTPUT] = nothing,
     [KERNEL_GRADIENT] = nothing,
     [KERNEL_ZERO] = cpu_emit_zero,
@@ -184,7 +191,8 @@ plan_launch *cpu_launch(cpu_entry *e, MlirOperation op, launch_kind kind, const 
   text_add(&what, dot ? dot + 1 : name);
   describe_location(mlirOperationGetLocation(op), &what);
   plan_launch *launch = &entry->launches[entry->launch_count++];
-  *launch = (plan_launch){.kind = kind, .grain = 1};
+  *launch = (plan_launch){.kind = kind, .grain = 1, .vertices = e->vertices};
+  e->vertices = 0;
   launch->kernel = kernel ? arena_string(e->arena, kernel) : NULL;
   launch->what = arena_string(e->arena, what.data);
   text_free(&what);

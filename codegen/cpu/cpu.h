@@ -24,7 +24,6 @@ const char *cpu_name(void); // LLVM's name of this CPU and its feature string, f
 const char *cpu_features(void);
 
 // ---- for the emitters
-// ---------------------------------------------------------------------------------------------------------------
 
 // The entry being emitted.
 typedef struct cpu_entry {
@@ -34,6 +33,7 @@ typedef struct cpu_entry {
   const plan *plan;
   arena *arena;
   int launch_capacity;
+  int64_t vertices; // of the mark before the next launch
 } cpu_entry;
 
 // One emitter an op code, listed in the table in cpu.c. False with a message where the op cannot be emitted.
