@@ -30,7 +30,7 @@ static bool mode_of(const char *name, bench_mode *mode, lmn_error *error) {
 
 static bool trains(bench_mode mode) { return mode == BENCH_TRAIN || mode == BENCH_EDGES; }
 
-static int want_entries(const run_options *o, const source *s, bench_mode mode, entry_wanted wanted[3]) {
+static int want_entries(const run_options *o, const network_source *s, bench_mode mode, entry_wanted wanted[3]) {
   int count = 0;
   if (trains(mode)) {
     wanted[count++] = (entry_wanted){.kind = ENTRY_TRAIN, .batch = o->batch, .length = o->length};
@@ -134,7 +134,7 @@ static bool measure(bench *b, lmn_error *error) {
   return true;
 }
 
-static bool measure_artifact(const run_options *o, source *s, bench_mode mode, lmn_error *error) {
+static bool measure_artifact(const run_options *o, network_source *s, bench_mode mode, lmn_error *error) {
   entry_wanted wanted[3];
   int count = want_entries(o, s, mode, wanted);
   bench b = {.options = o, .mode = mode, .network = run_network(o, s, wanted, count, error)};
@@ -149,7 +149,7 @@ static bool measure_artifact(const run_options *o, source *s, bench_mode mode, l
 
 // ---- the two processes --------------------------------------------------------------------------
 
-static bool measure_elsewhere(const run_options *o, source *s, bench_mode mode, lmn_error *error) {
+static bool measure_elsewhere(const run_options *o, network_source *s, bench_mode mode, lmn_error *error) {
   entry_wanted wanted[3];
   int count = want_entries(o, s, mode, wanted);
   const char *artifact = source_artifact(s, wanted, count, error);
@@ -172,9 +172,9 @@ static void add_setting(run_options *o, const char *name, const char *value) {
   o->source.settings = o->settings;
 }
 
-int run_bench(const run_options *given) {
+int bench_command(const run_options *given) {
   lmn_error error = {0};
-  source s = {0};
+  network_source s = {0};
   bench_mode mode = BENCH_TRAIN;
   run_options o = *given;
   o.settings = NULL;

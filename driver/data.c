@@ -25,8 +25,8 @@ static const char *beside(arena *a, const char *folder, const char *paths) {
   return result;
 }
 
-dataset *data_open(const run_options *o, const source *s, const plan_phase *phase, const tokenizer *t, const char *said,
-                   const char *in_file, bool shuffle, lmn_error *error) {
+dataset *data_open(const run_options *o, const network_source *s, const plan_phase *phase, const tokenizer *t,
+                   const char *said, const char *in_file, bool shuffle, lmn_error *error) {
   dataset_options options = {.data = said ? said : beside(s->arena, s->folder, in_file),
                              .text = o->text,
                              .prompt = o->prompt ? o->prompt : phase->prompt,
@@ -60,7 +60,7 @@ static uint64_t hash_array(uint64_t hash, const int32_t *values, int64_t count) 
   return values ? hash_bytes(hash, values, (size_t)count * sizeof *values) : hash;
 }
 
-bool data_fingerprint(dataset *d, const source *s, char text[32], lmn_error *error) {
+bool data_fingerprint(dataset *d, const network_source *s, char text[32], lmn_error *error) {
   uint64_t hash = HASH_START;
   for (int64_t i = 0; i < dataset_batches(d); ++i) {
     lmn_batch b;

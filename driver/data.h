@@ -8,10 +8,10 @@
 
 // said: the paths of the command line, NULL: none; in_file: those of the .lmn file. Relative paths of the command line
 // start in the working folder, those of the file beside it (or, if there is nothing, in the working folder).
-dataset *data_open(const run_options *o, const source *s, const plan_phase *phase, const tokenizer *t, const char *said,
-                   const char *in_file, bool shuffle, lmn_error *error);
+dataset *data_open(const run_options *o, const network_source *s, const plan_phase *phase, const tokenizer *t,
+                   const char *said, const char *in_file, bool shuffle, lmn_error *error);
 batch_source data_batches(dataset *d);
 // A number for everything that the network would read in the first epoch.
-bool data_fingerprint(dataset *d, const source *s, char text[32], lmn_error *error);
+bool data_fingerprint(dataset *d, const network_source *s, char text[32], lmn_error *error);
 
 #endif

@@ -4,7 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-static void print_result(const run_options *o, const source *s, const evaluation *e, const dataset_counts *counts) {
+static void print_result(const run_options *o, const network_source *s, const evaluation *e,
+                         const dataset_counts *counts) {
   double loss = evaluation_loss(e), accuracy = (double)e->right / (double)e->labels;
   if (o->json) {
     json_t *root = json_pack("{s:s, s:f, s:f, s:I, s:I}", "network", s->network, "loss", loss, "perplexity", exp(loss),
@@ -21,7 +22,7 @@ static void print_result(const run_options *o, const source *s, const evaluation
          (long long)counts->rows);
 }
 
-static bool evaluate(const run_options *o, source *s, const tokenizer *t, dataset **data, lmn_network **network,
+static bool evaluate(const run_options *o, network_source *s, const tokenizer *t, dataset **data, lmn_network **network,
                      lmn_error *error) {
   int phase = 0;
   if (o->phases.count && (phase = source_phase(s, o->phases.items[0], error)) < 0) return false;
@@ -42,9 +43,9 @@ static bool evaluate(const run_options *o, source *s, const tokenizer *t, datase
   return true;
 }
 
-int run_eval(const run_options *o) {
+int eval_command(const run_options *o) {
   lmn_error error = {0};
-  source s = {0};
+  network_source s = {0};
   tokenizer *t = NULL;
   dataset *data = NULL;
   lmn_network *network = NULL;

@@ -12,7 +12,7 @@ enum { PROMPTS_AT_ONCE = 8, CAPACITY_STEP = 64, PROMPTS_BYTES = 1 << 28 };
 
 typedef struct work {
   const run_options *options;
-  source source;
+  network_source source;
   tokenizer *tokenizer;
   run_list prompts;
   char *file;
@@ -142,7 +142,7 @@ static int rows_at_once(const work *w) {
 }
 
 static bool open_network(work *w, lmn_error *error) {
-  const source *s = &w->source;
+  const network_source *s = &w->source;
   int64_t longest = longest_prompt(w), tokens = longest + w->options->max_tokens;
   int64_t capacity = (s->prefix + tokens + CAPACITY_STEP - 1) / CAPACITY_STEP * CAPACITY_STEP;
   if (s->positions && tokens > s->positions) capacity = s->prefix + s->positions;
@@ -196,7 +196,7 @@ static bool generate(work *w, lmn_error *error) {
   return true;
 }
 
-int run_generate(const run_options *o) {
+int generate_command(const run_options *o) {
   lmn_error error = {0};
   work w = {.options = o};
   bool ok = generate(&w, &error);

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-bool source_open(source *s, const source_request *request, lmn_error *error) {
-  *s = (source){.request = request, .arena = arena_create()};
+bool source_open(network_source *s, const source_request *request, lmn_error *error) {
+  *s = (network_source){.request = request, .arena = arena_create()};
   bool ok = artifact_is(request->net)
                 ? artifact_open(s, error)
                 : fail(error, "%s: is no compiled network; make one with lmnc compile NET -o net.lmnx", request->net);
@@ -13,17 +13,17 @@ bool source_open(source *s, const source_request *request, lmn_error *error) {
   return ok;
 }
 
-void source_close(source *s) {
+void source_close(network_source *s) {
   lmn_close(s->opened);
   arena_destroy(s->arena);
-  *s = (source){0};
+  *s = (network_source){0};
 }
 
-const char *source_artifact(source *s, const entry_wanted *wanted, int count, lmn_error *error) {
+const char *source_artifact(network_source *s, const entry_wanted *wanted, int count, lmn_error *error) {
   return artifact_has(s, wanted, count, error) ? s->request->net : NULL;
 }
 
-lmn_network *source_network(source *s, const entry_wanted *wanted, int count, uint64_t seed, lmn_error *error) {
+lmn_network *source_network(network_source *s, const entry_wanted *wanted, int count, uint64_t seed, lmn_error *error) {
   if (!artifact_has(s, wanted, count, error) || !lmn_load(s->opened, seed, error)) return NULL;
   lmn_network *n = s->opened;
   s->opened = NULL; // the caller's now

@@ -97,15 +97,15 @@ static const struct {
   int (*run)(const run_options *o);
 } commands[] = {
   {RUN_TRAIN, "train", "Trains a network, phase by phase.",
-   " --data train.csv --validation dev.csv --prompt '{mr} =>' --completion ' {ref}' --steps 500 -o run", run_train},
+   " --data train.csv --validation dev.csv --prompt '{mr} =>' --completion ' {ref}' --steps 500 -o run", train_command},
   {RUN_EVAL, "eval", "Measures the mean loss and the perplexity (of a classifier: the accuracy) on data.",
-   " --init run/parameters.safetensors --data dev.csv --prompt '{mr} =>' --completion ' {ref}'", run_eval},
+   " --init run/parameters.safetensors --data dev.csv --prompt '{mr} =>' --completion ' {ref}'", eval_command},
   {RUN_GENERATE, "generate", "Goes on from prompts.",
-   " --init run/parameters.safetensors --prompt 'Once upon a time' --max-tokens 100", run_generate},
+   " --init run/parameters.safetensors --prompt 'Once upon a time' --max-tokens 100", generate_command},
   {RUN_TRACE, "trace", "Runs one batch and writes every node's value, logits, loss and, as asked, gradients, steps and greedy tokens.",
-   " --init init.safetensors --batch batch.safetensors --grad --steps 3 --greedy 16 -o trace.safetensors", run_trace},
+   " --init init.safetensors --batch batch.safetensors --grad --steps 3 --greedy 16 -o trace.safetensors", trace_command},
   {RUN_BENCH, "bench", "Measures time and memory: one line of JSON.",
-   " --mode train -B 4 -T 128", run_bench},
+   " --mode train -B 4 -T 128", bench_command},
 };
 // clang-format on
 
@@ -307,9 +307,9 @@ int run_command_named(const char *program, const char *name, int argument_count,
   return -1;
 }
 
-bool run_source(const run_options *o, source *s, lmn_error *error) { return source_open(s, &o->source, error); }
+bool run_source(const run_options *o, network_source *s, lmn_error *error) { return source_open(s, &o->source, error); }
 
-int run_phases(const run_options *o, const source *s, int *phases, lmn_error *error) {
+int run_phases(const run_options *o, const network_source *s, int *phases, lmn_error *error) {
   if (s->phase_count < 1) {
     fail(error, "the network has no phase");
     return -1;
@@ -330,7 +330,8 @@ int run_phases(const run_options *o, const source *s, int *phases, lmn_error *er
   return count;
 }
 
-lmn_network *run_network(const run_options *o, source *s, const entry_wanted *wanted, int count, lmn_error *error) {
+lmn_network *run_network(const run_options *o, network_source *s, const entry_wanted *wanted, int count,
+                         lmn_error *error) {
   lmn_network *n = source_network(s, wanted, count, s->phases[0].seed, error);
   if (!n) return NULL;
   if (!o->init || lmn_replace(n, o->init, error)) return n;

@@ -38,21 +38,22 @@ parse_result run_options_parse(run_command command, const char *program, int arg
 void run_options_free(run_options *o);
 
 // The commands: each prints its own result, and its error as "error: …" on stderr. They return the exit status.
-int run_train(const run_options *o);
-int run_eval(const run_options *o);
-int run_generate(const run_options *o);
-int run_trace(const run_options *o);
-int run_bench(const run_options *o);
+int train_command(const run_options *o);
+int eval_command(const run_options *o);
+int generate_command(const run_options *o);
+int trace_command(const run_options *o);
+int bench_command(const run_options *o);
 // The command `name` of these five with its options; -1: it is none of them.
 int run_command_named(const char *program, const char *name, int argument_count, char **arguments);
 int run_failed(const lmn_error *error); // prints the message unless it is empty; 1
 
 // Opens the source, with --threads and the like.
-bool run_source(const run_options *o, source *s, lmn_error *error);
+bool run_source(const run_options *o, network_source *s, lmn_error *error);
 // The phases of --phase in the network's order, all without one: count of them in `phases` (room for
 // source.phase_count); -1: an error.
-int run_phases(const run_options *o, const source *s, int *phases, lmn_error *error);
+int run_phases(const run_options *o, const network_source *s, int *phases, lmn_error *error);
 // The network with the entries, its parameters loaded and those of --init replaced.
-lmn_network *run_network(const run_options *o, source *s, const entry_wanted *wanted, int count, lmn_error *error);
+lmn_network *run_network(const run_options *o, network_source *s, const entry_wanted *wanted, int count,
+                         lmn_error *error);
 
 #endif

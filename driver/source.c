@@ -39,7 +39,7 @@ static plan_phase phase_of(const settings *s) {
                       .completion = s->completion};
 }
 
-static void describe(source *s, const graph *g) {
+static void describe(network_source *s, const graph *g) {
   const model *input = &g->models[g->nodes[0].model].description;
   s->network = g->name;
   s->folder = folder_of(s->arena, s->request->net);
@@ -62,7 +62,7 @@ static const define *as_defines(arena *a, const source_option *options, int coun
   return defines;
 }
 
-static bool compile_source(source *s) {
+static bool compile_source(network_source *s) {
   const source_request *r = s->request;
   compile_options *options = ARENA_NEW(s->arena, compile_options); // lives as long as the compilation
   *options = (compile_options){.file = r->net,
@@ -83,21 +83,21 @@ static bool compile_source(source *s) {
   return true;
 }
 
-bool source_open(source *s, const source_request *request, lmn_error *error) {
-  *s = (source){.request = request, .arena = arena_create()};
+bool source_open(network_source *s, const source_request *request, lmn_error *error) {
+  *s = (network_source){.request = request, .arena = arena_create()};
   bool ok = directory_exists(request->net) ? artifact_open(s, error) : compile_source(s);
   if (!ok) source_close(s);
   return ok;
 }
 
-void source_close(source *s) {
+void source_close(network_source *s) {
   if (s->compilation) compile_close(s->compilation);
   lmn_close(s->opened);
   arena_destroy(s->arena);
-  *s = (source){0};
+  *s = (network_source){0};
 }
 
-const char *source_artifact(source *s, const entry_wanted *wanted, int count, lmn_error *error) {
+const char *source_artifact(network_source *s, const entry_wanted *wanted, int count, lmn_error *error) {
   if (s->opened) return artifact_has(s, wanted, count, error) ? s->request->net : NULL;
   entry_shape *shapes = ARENA_ARRAY(s->arena, entry_shape, count);
   for (int i = 0; i < count; ++i)
@@ -113,7 +113,7 @@ const char *source_artifact(source *s, const entry_wanted *wanted, int count, lm
   return arena_string(s->arena, path);
 }
 
-lmn_network *source_network(source *s, const entry_wanted *wanted, int count, uint64_t seed, lmn_error *error) {
+lmn_network *source_network(network_source *s, const entry_wanted *wanted, int count, uint64_t seed, lmn_error *error) {
   const char *artifact = source_artifact(s, wanted, count, error);
   if (!artifact) return NULL;
   lmn_network *n = s->opened ? s->opened : lmn_open(artifact, s->request->threads, error);

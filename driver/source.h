@@ -28,7 +28,7 @@ typedef struct entry_wanted {
   bool packed, gradients;
 } entry_wanted;
 
-typedef struct source {
+typedef struct network_source {
   const source_request *request;
   arena *arena;
   const char *network, *folder; // folder: where relative paths in the .lmn file start
@@ -40,22 +40,22 @@ typedef struct source {
   int phase_count;
   void *compilation;   // of a .lmn file
   lmn_network *opened; // of an artifact
-} source;
+} network_source;
 
 // False with a message; errors of a .lmn file are printed as they are, and the message is left empty.
-bool source_open(source *s, const source_request *request, lmn_error *error);
-void source_close(source *s); // the network stays open
+bool source_open(network_source *s, const source_request *request, lmn_error *error);
+void source_close(network_source *s); // the network stays open
 // Compiles the entries (or checks that the artifact has them), opens the network, loads the parameters: from `seed`
 // where they are new.
-lmn_network *source_network(source *s, const entry_wanted *wanted, int count, uint64_t seed, lmn_error *error);
+lmn_network *source_network(network_source *s, const entry_wanted *wanted, int count, uint64_t seed, lmn_error *error);
 // Compiles only: the artifact's folder, in the source's arena. Of an artifact: itself.
-const char *source_artifact(source *s, const entry_wanted *wanted, int count, lmn_error *error);
+const char *source_artifact(network_source *s, const entry_wanted *wanted, int count, lmn_error *error);
 
 // The part for artifacts, shared by both programs.
 bool artifact_is(const char *net); // a folder with a plan.json
-bool artifact_open(source *s, lmn_error *error);
-bool artifact_has(source *s, const entry_wanted *wanted, int count, lmn_error *error);
+bool artifact_open(network_source *s, lmn_error *error);
+bool artifact_has(network_source *s, const entry_wanted *wanted, int count, lmn_error *error);
 
-int source_phase(const source *s, const char *name, lmn_error *error); // index; -1: none, with the nearest name
+int source_phase(const network_source *s, const char *name, lmn_error *error); // index; -1: none, with the nearest name
 
 #endif

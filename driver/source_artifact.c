@@ -15,7 +15,7 @@ bool artifact_is(const char *net) {
   return is;
 }
 
-int source_phase(const source *s, const char *name, lmn_error *error) {
+int source_phase(const network_source *s, const char *name, lmn_error *error) {
   text names = {0};
   int found = -1;
   for (int i = 0; i < s->phase_count; ++i) {
@@ -63,7 +63,7 @@ static bool set_phase(plan_phase *p, const source_option *o, lmn_error *error) {
               o->value);
 }
 
-static bool apply_settings(source *s, lmn_error *error) {
+static bool apply_settings(network_source *s, lmn_error *error) {
   for (int i = 0; i < s->phase_count; ++i)
     for (int k = 0; k < s->request->setting_count; ++k)
       if (!set_phase(&s->phases[i], &s->request->settings[k], error)) return false;
@@ -72,7 +72,7 @@ static bool apply_settings(source *s, lmn_error *error) {
 
 // ---- opening ------------------------------------------------------------------------------------
 
-bool artifact_open(source *s, lmn_error *error) {
+bool artifact_open(network_source *s, lmn_error *error) {
   const source_request *r = s->request;
   if (r->define_count || r->disabled_count || r->random_weights)
     return fail(error, "%s: is compiled already; %s goes with a .lmn file, or with lmnc compile", r->net,
@@ -108,7 +108,7 @@ static bool serves(const plan_entry *e, const entry_wanted *w) {
 // Chunks of more than one token only make a prompt faster: they may be missing.
 static bool may_miss(const entry_wanted *w) { return w->kind == ENTRY_EXTEND && w->length > 1; }
 
-bool artifact_has(source *s, const entry_wanted *wanted, int count, lmn_error *error) {
+bool artifact_has(network_source *s, const entry_wanted *wanted, int count, lmn_error *error) {
   const plan *p = s->opened->plan;
   for (int i = 0; i < count; ++i) {
     const entry_wanted *w = &wanted[i];

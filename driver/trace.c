@@ -4,7 +4,7 @@
 
 enum { CAPACITY_STEP = 16 };
 
-static int want_entries(const run_options *o, const source *s, const trace_batch *b, int phase,
+static int want_entries(const run_options *o, const network_source *s, const trace_batch *b, int phase,
                         entry_wanted wanted[5]) {
   int count = 0;
   wanted[count++] = (entry_wanted){.kind = ENTRY_TRACE,
@@ -22,7 +22,8 @@ static int want_entries(const run_options *o, const source *s, const trace_batch
   return count;
 }
 
-static bool trace(const run_options *o, source *s, const trace_batch *b, lmn_network **network, lmn_error *error) {
+static bool trace(const run_options *o, network_source *s, const trace_batch *b, lmn_network **network,
+                  lmn_error *error) {
   int phase = 0;
   if (o->phases.count && (phase = source_phase(s, o->phases.items[0], error)) < 0) return false;
   if (s->classes && o->greedy) return fail(error, "--greedy needs a language model head; this network classifies");
@@ -35,9 +36,9 @@ static bool trace(const run_options *o, source *s, const trace_batch *b, lmn_net
   return trace_run(*network, b, &options, error);
 }
 
-int run_trace(const run_options *o) {
+int trace_command(const run_options *o) {
   lmn_error error = {0};
-  source s = {0};
+  network_source s = {0};
   trace_batch b = {0};
   lmn_network *network = NULL;
   bool ok = true;

@@ -19,7 +19,7 @@ static void catch_signals(void) {
 
 typedef struct training {
   const run_options *options;
-  source source;
+  network_source source;
   tokenizer *tokenizer;
   dataset **data, **validation; // by place in `phases`
   train_phase *phases;
@@ -176,7 +176,7 @@ static int train(training *t, lmn_error *error) {
   return 0;
 }
 
-int run_train(const run_options *o) {
+int train_command(const run_options *o) {
   lmn_error error = {0};
   training t = {.options = o, .settings = json_object()};
   bool ready = prepare(&t, &error);

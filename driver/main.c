@@ -1,0 +1,61 @@
+// lmnc: the command named by the first argument.
+#include "driver/run_options.h"
+#include "frontend/diagnostic.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct command {
+  const char *name, *about;
+  int (*run)(int argument_count, char **arguments); // arguments[0] is the command's name; NULL: in run_options.c
+} command;
+
+static const command commands[] = {
+    {"train", "train a network, phase by phase", NULL},
+    {"eval", "loss, perplexity or accuracy on data", NULL},
+    {"generate", "go on from prompts", NULL},
+    {"trace", "one batch: every node's value, logits, loss, gradients", NULL},
+    {"bench", "time and memory of training, decoding and prefill", NULL},
+};
+
+static void print_usage(FILE *out) {
+  fputs("lmnc compiles, trains and runs networks of language models, each a .lmn file.\n\nusage: lmnc COMMAND NET "
+        "[options]\n\ncommands (each has --help with an example):\n",
+        out);
+  for (size_t i = 0; i < LENGTH(commands); ++i) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].about);
+  fputs("\nexamples:\n"
+        "  lmnc check net.lmn\n"
+        "  lmnc train net.lmn --data train.csv --prompt '{mr} =>' --completion ' {ref}' -o run\n"
+        "  lmnc generate net.lmn --init run/parameters.safetensors --prompt 'name[The Eagle] =>'\n",
+        out);
+}
+
+static int unknown(const char *name) {
+  nearest n = {.wanted = name};
+  for (size_t i = 0; i < LENGTH(commands); ++i) nearest_try(&n, commands[i].name);
+  fprintf(stderr, "error: there is no command \"%s\"", name);
+  if (n.best) fprintf(stderr, "; did you mean %s?", n.best);
+  fputs("\nlmnc --help lists them.\n", stderr);
+  return 2;
+}
+
+int main(int argc, char **argv) {
+  if (argc < 2) {
+    print_usage(stderr);
+    return 2;
+  }
+  const char *name = argv[1];
+  if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+    print_usage(stdout);
+    return 0;
+  }
+  if (!strcmp(name, "--version")) {
+    printf("lmnc %s\n", LMN_VERSION);
+    return 0;
+  }
+  for (size_t i = 0; i < LENGTH(commands); ++i)
+    if (!strcmp(commands[i].name, name))
+      return commands[i].run ? commands[i].run(argc - 1, argv + 1)
+                             : run_command_named("lmnc", name, argc - 1, argv + 1);
+  return unknown(name);
+}
