@@ -107,35 +107,49 @@ static bool read_added_decoder(tokenizer *t, json_t *tokens, lmn_error *error) {
   return true;
 }
 
-bool tokenizer_read_config(tokenizer *t, const char *directory, bool added, lmn_error *error) {
-  static const char *const names[] = {"special_tokens_map.json", "tokenizer_config.json"};
-  bool ok = true;
-  for (int i = 0; ok && i < 2; ++i) {
-    text path = {0};
-    text_printf(&path, "%s/%s", directory, names[i]);
-    char *data;
-    size_t length;
-    if (!file_exists(path.data)) {
-      text_free(&path);
-      continue;
-    }
+json_t *tokenizer_load_config(const char *directory, const char *name, lmn_error *error) {
+  text path = {0};
+  char *data;
+  size_t length;
+  json_t *root = NULL;
+  text_printf(&path, "%s/%s", directory, name);
+  if (file_exists(path.data) && file_read(path.data, TOKENIZER_FILE_LIMIT, &data, &length, error)) {
     json_error_t bad;
-    json_t *root = NULL;
-    ok = file_read(path.data, TOKENIZER_FILE_LIMIT, &data, &length, error);
-    if (ok) {
-      root = json_loadb(data, length, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &bad); // some have integers of 100 bits
-      free(data);
-      if (!root) ok = fail(error, "%s:%d:%d: %s", path.data, bad.line, bad.column, bad.text);
-    }
-    if (ok && added && !read_added_decoder(t, json_object_get(root, "added_tokens_decoder"), error))
-      ok = fail_in(error, "%s", path.data);
+    root = json_loadb(data, length, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, &bad); // some have integers of 100 bits
+    if (!root) fail(error, "%s:%d:%d: %s; get the file again", path.data, bad.line, bad.column, bad.text);
+    free(data);
+  }
+  text_free(&path);
+  return root;
+}
+
+// add_bos_token and add_eos_token, where they are set and their token is known.
+static void read_around(token_list *list, const json_t *root, const char *key, int32_t id) {
+  const json_t *value = json_object_get(root, key);
+  if (!json_is_boolean(value)) return;
+  list->count = 0;
+  if (!json_is_true(value) || id < 0) return;
+  GROW(list->ids, list->count, list->capacity);
+  list->ids[list->count++] = id;
+}
+
+bool tokenizer_read_config(tokenizer *t, const char *directory, bool alone, lmn_error *error) {
+  static const char *const names[] = {"special_tokens_map.json", "tokenizer_config.json"};
+  for (int i = 0; i < 2; ++i) {
+    lmn_error broken = {0};
+    json_t *root = tokenizer_load_config(directory, names[i], &broken);
+    if (broken.text[0]) return fail(error, "%s", broken.text);
+    bool ok = !alone || read_added_decoder(t, json_object_get(root, "added_tokens_decoder"), error) ||
+              fail_in(error, "%s/%s", directory, names[i]);
     read_special(t, root, "bos_token", &t->bos);
     read_special(t, root, "eos_token", &t->eos);
     read_special(t, root, "pad_token", &t->pad);
+    if (alone)
+      read_around(&t->prefix, root, "add_bos_token", t->bos), read_around(&t->suffix, root, "add_eos_token", t->eos);
     json_decref(root);
-    text_free(&path);
+    if (!ok) return false;
   }
-  return ok;
+  return true;
 }
 
 static tokenizer *create(void) {
@@ -195,6 +209,15 @@ static tokenizer *prefer_original(tokenizer *t, const char *directory) {
   return kept;
 }
 
+static bool open_files(tokenizer *t, const char *directory, const char *words, const char *merges, lmn_error *error) {
+  lmn_error broken = {0};
+  json_t *config = tokenizer_load_config(directory, "tokenizer_config.json", &broken);
+  const char *class = json_string_value(json_object_get(config, "tokenizer_class"));
+  bool ok = broken.text[0] ? fail(error, "%s", broken.text) : tokenizer_read_files(t, class, words, merges, error);
+  json_decref(config);
+  return ok;
+}
+
 tokenizer *tokenizer_open(const char *directory, lmn_error *error) {
   tokenizer *t = create();
   const char *json = find(t, directory, (const char *const[]){"tokenizer.json", NULL});
@@ -204,7 +227,7 @@ tokenizer *tokenizer_open(const char *directory, lmn_error *error) {
   bool ok;
   if (json || (words && merges)) {
     t->file = json ? json : words;
-    ok = json ? tokenizer_read_json(t, json, error) : tokenizer_read_files(t, words, merges, error);
+    ok = json ? tokenizer_read_json(t, json, error) : open_files(t, directory, words, merges, error);
     ok = ok && tokenizer_read_config(t, directory, !json, error);
     ok = ok && (finish(t, error) || fail_in(error, "%s", t->file));
     if (ok) return json && original ? prefer_original(t, directory) : t;

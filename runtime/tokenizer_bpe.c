@@ -14,27 +14,29 @@ static uint32_t token_hash(const char *token, size_t length) { return spread(has
 
 int32_t vocabulary_find(const vocabulary *v, const char *token, size_t length) {
   if (!v->slots) return -1;
-  for (uint32_t slot = token_hash(token, length) & v->mask; v->slots[slot] >= 0; slot = (slot + 1) & v->mask) {
-    int32_t id = v->slots[slot];
-    if (v->lengths[id] == length && !memcmp(v->tokens[id], token, length)) return id;
+  uint32_t hash = token_hash(token, length);
+  for (uint32_t slot = hash & v->mask; v->slots[slot].id >= 0; slot = (slot + 1) & v->mask) {
+    int32_t id = v->slots[slot].id;
+    if (v->slots[slot].hash == hash && v->lengths[id] == length && !memcmp(v->tokens[id], token, length)) return id;
   }
   return -1;
 }
 
-static void place_token(vocabulary *v, int32_t id) {
-  uint32_t slot = token_hash(v->tokens[id], v->lengths[id]) & v->mask;
-  while (v->slots[slot] >= 0) slot = (slot + 1) & v->mask;
-  v->slots[slot] = id;
+static void place_token(vocabulary *v, struct vocabulary_slot token) {
+  uint32_t slot = token.hash & v->mask;
+  while (v->slots[slot].id >= 0) slot = (slot + 1) & v->mask;
+  v->slots[slot] = token;
 }
 
 static void grow_slots(vocabulary *v) {
-  uint32_t size = v->slots ? (v->mask + 1) * 2 : 1024;
-  free(v->slots);
+  struct vocabulary_slot *old = v->slots;
+  uint32_t old_size = old ? v->mask + 1 : 0, size = old ? old_size * 2 : 1024;
   v->slots = memory_alloc(size * sizeof *v->slots);
-  memset(v->slots, -1, size * sizeof *v->slots);
+  for (uint32_t i = 0; i < size; ++i) v->slots[i].id = -1;
   v->mask = size - 1;
-  for (int64_t id = 0; id < v->size; ++id)
-    if (v->tokens[id]) place_token(v, (int32_t)id);
+  for (uint32_t i = 0; i < old_size; ++i)
+    if (old[i].id >= 0) place_token(v, old[i]);
+  free(old);
 }
 
 static void grow_ids(vocabulary *v, int64_t size) {
@@ -55,7 +57,7 @@ bool vocabulary_put(vocabulary *v, int64_t id, const char *token, size_t length)
   if (!v->slots || (uint64_t)(v->used + 1) * 2 > v->mask) grow_slots(v);
   v->tokens[id] = arena_copy(v->memory, token, length);
   v->lengths[id] = (uint32_t)length;
-  place_token(v, (int32_t)id);
+  place_token(v, (struct vocabulary_slot){token_hash(token, length), (int32_t)id});
   ++v->used;
   return true;
 }

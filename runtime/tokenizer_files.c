@@ -82,14 +82,23 @@ static bool add_specials(tokenizer *t, const uint8_t *made, lmn_error *error) {
   return true;
 }
 
-bool tokenizer_read_files(tokenizer *t, const char *vocabulary_path, const char *merges_path, lmn_error *error) {
+bool tokenizer_read_files(tokenizer *t, const char *tokenizer_class, const char *vocabulary_path,
+                          const char *merges_path, lmn_error *error) {
+  const char *class = tokenizer_class ? tokenizer_class : "GPT2Tokenizer";
+  bool qwen2 = !strncmp(class, "Qwen2Tokenizer", 14);
+  if (!qwen2 && strncmp(class, "GPT2Tokenizer", 13))
+    return fail(error,
+                "%s: how a %.60s cuts texts into words is said in a tokenizer.json only; make one with transformers",
+                vocabulary_path, class);
   if (!read_words(t, vocabulary_path, error)) return false;
   uint8_t *made = memory_zero((size_t)t->vocabulary.size + 1);
   bool ok = read_merges(t, merges_path, made, error) && add_specials(t, made, error);
   free(made);
+  const char *words = qwen2 ? qwen2_words : gpt2_words;
+  if (qwen2) step_add(&t->normalizer, NORMALIZE_NFC);
   step *s = step_add(&t->splitter, SPLIT_PATTERN);
   s->behaviour = SPLIT_ISOLATED;
-  ok = ok && pattern_compile(&s->pattern, gpt2_words, strlen(gpt2_words), error);
+  ok = ok && pattern_compile(&s->pattern, words, strlen(words), error);
   step_add(&t->splitter, SPLIT_BYTES);
   step_add(&t->decoder, DECODE_BYTE_LEVEL);
   return ok;

@@ -26,7 +26,7 @@ int pattern_next(const pattern *p, pattern_work *work, const char *text, size_t 
 bool pattern_replace(const pattern *p, pattern_work *work, const char *text_in, size_t length, const char *content,
                      size_t content_length, text *out, lmn_error *error);
 void pattern_work_free(pattern_work *work);
-extern const char gpt2_words[]; // GPT-2's pattern for words
+extern const char gpt2_words[], qwen2_words[]; // their patterns for words
 
 // tokenizer_bpe.c: the vocabulary and the merges.
 typedef struct vocabulary {
@@ -34,7 +34,10 @@ typedef struct vocabulary {
   const char **tokens; // by id, NULL: none; 0-terminated
   uint32_t *lengths;
   int64_t size, capacity; // highest id + 1
-  int32_t *slots;         // hash table of ids, -1: free
+  struct vocabulary_slot {
+    uint32_t hash;
+    int32_t id; // -1: free
+  } * slots;
   uint32_t mask;
   int64_t used;
 } vocabulary;
@@ -159,11 +162,15 @@ struct tokenizer {
 bool tokenizer_read_json(tokenizer *t, const char *path, lmn_error *error);
 struct json_t;
 bool tokenizer_read_steps(tokenizer *t, const struct json_t *root, lmn_error *error); // tokenizer_steps.c
-bool tokenizer_read_files(tokenizer *t, const char *vocabulary_path, const char *merges_path, lmn_error *error);
+// A file of settings beside the tokenizer, to be freed with json_decref; NULL: it is broken (in *error) or not there.
+struct json_t *tokenizer_load_config(const char *directory, const char *name, lmn_error *error);
+// tokenizer_class: the class that transformers would read the files with, NULL: not said.
+bool tokenizer_read_files(tokenizer *t, const char *tokenizer_class, const char *vocabulary_path,
+                          const char *merges_path, lmn_error *error);
 bool tokenizer_read_sentencepiece(tokenizer *t, const char *path, lmn_error *error);
 // tokenizer_config.json and special_tokens_map.json beside it, where they are: bos, eos, pad; with `added` also the
 // added tokens.
-bool tokenizer_read_config(tokenizer *t, const char *directory, bool added, lmn_error *error);
+bool tokenizer_read_config(tokenizer *t, const char *directory, bool alone, lmn_error *error);
 // Registers an added token under its id; an id or a content that is already used otherwise is an error.
 bool tokenizer_add_token(tokenizer *t, const added_token *token, lmn_error *error);
 #define TOKENIZER_FILE_LIMIT ((size_t)1 << 30)
