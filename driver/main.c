@@ -1,4 +1,5 @@
 // lmnc: the command named by the first argument.
+#include "driver/commands.h"
 #include "driver/run_options.h"
 #include "frontend/diagnostic.h"
 
@@ -11,6 +12,8 @@ typedef struct command {
 } command;
 
 static const command commands[] = {
+    {"check", "every error of a network, or one line about it", command_check},
+    {"graph", "a drawing of a network", command_graph},
     {"train", "train a network, phase by phase", NULL},
     {"eval", "loss, perplexity or accuracy on data", NULL},
     {"generate", "go on from prompts", NULL},
@@ -23,7 +26,7 @@ static void print_usage(FILE *out) {
         "[options]\n\ncommands (each has --help with an example):\n",
         out);
   for (size_t i = 0; i < LENGTH(commands); ++i) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].about);
-  fputs("\nexamples:\n"
+  fputs("\nlmnc --explain CODE says more about an error of a network.\n\nexamples:\n"
         "  lmnc check net.lmn\n"
         "  lmnc train net.lmn --data train.csv --prompt '{mr} =>' --completion ' {ref}' -o run\n"
         "  lmnc generate net.lmn --init run/parameters.safetensors --prompt 'name[The Eagle] =>'\n",
@@ -49,6 +52,7 @@ int main(int argc, char **argv) {
     print_usage(stdout);
     return 0;
   }
+  if (!strcmp(name, "--explain")) return command_explain(argc - 1, argv + 1);
   if (!strcmp(name, "--version")) {
     printf("lmnc %s\n", LMN_VERSION);
     return 0;

@@ -31,11 +31,23 @@ source *source_create(arena *a, const char *name, const char *data, size_t lengt
 
 span span_join(span first, span last) { return (span){first.line, first.column, last.end_line, last.end_column}; }
 
+// Formats into the arena. What comes from the file may be any bytes: control characters become blanks and broken UTF-8
+// U+FFFD, so that a message can be printed and put into JSON.
 static const char *arena_vprintf(arena *a, const char *format, va_list arguments) {
-  text t = {0};
-  text_vprintf(&t, format, arguments);
-  const char *copy = arena_copy(a, t.data, t.length);
-  text_free(&t);
+  text raw = {0}, clean = {0};
+  text_vprintf(&raw, format, arguments);
+  for (size_t i = 0; i < raw.length;) {
+    utf8proc_int32_t point = -1;
+    utf8proc_ssize_t size =
+        utf8proc_iterate((const utf8proc_uint8_t *)raw.data + i, (utf8proc_ssize_t)(raw.length - i), &point);
+    if (size <= 0) text_add(&clean, "\xef\xbf\xbd");
+    else if (point < 32 || point == 127) text_add(&clean, " ");
+    else text_add_bytes(&clean, raw.data + i, (size_t)size);
+    i += size > 0 ? (size_t)size : 1;
+  }
+  const char *copy = arena_copy(a, clean.data ? clean.data : "", clean.length);
+  text_free(&raw);
+  text_free(&clean);
   return copy;
 }
 

@@ -1,0 +1,143 @@
+#include "driver/options.h"
+#include "frontend/diagnostic.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print_option(const command_option *o) {
+  char left[80];
+  snprintf(left, sizeof left, "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
+           o->letter ? ", " : "  ", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+  printf("  %-30s %s\n", left, o->help);
+}
+
+static void print_help(const command_usage *u) {
+  printf("%s\n\nusage: lmnc %s %s [options]\n\noptions:\n", u->about, u->name, u->operand);
+  for (int i = 0; i < u->option_count; ++i) print_option(&u->options[i]);
+  print_option(&(command_option){.name = "help", .letter = 'h', .help = "this text"});
+  printf("\nexample:\n  lmnc %s %s\n", u->name, u->example);
+}
+
+static options_result wrong(const command_usage *u, const char *format, ...) PRINTF_LIKE(2, 3);
+static options_result wrong(const command_usage *u, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  fputs("error: ", stderr);
+  vfprintf(stderr, format, arguments);
+  va_end(arguments);
+  fprintf(stderr, "\nSee lmnc %s --help.\n", u->name);
+  return OPTIONS_WRONG;
+}
+
+static options_result unknown(const command_usage *u, const char *seen) {
+  size_t length = strcspn(seen, "=");
+  char name[64];
+  snprintf(name, sizeof name, "%.*s", (int)(length < 60 ? length : 60), seen);
+  nearest n = {.wanted = name + strspn(name, "-")};
+  for (int i = 0; i < u->option_count; ++i) nearest_try(&n, u->options[i].name);
+  nearest_try(&n, "help");
+  if (n.best) return wrong(u, "%s has no option %s; did you mean --%s?", u->name, name, n.best);
+  return wrong(u, "%s has no option %s", u->name, name);
+}
+
+static options_result take_define(const command_usage *u, define_list *list, char *value) {
+  char *equals = strchr(value, '=');
+  if (!equals || equals == value) return wrong(u, "-D %s: it must be NAME=VALUE", value);
+  *equals = 0; // in the argument itself, which lives as long as the program
+  GROW(list->items, list->count, list->capacity);
+  list->items[list->count++] = (define){value, equals + 1};
+  return OPTIONS_RUN;
+}
+
+static void take_setting(define_list *list, const char *name, const char *value) {
+  char *spelled = memory_string(name); // lives as long as the program
+  for (char *p = spelled; *p; ++p)
+    if (*p == '-') *p = '_';
+  GROW(list->items, list->count, list->capacity);
+  list->items[list->count++] = (define){spelled, value};
+}
+
+static options_result take_count(const command_usage *u, const command_option *o, const char *value) {
+  char *end;
+  errno = 0;
+  long long count = strtoll(value, &end, 10);
+  if (errno || end == value || *end || count < 0) return wrong(u, "--%s %s: it must be a number", o->name, value);
+  *(int64_t *)o->to = count;
+  return OPTIONS_RUN;
+}
+
+static options_result take(const command_usage *u, const command_option *o, char *value) {
+  switch (o->value) {
+  case OPTION_FLAG: *(bool *)o->to = true; break;
+  case OPTION_TEXT: *(const char **)o->to = value; break;
+  case OPTION_COUNT: return take_count(u, o, value);
+  case OPTION_DEFINE: return take_define(u, o->to, value);
+  case OPTION_SETTING: take_setting(o->to, o->name, value); break;
+  case OPTION_TEXTS: {
+    text_list *list = o->to;
+    GROW(list->items, list->count, list->capacity);
+    list->items[list->count++] = value;
+    break;
+  }
+  }
+  return OPTIONS_RUN;
+}
+
+#define FIRST_LONG 256 // getopt_long's value of option i is FIRST_LONG + i
+#define HELP_LONG 255
+
+static options_result parse_options(const command_usage *u, int argument_count, char **arguments,
+                                    const struct option *table, const char *letters) {
+  optind = 0; // a fresh start, GNU's way
+  opterr = 0;
+  for (int value; (value = getopt_long(argument_count, arguments, letters, table, NULL)) != -1;) {
+    const char *seen = arguments[optind > 1 ? optind - 1 : 1];
+    char letter[3] = {'-', (char)optopt, 0};
+    if (value == ':') return wrong(u, "%s needs a value", optopt && optopt < HELP_LONG ? letter : seen);
+    if (value == '?') return unknown(u, optopt && optopt < HELP_LONG ? letter : seen);
+    if (value == HELP_LONG || value == 'h') {
+      print_help(u);
+      return OPTIONS_DONE;
+    }
+    int at = value - FIRST_LONG;
+    for (int i = 0; value < FIRST_LONG && i < u->option_count; ++i)
+      if (u->options[i].letter == value) at = i;
+    options_result result = take(u, &u->options[at], optarg);
+    if (result != OPTIONS_RUN) return result;
+  }
+  return OPTIONS_RUN;
+}
+
+options_result options_parse(const command_usage *u, int argument_count, char **arguments, const char **operand) {
+  struct option *table = memory_zero(sizeof *table * (size_t)(u->option_count + 2));
+  text letters = {0};
+  text_add(&letters, ":h");
+  for (int i = 0; i < u->option_count; ++i) {
+    const command_option *o = &u->options[i];
+    bool valued = o->value != OPTION_FLAG;
+    table[i] = (struct option){o->name, valued ? required_argument : no_argument, NULL, FIRST_LONG + i};
+    if (o->letter) text_printf(&letters, "%c%s", o->letter, valued ? ":" : "");
+  }
+  table[u->option_count] = (struct option){"help", no_argument, NULL, HELP_LONG};
+  options_result result = parse_options(u, argument_count, arguments, table, letters.data);
+  free(table);
+  text_free(&letters);
+  if (result != OPTIONS_RUN) return result;
+  int left = argument_count - optind;
+  if (left < 1) return wrong(u, "%s needs its %s", u->name, u->operand);
+  if (left > 1) return wrong(u, "%s takes one %s; what is \"%s\"?", u->name, u->operand, arguments[optind + 1]);
+  *operand = arguments[optind];
+  return OPTIONS_RUN;
+}
+
+void define_list_free(define_list *list) {
+  free(list->items);
+  *list = (define_list){0};
+}
+
+void text_list_free(text_list *list) {
+  free(list->items);
+  *list = (text_list){0};
+}

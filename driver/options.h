@@ -1,0 +1,52 @@
+// The options of one command, as a table: where each goes, and what --help says about it.
+#ifndef LMN_DRIVER_OPTIONS_H
+#define LMN_DRIVER_OPTIONS_H
+
+#include "frontend/graph.h"
+
+typedef struct define_list { // -D name=value, or settings of `train` such as --steps 100
+  define *items;
+  int count, capacity;
+} define_list;
+
+typedef struct text_list {
+  const char **items;
+  int count, capacity;
+} text_list;
+
+typedef enum {
+  OPTION_FLAG,    // bool
+  OPTION_TEXT,    // const char *
+  OPTION_COUNT,   // int64_t, not negative
+  OPTION_TEXTS,   // text_list: repeatable
+  OPTION_DEFINE,  // define_list: NAME=VALUE, repeatable
+  OPTION_SETTING, // define_list: the option's own name, with _ for -, and its value
+} option_value;
+
+typedef struct command_option {
+  const char *name;
+  char letter;          // 0: none
+  const char *argument; // what --help calls the value; NULL: a flag
+  const char *help;
+  option_value value;
+  void *to;
+} command_option;
+
+typedef struct command_usage {
+  const char *name, *about, *operand, *example; // operand: "NET"; example: what follows "lmnc NAME "
+  const command_option *options;
+  int option_count;
+} command_usage;
+
+typedef enum {
+  OPTIONS_RUN,
+  OPTIONS_DONE, // --help was printed
+  OPTIONS_WRONG // the message was printed: exit with 2
+} options_result;
+
+// Fills in what the table points to and the one operand. Texts point into `arguments`.
+options_result options_parse(const command_usage *usage, int argument_count, char **arguments, const char **operand);
+void define_list_free(define_list *list);
+void text_list_free(text_list *list);
+
+#endif
