@@ -209,7 +209,7 @@ bool cpu_emit_row(cpu_entry *e, MlirOperation op, lmn_error *error) {
     plan_launch *launch = cpu_launch(e, op, LAUNCH_KERNEL, r.name);
     for (int i = 0; i < r.slots.count; ++i) cpu_arg(e, launch, r.slots.places[i]);
     for (int i = 0; i < columns.count; ++i) cpu_arg_value(e, launch, mlirOperationGetOperand(op, columns.first + i));
-    launch->tasks = value_rows(shape);
+    launch->tasks = value_elements(shape) / value_columns(shape);
     launch->grain = grain_of(r.columns);
     cpu_dim(e, launch, launch->tasks / r.groups);
     cpu_dim(e, launch, r.groups);
