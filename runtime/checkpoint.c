@@ -57,12 +57,11 @@ static void keep_newest(arena *a, const char *folder, int keep) {
 static bool write_state(const char *path, const lmn_network *n, const training_state *s, const json_t *settings,
                         lmn_error *error) {
   const plan *p = lmn_plan(n);
-  json_t *root =
-      json_pack("{s:i, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:b, s:O}", "version", 1, "network",
-                p->network, "phase", p->phases[s->phase].name, "phase_index", s->phase, "step", (json_int_t)s->step,
-                "total_step", (json_int_t)s->total_step, "batches", (json_int_t)s->batches, "epoch",
-                (json_int_t)s->epoch, "index", (json_int_t)s->index, "log_bytes", (json_int_t)s->log_bytes, "seconds",
-                s->seconds, "finished", s->finished, "settings", settings);
+  json_t *root = json_pack("{s:i, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:O}", "version", 1, "network",
+                           p->network, "phase", p->phases[s->phase].name, "phase_index", s->phase, "step",
+                           (json_int_t)s->step, "total_step", (json_int_t)s->total_step, "batches",
+                           (json_int_t)s->batches, "epoch", (json_int_t)s->epoch, "index", (json_int_t)s->index,
+                           "log_bytes", (json_int_t)s->log_bytes, "seconds", s->seconds, "settings", settings);
   char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
   json_decref(root);
   bool ok = text ? file_write(path, text, strlen(text), error) : fail(error, "%s: the state is no valid JSON", path);
@@ -165,14 +164,13 @@ static bool compare_settings(const char *path, const json_t *then, json_t *now, 
 }
 
 static bool unpack_state(const char *path, json_t *root, const json_t *settings, training_state *s, lmn_error *error) {
-  int version, finished;
+  int version;
   json_int_t step, total, batches, epoch, index, log;
   json_t *then;
   json_error_t fault;
-  if (json_unpack_ex(root, &fault, 0, "{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:F, s:b, s:o}", "version", &version,
+  if (json_unpack_ex(root, &fault, 0, "{s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:F, s:o}", "version", &version,
                      "phase_index", &s->phase, "step", &step, "total_step", &total, "batches", &batches, "epoch",
-                     &epoch, "index", &index, "log_bytes", &log, "seconds", &s->seconds, "finished", &finished,
-                     "settings", &then))
+                     &epoch, "index", &index, "log_bytes", &log, "seconds", &s->seconds, "settings", &then))
     return fail(error, "%s: %s", path, fault.text);
   if (version != 1) return fail(error, "%s: is of version %d; this program reads version 1", path, version);
   if (!json_is_object(then)) return fail(error, "%s: \"settings\" is no object", path);
@@ -185,7 +183,6 @@ static bool unpack_state(const char *path, json_t *root, const json_t *settings,
   s->epoch = epoch;
   s->index = index;
   s->log_bytes = log;
-  s->finished = finished != 0;
   return true;
 }
 

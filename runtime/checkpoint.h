@@ -17,7 +17,6 @@ typedef struct training_state {
   int64_t epoch, index; // the same, as the data set counts: for people
   int64_t log_bytes;    // length of log.jsonl
   double seconds;       // trained so far
-  bool finished;        // the last phase is done
 } training_state;
 
 // Writes a checkpoint of the network and keeps the last `keep`. settings: what the training depends on, see

@@ -257,7 +257,7 @@ static bool run_phase(trainer *t, const train_phase *phase, bool resumed, lmn_er
     if (!lmn_begin_phase(t->network, phase->phase, error)) return false;
   }
   progress_phase(&t->progress, p->name, t->state.step, steps);
-  if (t->state.step == 0 && !validate_untrained(t, phase, error)) return false;
+  if (t->state.total_step == 0 && !validate_untrained(t, phase, error)) return false;
   while (t->state.step < steps && !t->report->stopped)
     if (!step_and_record(t, phase, steps, error))
       return fail_in(error, "phase %s, step %lld", p->name, (long long)t->state.step + 1);
