@@ -134,11 +134,79 @@ static bool measure(bench *b, lmn_error *error) {
   return true;
 }
 
+// ---- the profile --------------------------------------------------------------------------------
+
+typedef struct share { // of all launches that do the same
+  char name[96];
+  double seconds;
+  int64_t launches, flops;
+} share;
+
+// A kernel's name; a product's is its shape.
+static void name_launch(const plan_launch *l, char name[96]) {
+  const plan_gemm *g = &l->gemm;
+  if (l->kind == LAUNCH_GEMM)
+    snprintf(name, 96, "gemm %lldx%lldx%lld%s%s%s groups %lld%s", (long long)g->m, (long long)g->n, (long long)g->k,
+             g->trans_a ? " At" : "", g->trans_b ? " Bt" : "", g->accumulate ? " +=" : "", (long long)g->groups,
+             l->kernel ? " + epilogue" : "");
+  else snprintf(name, 96, "%s", l->kernel);
+}
+
+static int compare_shares(const void *a, const void *b) {
+  double x = ((const share *)a)->seconds, y = ((const share *)b)->seconds;
+  return (x < y) - (x > y);
+}
+
+static void print_shares(const plan_entry *entry, const double *seconds) {
+  share *shares = memory_zero((size_t)(entry->launch_count + 1) * sizeof *shares);
+  int count = 0;
+  double total = 0;
+  for (int i = 0; i < entry->launch_count; ++i) {
+    const plan_launch *l = &entry->launches[i];
+    char name[96];
+    name_launch(l, name);
+    int at = 0;
+    while (at < count && strcmp(shares[at].name, name)) ++at;
+    if (at == count) memcpy(shares[count++].name, name, sizeof name);
+    shares[at].seconds += seconds[i];
+    shares[at].launches++;
+    if (l->kind == LAUNCH_GEMM) shares[at].flops += 2 * l->gemm.m * l->gemm.n * l->gemm.k * l->gemm.groups;
+    total += seconds[i];
+  }
+  qsort(shares, (size_t)count, sizeof *shares, compare_shares);
+  fprintf(stderr, "%s: %.1f ms, %d launches\n", entry->name, total * 1e3, entry->launch_count);
+  for (int i = 0; i < count && shares[i].seconds > 0.002 * total; ++i) {
+    fprintf(stderr, "%9.2f ms %5.1f %% %5lld x %s", shares[i].seconds * 1e3, 100 * shares[i].seconds / total,
+            (long long)shares[i].launches, shares[i].name);
+    if (shares[i].flops) fprintf(stderr, "  %.0f GFLOP/s", (double)shares[i].flops / shares[i].seconds * 1e-9);
+    fputc('\n', stderr);
+  }
+  free(shares);
+}
+
+// One more run of each of the entries that the mode uses.
+static bool profile(bench *b, lmn_error *error) {
+  const plan *p = lmn_plan(b->network);
+  for (int i = 0; i < p->entry_count; ++i) {
+    const plan_entry *entry = &p->entries[i];
+    if (entry->kind == ENTRY_EXTEND && entry->length == 0) continue;
+    double *seconds = memory_zero((size_t)(entry->launch_count + 1) * sizeof *seconds);
+    device_profile(b->network->device, seconds);
+    bool ok = network_prepare(b->network, entry, error) &&
+              network_run(b->network, entry, error); // its inputs are still there
+    device_profile(b->network->device, NULL);
+    if (ok) print_shares(entry, seconds);
+    free(seconds);
+    if (!ok) return false;
+  }
+  return true;
+}
+
 static bool measure_artifact(const run_options *o, network_source *s, bench_mode mode, lmn_error *error) {
   entry_wanted wanted[3];
   int count = want_entries(o, s, mode, wanted);
   bench b = {.options = o, .mode = mode, .network = run_network(o, s, wanted, count, error)};
-  bool ok = b.network && measure(&b, error);
+  bool ok = b.network && measure(&b, error) && (!o->profile || profile(&b, error));
   lmn_close(b.network);
   free(b.ids);
   free(b.labels);
@@ -156,12 +224,13 @@ static bool measure_elsewhere(const run_options *o, network_source *s, bench_mod
   if (!artifact) return false;
   const char *names[] = {"-B", "-T", "-n", "--threads"};
   const int64_t values[] = {o->batch, o->length, o->repeats, o->threads};
-  const char *arguments[16] = {"lmnc", "bench", artifact, "--discard", "--mode", mode_names[mode]};
+  const char *arguments[20] = {"lmnc", "bench", artifact, "--discard", "--mode", mode_names[mode]};
   int at = 6;
   for (size_t i = 0; i < LENGTH(names); ++i) {
     arguments[at++] = names[i];
     arguments[at++] = arena_printf(s->arena, "%lld", (long long)values[i]);
   }
+  if (o->profile) arguments[at++] = "--profile";
   execv("/proc/self/exe", (char *const *)arguments);
   return fail(error, "the measuring process cannot be started: %s", strerror(errno));
 }

@@ -81,6 +81,7 @@ static const run_option options[] = {
   {RUN_BENCH, "batch", 'B', "N", "sequences; default: 4", KIND_COUNT, AT(batch)},
   {RUN_BENCH, "length", 'T', "N", "tokens in a sequence, or in the cache; default: 128", KIND_COUNT, AT(length)},
   {RUN_BENCH, "repeat", 'n', "N", "timed runs, after 2 others; the median is given; default: 5", KIND_COUNT, AT(repeats)},
+  {RUN_BENCH, "profile", 0, NULL, "also where the time goes, kernel by kernel, on stderr", KIND_FLAG, AT(profile)},
   {RUN_BENCH, "discard", 0, "", NULL, KIND_FLAG, AT(discard)}, // between two processes of bench: the artifact is removed once it is open
   {RUN_ALL & ~RUN_BENCH, "init", 0, "FILE", "safetensors that replaces parameters by name", KIND_TEXT, AT(init)},
   {RUN_ALL | COMPILED, "random-weights", 0, NULL, "the models have a config.json only", KIND_FLAG, AT(source.random_weights)},

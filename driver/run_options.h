@@ -20,7 +20,7 @@ typedef struct run_options {
   source_option *defines, *settings;
   int define_capacity, setting_capacity;
   run_list disabled, phases, prompts, stops;
-  bool json, pack, resume, gradients, ids, raw, echo, special, discard;
+  bool json, pack, resume, gradients, ids, raw, echo, special, discard, profile;
   const char *init, *data, *validation, *prompt, *completion, *text, *output, *prompts_file, *batch_file, *mode;
   int64_t threads, batch, length, steps, greedy, max_tokens, repeats, seed;
   sample_options sample;
