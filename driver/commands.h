@@ -13,5 +13,7 @@ int command_eval(int argument_count, char **arguments);
 int command_generate(int argument_count, char **arguments);
 int command_bench(int argument_count, char **arguments);
 int command_trace(int argument_count, char **arguments);
+int command_export(int argument_count, char **arguments);
+int command_tokenizer(int argument_count, char **arguments);
 
 #endif
