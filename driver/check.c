@@ -25,20 +25,13 @@ static json_t *error_json(const diagnostic *item) {
   return error;
 }
 
-// How many numbers the models' (and unshared vertices') tensors have, and how many the network adds.
 typedef struct element_counts {
   int64_t models, added;
 } element_counts;
 
-static element_counts count_elements(arena *a, const graph *g) {
-  element_counts counts = {0};
-  const parameter_list *list = graph_parameters(a, g, false);
-  for (int i = 0; i < list->count; ++i) {
-    const parameter *p = &list->items[i];
-    int64_t elements = p->shape[0] * (p->rank == 2 ? p->shape[1] : 1);
-    if (p->kind == PARAMETER_MODEL || p->kind == PARAMETER_VERTEX) counts.models += elements;
-    else counts.added += elements;
-  }
+static element_counts count_elements(const graph *g) {
+  element_counts counts;
+  graph_elements(g, &counts.models, &counts.added);
   return counts;
 }
 
@@ -108,8 +101,8 @@ int command_check(int argument_count, char **arguments) {
     diagnostics d = {.arena = a};
     const graph *g = graph_resolve(&d, net, defines.items, defines.count, NULL, 0);
     if (!g) print_errors(&d, json);
-    else if (json) print_json(network_json(g, count_elements(a, g)));
-    else print_network(g, count_elements(a, g));
+    else if (json) print_json(network_json(g, count_elements(g)));
+    else print_network(g, count_elements(g));
     arena_destroy(a);
     define_list_free(&defines);
     return g ? 0 : 1;

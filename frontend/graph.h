@@ -152,6 +152,8 @@ typedef struct parameter_list {
 // With random_weights, INIT_TENSOR becomes INIT_NORMAL(0, initializer_range) for matrices, ones and zeros for norms and
 // biases.
 parameter_list *graph_parameters(arena *a, const graph *g, bool random_weights);
+// How many numbers the models' and unshared vertices' tensors have, and how many the network adds; makes no list.
+void graph_elements(const graph *g, int64_t *models, int64_t *added);
 int parameter_find(const parameter_list *list, const char *name); // -1: none
 // trained[i] tells whether phase `phase` trains parameter i.
 void graph_trained(const graph *g, const parameter_list *list, int phase, bool *trained);

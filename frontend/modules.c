@@ -39,8 +39,9 @@ static bool append(resolver *r, builder *b, const module *modules, int count, in
     report(r->d, ERROR_LIMIT_CHAIN, place, "this edge has more than %d modules", LIMIT_CHAIN);
     return false;
   }
+  if (!spend(r, 8 * (int64_t)count, place)) return false;
   if (b->count + count > b->capacity) {
-    int capacity = (b->count + count) * 2;
+    int capacity = b->count + (b->count > 8 ? b->count + count : count);
     module *grown = ARENA_ARRAY(r->arena, module, capacity);
     if (b->count) memcpy(grown, b->modules, sizeof *grown * (size_t)b->count);
     b->modules = grown;

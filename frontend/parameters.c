@@ -10,11 +10,31 @@ typedef struct collector {
   parameter *items;
   int count, capacity;
   bool random;
+  bool counting; // only elements: no items, no names
+  parameter scratch;
+  text name; // being made
+  int64_t elements[PARAMETER_PREFIX + 1];
 } collector;
 
+static const char *name_of(collector *c, const char *format, ...) PRINTF_LIKE(2, 3);
+static const char *name_of(collector *c, const char *format, ...) {
+  if (c->counting) return "";
+  va_list arguments;
+  va_start(arguments, format);
+  c->name.length = 0;
+  text_vprintf(&c->name, format, arguments);
+  va_end(arguments);
+  return arena_copy(c->arena, c->name.data, c->name.length);
+}
+
 static parameter *add(collector *c, parameter_kind kind, const char *name, int rank, int64_t rows, int64_t columns) {
-  GROW(c->items, c->count, c->capacity);
-  parameter *p = &c->items[c->count++];
+  parameter *p = &c->scratch;
+  if (c->counting) {
+    c->elements[kind] += rows * (rank == 2 ? columns : 1);
+  } else {
+    GROW(c->items, c->count, c->capacity);
+    p = &c->items[c->count++];
+  }
   *p = (parameter){
       .name = name, .kind = kind, .rank = rank, .shape = {rows, rank == 2 ? columns : 0}, .matrix = rank == 2};
   p->model = p->node = p->arrow = -1;
@@ -36,10 +56,9 @@ static void add_tensor(collector *c, const char *owner, int model_index, int nod
   const model *m = &c->graph->models[model_index].description;
   if (!model_has(m, role)) return;
   model_tensor t = model_tensor_of(m, role);
-  const char *tensor =
-      model_role_in_layer(role) ? arena_printf(c->arena, "%s%d.%s", model_layer_prefix(m), layer, t.name) : t.name;
-  parameter *p = add(c, node < 0 ? PARAMETER_MODEL : PARAMETER_VERTEX, arena_printf(c->arena, "%s.%s", owner, tensor),
-                     t.rank, t.shape[0], t.shape[1]);
+  const char *tensor = model_role_in_layer(role) ? name_of(c, "%s%d.%s", model_layer_prefix(m), layer, t.name) : t.name;
+  parameter *p = add(c, node < 0 ? PARAMETER_MODEL : PARAMETER_VERTEX, name_of(c, "%s.%s", owner, tensor), t.rank,
+                     t.shape[0], t.shape[1]);
   p->model = model_index;
   p->tensor = tensor;
   p->node = node;
@@ -78,15 +97,15 @@ typedef struct edge_place {
 
 static void add_edge_tensor(collector *c, edge_place e, const char *prefix, const char *name, int rank, int64_t rows,
                             int64_t columns, bool norm_weight, double std) {
-  parameter *p = add(c, PARAMETER_EDGE, arena_printf(c->arena, "%s.%s", prefix, name), rank, rows, columns);
+  parameter *p = add(c, PARAMETER_EDGE, name_of(c, "%s.%s", prefix, name), rank, rows, columns);
   p->arrow = e.arrow;
   initial(p, norm_weight, std);
 }
 
 static void add_linear(collector *c, edge_place e, const char *prefix, const char *part, int64_t in, int64_t out,
                        bool bias) {
-  add_edge_tensor(c, e, prefix, arena_printf(c->arena, "%sweight", part), 2, out, in, false, e.std);
-  if (bias) add_edge_tensor(c, e, prefix, arena_printf(c->arena, "%sbias", part), 1, out, 0, false, 0);
+  add_edge_tensor(c, e, prefix, name_of(c, "%sweight", part), 2, out, in, false, e.std);
+  if (bias) add_edge_tensor(c, e, prefix, name_of(c, "%sbias", part), 1, out, 0, false, 0);
 }
 
 static void add_decoder_layer(collector *c, edge_place e, const char *prefix, int model_index) {
@@ -102,7 +121,7 @@ static void add_decoder_layer(collector *c, edge_place e, const char *prefix, in
 static void add_chain(collector *c, edge_place e, const char *prefix, const chain *chain) {
   for (int i = 0; i < chain->count; ++i) {
     const module *m = &chain->modules[i];
-    const char *name = arena_printf(c->arena, "%s.%d", prefix, i);
+    const char *name = name_of(c, "%s.%d", prefix, i);
     switch (m->kind) {
     case MODULE_LINEAR: add_linear(c, e, name, "", m->in, m->out, m->bias); break;
     case MODULE_DECODER_LAYER: add_decoder_layer(c, e, name, m->model); break;
@@ -132,7 +151,7 @@ static void add_projection(collector *c, int node) {
   const graph_node *n = &g->nodes[node];
   if (n->kind == NODE_INPUT || n->aggregate != AGGREGATE_PROJECT) return;
   const model *m = &g->models[n->model].description;
-  const char *name = arena_printf(c->arena, "%s.project.weight", n->name);
+  const char *name = name_of(c, "%s.project.weight", n->name);
   parameter *p = add(c, PARAMETER_PROJECT, name, 2, m->hidden, m->hidden * n->incoming_count);
   p->node = node;
   initial(p, false, m->initializer_range);
@@ -188,28 +207,42 @@ int parameter_find(const parameter_list *list, const char *name) {
   }
 }
 
-parameter_list *graph_parameters(arena *a, const graph *g, bool random_weights) {
-  collector c = {.arena = a, .graph = g, .random = random_weights};
-  for (int i = 0; i < g->model_count; ++i) add_model(&c, i);
+static void collect(collector *c) {
+  const graph *g = c->graph;
+  for (int i = 0; i < g->model_count; ++i) add_model(c, i);
   for (int i = 0; i < g->node_count; ++i)
-    if (g->nodes[i].kind == NODE_VERTEX && !g->nodes[i].shared) add_body(&c, g->nodes[i].name, g->nodes[i].model, i);
+    if (g->nodes[i].kind == NODE_VERTEX && !g->nodes[i].shared) add_body(c, g->nodes[i].name, g->nodes[i].model, i);
   for (int i = 0; i < g->arrow_count; ++i) {
     const graph_arrow *arrow = &g->arrows[i];
     if (!arrow->chain.count) continue;
-    const graph_node *from = &g->nodes[arrow->from];
+    const graph_node *from = &g->nodes[arrow->from], *to = &g->nodes[arrow->to];
     edge_place e = {i, g->models[from->model].description.initializer_range};
-    add_chain(&c, e, arena_printf(a, "%s->%s", from->name, g->nodes[arrow->to].name), &arrow->chain);
+    add_chain(c, e, name_of(c, "%s->%s", from->name, to->name), &arrow->chain);
   }
-  for (int i = 0; i < g->node_count; ++i) add_projection(&c, i);
-  add_head(&c);
-  add_prefix(&c);
+  for (int i = 0; i < g->node_count; ++i) add_projection(c, i);
+  add_head(c);
+  add_prefix(c);
+}
+
+parameter_list *graph_parameters(arena *a, const graph *g, bool random_weights) {
+  collector c = {.arena = a, .graph = g, .random = random_weights};
+  collect(&c);
   parameter_list *list = ARENA_NEW(a, parameter_list);
   list->items = ARENA_ARRAY(a, parameter, c.count);
   if (c.count) memcpy(list->items, c.items, sizeof *c.items * (size_t)c.count);
   list->count = c.count;
   list->index = index_names(a, list->items, c.count);
   free(c.items);
+  text_free(&c.name);
   return list;
+}
+
+void graph_elements(const graph *g, int64_t *models, int64_t *added) {
+  collector c = {.graph = g, .counting = true};
+  collect(&c);
+  *models = c.elements[PARAMETER_MODEL] + c.elements[PARAMETER_VERTEX];
+  *added = c.elements[PARAMETER_EDGE] + c.elements[PARAMETER_PROJECT] + c.elements[PARAMETER_HEAD] +
+           c.elements[PARAMETER_PREFIX];
 }
 
 // ---- frozen or trained

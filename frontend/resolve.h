@@ -10,11 +10,12 @@
 #define LIMIT_FILE (1 << 20) // bytes of a .lmn file
 #define LIMIT_VERTICES 65536
 #define LIMIT_ARROWS 1048576
-#define LIMIT_LIST 65536     // elements
-#define LIMIT_WORK 20000000  // statements and values evaluated, all rounds of all loops together
-#define LIMIT_ROUNDS 1048576 // of all loops together
-#define LIMIT_CHAIN 1024     // modules of one edge
-#define LIMIT_RESIDUAL 32    // residuals in each other
+#define LIMIT_LIST 65536      // elements
+#define LIMIT_WORK 20000000   // statements and values evaluated, all rounds of all loops together
+#define LIMIT_ROUNDS 1048576  // of all loops together
+#define LIMIT_CHAIN 1024      // modules of one edge
+#define LIMIT_MODULES 4194304 // of all edges together
+#define LIMIT_RESIDUAL 32     // residuals in each other
 #define LIMIT_DIMENSIONS 8
 #define LIMIT_SIZE 16777216 // any hidden size, class count, prefix
 

@@ -129,10 +129,16 @@ const sized_chain *size_edge(resolver *r, edge_template *edge, const arrow_draft
 }
 
 void check_sizes(resolver *r) {
+  int64_t modules = 0;
   for (int i = 0; i < r->arrow_count; ++i) {
     arrow_draft *arrow = &r->arrows[i];
     if (!arrow->edge) arrow->edge = r->default_edge;
     size_edge(r, arrow->edge, arrow);
+    modules += arrow->edge ? arrow->edge->total : 0;
+    if (modules <= LIMIT_MODULES) continue;
+    report(r->d, ERROR_LIMIT_CHAIN, arrow->place, "the edges of the network have more than %d modules together",
+           LIMIT_MODULES);
+    return;
   }
   int in = r->input_model, out = r->output_model;
   if (in < 0 || out < 0) return;
