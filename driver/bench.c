@@ -235,27 +235,22 @@ static bool measure_elsewhere(const run_options *o, network_source *s, bench_mod
   return fail(error, "the measuring process cannot be started: %s", strerror(errno));
 }
 
-static void add_setting(run_options *o, const char *name, const char *value) {
-  GROW(o->settings, o->source.setting_count, o->setting_capacity);
-  o->settings[o->source.setting_count++] = (source_option){name, value};
-  o->source.settings = o->settings;
-}
-
 int bench_command(const run_options *given) {
   lmn_error error = {0};
   network_source s = {0};
   bench_mode mode = BENCH_TRAIN;
   run_options o = *given;
-  o.settings = NULL;
-  o.setting_capacity = o.source.setting_count = 0;
+  const define freeze = {"freeze", o.mode && !strcmp(o.mode, mode_names[BENCH_EDGES]) ? "models" : "[]"};
   bool ok = mode_of(o.mode, &mode, &error);
   bool artifact = ok && directory_exists(o.source.net);
   if (ok && (o.batch < 1 || o.length < 1)) ok = fail(&error, "-B and -T must be at least 1");
-  if (ok && !artifact && trains(mode)) add_setting(&o, "freeze", mode == BENCH_EDGES ? "models" : "[]");
+  if (ok && !artifact && trains(mode)) {
+    o.source.settings = &freeze;
+    o.source.setting_count = 1;
+  }
   ok = ok && run_source(&o, &s, &error);
   if (ok && o.discard) directory_remove(o.source.net); // its kernels are loaded
   ok = ok && (artifact ? measure_artifact(&o, &s, mode, &error) : measure_elsewhere(&o, &s, mode, &error));
   source_close(&s);
-  free(o.settings);
   return ok ? 0 : run_failed(&error);
 }

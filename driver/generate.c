@@ -14,7 +14,7 @@ typedef struct work {
   const run_options *options;
   network_source source;
   tokenizer *tokenizer;
-  run_list prompts;
+  text_list prompts;
   char *file;
   token_list *ids;
   lmn_network *network;

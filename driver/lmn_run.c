@@ -37,13 +37,14 @@ static const char usage[] =
     "example:\n  lmn-run generate net.lmnx --init run/parameters.safetensors --prompt 'Once upon a time'\n";
 
 int main(int argc, char **argv) {
+  options_program = "lmn-run";
   if (argc < 2) {
     fputs(usage, stderr);
     return 2;
   }
   if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return fputs(usage, stdout) < 0;
   if (!strcmp(argv[1], "--version")) return printf("lmn-run %s\n", LMN_VERSION) < 0;
-  int status = run_command_named("lmn-run", argv[1], argc - 1, argv + 1);
+  int status = run_command_named(argv[1], argc - 1, argv + 1);
   if (status >= 0) return status;
   fprintf(stderr, "error: there is no command \"%s\"; lmn-run has train, eval, generate, trace and bench\n", argv[1]);
   return 2;

@@ -1,5 +1,6 @@
 // lmnc: the command named by the first argument.
 #include "driver/commands.h"
+#include "driver/commands.h"
 #include "driver/run_options.h"
 #include "frontend/diagnostic.h"
 
@@ -8,18 +9,30 @@
 
 typedef struct command {
   const char *name, *about;
-  int (*run)(int argument_count, char **arguments); // arguments[0] is the command's name; NULL: in run_options.c
+  int (*run)(int argument_count, char **arguments); // arguments[0] is the command's name
 } command;
 
 static const command commands[] = {
-    {"check", "every error of a network, or one line about it", command_check},
-    {"graph", "a drawing of a network", command_graph},
-    {"train", "train a network, phase by phase", NULL},
-    {"eval", "loss, perplexity or accuracy on data", NULL},
-    {"generate", "go on from prompts", NULL},
-    {"trace", "one batch: every node's value, logits, loss, gradients", NULL},
-    {"bench", "time and memory of training, decoding and prefill", NULL},
+    {"check", "every error of a network", command_check},
+    {"graph", "a drawing, as DOT or Mermaid", command_graph},
+    {"train", "train a network, phase by phase", command_train},
+    {"eval", "loss, perplexity or accuracy on data", command_eval},
+    {"generate", "go on from prompts", command_generate},
+    {"trace", "one batch: every node's value, logits, loss, gradients", command_trace},
+    {"bench", "time and memory of training, decoding and prefill", command_bench},
+    {"export", "a trained model as a Hugging Face directory", command_export},
+    {"tokenizer", "train a tokenizer on text", command_tokenizer},
 };
+
+// Those that lmn-run has too.
+static int run_shared(int argument_count, char **arguments) {
+  return run_command_named(arguments[0], argument_count, arguments);
+}
+int command_train(int argument_count, char **arguments) { return run_shared(argument_count, arguments); }
+int command_eval(int argument_count, char **arguments) { return run_shared(argument_count, arguments); }
+int command_generate(int argument_count, char **arguments) { return run_shared(argument_count, arguments); }
+int command_bench(int argument_count, char **arguments) { return run_shared(argument_count, arguments); }
+int command_trace(int argument_count, char **arguments) { return run_shared(argument_count, arguments); }
 
 static void print_usage(FILE *out) {
   fputs("lmnc compiles, trains and runs networks of language models, each a .lmn file.\n\nusage: lmnc COMMAND NET "
@@ -53,13 +66,12 @@ int main(int argc, char **argv) {
     return 0;
   }
   if (!strcmp(name, "--explain")) return command_explain(argc - 1, argv + 1);
+  if (!strcmp(name, "--explain")) return command_explain(argc - 1, argv + 1);
   if (!strcmp(name, "--version")) {
     printf("lmnc %s\n", LMN_VERSION);
     return 0;
   }
   for (size_t i = 0; i < LENGTH(commands); ++i)
-    if (!strcmp(commands[i].name, name))
-      return commands[i].run ? commands[i].run(argc - 1, argv + 1)
-                             : run_command_named("lmnc", name, argc - 1, argv + 1);
+    if (!strcmp(commands[i].name, name)) return commands[i].run(argc - 1, argv + 1);
   return unknown(name);
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *options_program = "lmnc";
+
 static void print_option(const command_option *o) {
   char left[80];
   snprintf(left, sizeof left, "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
@@ -14,10 +16,11 @@ static void print_option(const command_option *o) {
 }
 
 static void print_help(const command_usage *u) {
-  printf("%s\n\nusage: lmnc %s %s [options]\n\noptions:\n", u->about, u->name, u->operand);
-  for (int i = 0; i < u->option_count; ++i) print_option(&u->options[i]);
+  printf("%s\n\nusage: %s %s %s [options]\n\noptions:\n", u->about, options_program, u->name, u->operand);
+  for (int i = 0; i < u->option_count; ++i)
+    if (u->options[i].help) print_option(&u->options[i]);
   print_option(&(command_option){.name = "help", .letter = 'h', .help = "this text"});
-  printf("\nexample:\n  lmnc %s %s\n", u->name, u->example);
+  printf("\nexample:\n  %s %s %s\n", options_program, u->name, u->example);
 }
 
 static options_result wrong(const command_usage *u, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -27,7 +30,7 @@ static options_result wrong(const command_usage *u, const char *format, ...) {
   fputs("error: ", stderr);
   vfprintf(stderr, format, arguments);
   va_end(arguments);
-  fprintf(stderr, "\nSee lmnc %s --help.\n", u->name);
+  fprintf(stderr, "\nSee %s %s --help.\n", options_program, u->name);
   return OPTIONS_WRONG;
 }
 
@@ -36,7 +39,8 @@ static options_result unknown(const command_usage *u, const char *seen) {
   char name[64];
   snprintf(name, sizeof name, "%.*s", (int)(length < 60 ? length : 60), seen);
   nearest n = {.wanted = name + strspn(name, "-")};
-  for (int i = 0; i < u->option_count; ++i) nearest_try(&n, u->options[i].name);
+  for (int i = 0; i < u->option_count; ++i)
+    if (u->options[i].help) nearest_try(&n, u->options[i].name);
   nearest_try(&n, "help");
   if (n.best) return wrong(u, "%s has no option %s; did you mean --%s?", u->name, name, n.best);
   return wrong(u, "%s has no option %s", u->name, name);
@@ -68,11 +72,18 @@ static options_result take_count(const command_usage *u, const command_option *o
   return OPTIONS_RUN;
 }
 
+static options_result take_real(const command_usage *u, const command_option *o, const char *value) {
+  char *end;
+  *(double *)o->to = strtod(value, &end);
+  return end == value || *end ? wrong(u, "--%s %s: it must be a number", o->name, value) : OPTIONS_RUN;
+}
+
 static options_result take(const command_usage *u, const command_option *o, char *value) {
   switch (o->value) {
   case OPTION_FLAG: *(bool *)o->to = true; break;
   case OPTION_TEXT: *(const char **)o->to = value; break;
   case OPTION_COUNT: return take_count(u, o, value);
+  case OPTION_REAL: return take_real(u, o, value);
   case OPTION_DEFINE: return take_define(u, o->to, value);
   case OPTION_SETTING: take_setting(o->to, o->name, value); break;
   case OPTION_TEXTS: {

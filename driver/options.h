@@ -18,6 +18,7 @@ typedef enum {
   OPTION_FLAG,    // bool
   OPTION_TEXT,    // const char *
   OPTION_COUNT,   // int64_t, not negative
+  OPTION_REAL,    // double
   OPTION_TEXTS,   // text_list: repeatable
   OPTION_DEFINE,  // define_list: NAME=VALUE, repeatable
   OPTION_SETTING, // define_list: the option's own name, with _ for -, and its value
@@ -27,7 +28,7 @@ typedef struct command_option {
   const char *name;
   char letter;          // 0: none
   const char *argument; // what --help calls the value; NULL: a flag
-  const char *help;
+  const char *help;     // NULL: not in --help
   option_value value;
   void *to;
 } command_option;
@@ -37,6 +38,7 @@ typedef struct command_usage {
   const command_option *options;
   int option_count;
 } command_usage;
+extern const char *options_program; // what --help and messages call the program: "lmnc" unless set
 
 typedef enum {
   OPTIONS_RUN,

@@ -2,40 +2,23 @@
 #ifndef LMN_DRIVER_RUN_OPTIONS_H
 #define LMN_DRIVER_RUN_OPTIONS_H
 
+#include "driver/options.h"
 #include "driver/source.h"
 #include "runtime/sample.h"
 
 typedef enum { RUN_TRAIN = 1, RUN_EVAL = 2, RUN_GENERATE = 4, RUN_TRACE = 8, RUN_BENCH = 16 } run_command;
 
-typedef struct run_list {
-  const char **items;
-  int count, capacity;
-} run_list;
-
 typedef struct run_options {
-  const char *program; // "lmnc" or "lmn-run"
-  char **arguments;    // the command and what follows it
+  char **arguments; // the command and what follows it
   int argument_count;
   source_request source;
-  source_option *defines, *settings;
-  int define_capacity, setting_capacity;
-  run_list disabled, phases, prompts, stops;
+  define_list defines, settings;
+  text_list disabled, phases, prompts, stops;
   bool json, pack, resume, gradients, ids, raw, echo, special, discard, profile;
   const char *init, *data, *validation, *prompt, *completion, *text, *output, *prompts_file, *batch_file, *mode;
   int64_t threads, batch, length, steps, greedy, max_tokens, repeats, seed;
   sample_options sample;
 } run_options;
-
-typedef enum {
-  PARSE_RUN,
-  PARSE_DONE,
-  PARSE_WRONG
-} parse_result; // DONE: --help was printed; WRONG: the message says what
-
-// arguments[0] is the command's name.
-parse_result run_options_parse(run_command command, const char *program, int argument_count, char **arguments,
-                               run_options *o, lmn_error *error);
-void run_options_free(run_options *o);
 
 // The commands: each prints its own result, and its error as "error: …" on stderr. They return the exit status.
 int train_command(const run_options *o);
@@ -44,7 +27,7 @@ int generate_command(const run_options *o);
 int trace_command(const run_options *o);
 int bench_command(const run_options *o);
 // The command `name` of these five with its options; -1: it is none of them.
-int run_command_named(const char *program, const char *name, int argument_count, char **arguments);
+int run_command_named(const char *name, int argument_count, char **arguments);
 int run_failed(const lmn_error *error); // prints the message unless it is empty; 1
 
 // Opens the source, with --threads and the like.

@@ -56,19 +56,13 @@ static void describe(network_source *s, const graph *g) {
   for (int i = 0; i < g->phase_count; ++i) s->phases[i] = phase_of(&g->phases[i]);
 }
 
-static const define *as_defines(arena *a, const source_option *options, int count) {
-  define *defines = ARENA_ARRAY(a, define, count + 1);
-  for (int i = 0; i < count; ++i) defines[i] = (define){options[i].name, options[i].value};
-  return defines;
-}
-
 static bool compile_source(network_source *s) {
   const source_request *r = s->request;
   compile_options *options = ARENA_NEW(s->arena, compile_options); // lives as long as the compilation
   *options = (compile_options){.file = r->net,
-                               .defines = as_defines(s->arena, r->defines, r->define_count),
+                               .defines = r->defines,
                                .define_count = r->define_count,
-                               .overrides = as_defines(s->arena, r->settings, r->setting_count),
+                               .overrides = r->settings,
                                .override_count = r->setting_count,
                                .random_weights = r->random_weights,
                                .disabled = r->disabled,

@@ -4,15 +4,12 @@
 #ifndef LMN_DRIVER_SOURCE_H
 #define LMN_DRIVER_SOURCE_H
 
+#include "frontend/graph.h"
 #include "runtime/lmn.h"
 
-typedef struct source_option { // name and value, as on the command line
-  const char *name, *value;
-} source_option;
-
 typedef struct source_request {
-  const char *net;                         // .lmn file or artifact
-  const source_option *defines, *settings; // -D name=value; settings of `train`, in .lmn syntax
+  const char *net;                  // .lmn file or artifact
+  const define *defines, *settings; // -D name=value; settings of `train`, in .lmn syntax
   int define_count, setting_count;
   const char *const *disabled; // --disable-pass
   int disabled_count;

@@ -30,7 +30,7 @@ int source_phase(const network_source *s, const char *name, lmn_error *error) {
 
 // ---- settings -----------------------------------------------------------------------------------
 
-static bool set_count(int64_t *to, const source_option *option, lmn_error *error) {
+static bool set_count(int64_t *to, const define *option, lmn_error *error) {
   char *end;
   errno = 0;
   long long value = strtoll(option->value, &end, 10);
@@ -40,7 +40,7 @@ static bool set_count(int64_t *to, const source_option *option, lmn_error *error
   return true;
 }
 
-static bool set_real(double *to, const source_option *option, lmn_error *error) {
+static bool set_real(double *to, const define *option, lmn_error *error) {
   char *end;
   double value = strtod(option->value, &end);
   if (!*option->value || *end || !(value >= 0))
@@ -49,7 +49,7 @@ static bool set_real(double *to, const source_option *option, lmn_error *error) 
   return true;
 }
 
-static bool set_phase(plan_phase *p, const source_option *o, lmn_error *error) {
+static bool set_phase(plan_phase *p, const define *o, lmn_error *error) {
   const struct {
     const char *name;
     int64_t *to;

@@ -15,6 +15,7 @@ static void catch_signals(void) {
   struct sigaction action = {.sa_handler = ask_to_stop, .sa_flags = (int)SA_RESETHAND};
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
+  signal(SIGXFSZ, SIG_IGN); // a limit on file sizes is then an error of the write, as a full disk is
 }
 
 typedef struct training {
@@ -42,9 +43,23 @@ static bool describe_data(training *t, const plan_phase *p, const char *what, da
   return true;
 }
 
+static bool same_text(const char *a, const char *b) { return a == b || (a && b && !strcmp(a, b)); }
+
+static bool same_data(const plan_phase *a, const plan_phase *b) {
+  return same_text(a->data, b->data) && same_text(a->validation, b->validation) && same_text(a->prompt, b->prompt) &&
+         same_text(a->completion, b->completion) && a->batch == b->batch && a->length == b->length &&
+         a->seed == b->seed;
+}
+
 static bool open_phase_data(training *t, int place, lmn_error *error) {
   const run_options *o = t->options;
   const plan_phase *p = &t->source.phases[t->indices[place]];
+  for (int i = 0; i < place; ++i)
+    if (same_data(p, &t->source.phases[t->indices[i]])) {
+      t->data[place] = t->data[i];
+      t->validation[place] = t->validation[i];
+      return true;
+    }
   if (!o->data && !p->data)
     return fail(error, "phase %s has no data; give --data FILE, or data = \"…\" in train { }", p->name);
   t->data[place] = data_open(o, &t->source, p, t->tokenizer, o->data, p->data, true, error);
@@ -52,6 +67,16 @@ static bool open_phase_data(training *t, int place, lmn_error *error) {
   if (!o->validation && !p->validation) return true;
   t->validation[place] = data_open(o, &t->source, p, t->tokenizer, o->validation, p->validation, false, error);
   return t->validation[place] != NULL;
+}
+
+static void close_data(training *t) {
+  for (int i = 0; t->data && i < t->count; ++i) {
+    bool shared = false;
+    for (int k = 0; k < i; ++k) shared |= t->data[k] == t->data[i];
+    if (shared) continue;
+    dataset_close(t->data[i]);
+    dataset_close(t->validation[i]);
+  }
 }
 
 static bool open_data(training *t, lmn_error *error) {
@@ -130,7 +155,7 @@ static void print_argument(FILE *out, const char *argument) {
 
 static void say_how_to_go_on(const run_options *o, const train_report *r, char **original) {
   fprintf(stderr, "stopped after step %lld, saved in %s; go on with:\n  %s", (long long)r->steps, r->checkpoint,
-          o->program);
+          options_program);
   for (int i = 0; i < o->argument_count; ++i) print_argument(stderr, original[i]);
   fprintf(stderr, "%s\n", o->resume ? "" : " --resume");
 }
@@ -181,10 +206,7 @@ int train_command(const run_options *o) {
   training t = {.options = o, .settings = json_object()};
   bool ready = prepare(&t, &error);
   int status = ready ? train(&t, &error) : run_failed(&error);
-  for (int i = 0; t.data && i < t.count; ++i) {
-    dataset_close(t.data[i]);
-    dataset_close(t.validation[i]);
-  }
+  close_data(&t);
   tokenizer_close(t.tokenizer);
   lmn_close(t.network);
   json_decref(t.settings);
