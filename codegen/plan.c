@@ -25,9 +25,16 @@ static void add_parameters(arena *a, plan *p, const graph *g, const parameter_li
   for (int i = 0; i < list->count; ++i) {
     const parameter *from = &list->items[i];
     int64_t elements = from->shape[0] * (from->rank == 2 ? from->shape[1] : 1);
-    p->parameters[i] = (plan_parameter){.name = from->name, .rank = from->rank, .shape = {from->shape[0], from->rank == 2 ? from->shape[1] : 1},
-                                        .offset = p->parameter_bytes, .elements = elements, .source = source_of(from->init),
-                                        .mean = from->mean, .std = from->std, .group = groups[from->kind], .matrix = from->matrix};
+    p->parameters[i] = (plan_parameter){.name = from->name,
+                                        .rank = from->rank,
+                                        .shape = {from->shape[0], from->rank == 2 ? from->shape[1] : 1},
+                                        .offset = p->parameter_bytes,
+                                        .elements = elements,
+                                        .source = source_of(from->init),
+                                        .mean = from->mean,
+                                        .std = from->std,
+                                        .group = groups[from->kind],
+                                        .matrix = from->matrix};
     if (from->init == INIT_TENSOR) {
       p->parameters[i].directory = directories[from->model];
       p->parameters[i].tensor = from->tensor;
@@ -48,28 +55,56 @@ static void add_trained(arena *a, plan *p, const graph *g, const parameter_list 
   }
 }
 
+plan_phase plan_phase_of(const settings *s) {
+  return (plan_phase){.name = s->phase,
+                      .lr = s->optimizer.lr,
+                      .beta1 = s->optimizer.beta1,
+                      .beta2 = s->optimizer.beta2,
+                      .eps = s->optimizer.eps,
+                      .weight_decay = s->optimizer.weight_decay,
+                      .clip = s->clip,
+                      .label_smoothing = s->label_smoothing,
+                      .decay_all = s->optimizer.decay_all,
+                      .schedule = (int)s->schedule.kind,
+                      .warmup = s->schedule.warmup,
+                      .steps = s->steps,
+                      .epochs = s->epochs,
+                      .batch = s->batch,
+                      .length = s->length,
+                      .accumulate = s->accumulate,
+                      .evaluate_every = s->evaluate_every,
+                      .save_every = s->save_every,
+                      .schedule_final = s->schedule.final,
+                      .seed = s->seed,
+                      .data = s->data,
+                      .validation = s->validation,
+                      .prompt = s->prompt,
+                      .completion = s->completion};
+}
+
 static void add_phases(arena *a, plan *p, const graph *g, const parameter_list *list) {
   p->phases = ARENA_ARRAY(a, plan_phase, g->phase_count);
   p->phase_count = g->phase_count;
   for (int i = 0; i < g->phase_count; ++i) {
-    const settings *s = &g->phases[i];
-    p->phases[i] = (plan_phase){.name = s->phase, .lr = s->optimizer.lr, .beta1 = s->optimizer.beta1, .beta2 = s->optimizer.beta2,
-                                .eps = s->optimizer.eps, .weight_decay = s->optimizer.weight_decay, .clip = s->clip,
-                                .label_smoothing = s->label_smoothing, .decay_all = s->optimizer.decay_all, .schedule = (int)s->schedule.kind,
-                                .warmup = s->schedule.warmup, .steps = s->steps, .epochs = s->epochs, .batch = s->batch, .length = s->length,
-                                .accumulate = s->accumulate, .evaluate_every = s->evaluate_every, .save_every = s->save_every,
-                                .schedule_final = s->schedule.final, .seed = s->seed, .data = s->data, .validation = s->validation,
-                                .prompt = s->prompt, .completion = s->completion};
+    p->phases[i] = plan_phase_of(&g->phases[i]);
     add_trained(a, p, g, list, i);
   }
 }
 
 plan *plan_create(arena *a, const graph *g, const parameter_list *parameters) {
-  const model *input = &g->models[g->nodes[0].model].description, *output = &g->models[g->nodes[g->node_count - 1].model].description;
+  const model *input = &g->models[g->nodes[0].model].description,
+              *output = &g->models[g->nodes[g->node_count - 1].model].description;
   plan *p = ARENA_NEW(a, plan);
-  *p = (plan){.network = g->name, .target = "cpu", .tokenizer = absolute(a, input->directory), .classes = g->classes, .prefix = g->prefix,
-              .vocabulary = g->classes ? input->vocabulary : output->vocabulary, .learned_positions = input->learned_positions,
-              .positions = input->learned_positions ? input->positions : 0, .bos = input->bos, .pad = input->pad,
+  *p = (plan){.network = g->name,
+              .target = "cpu",
+              .tokenizer = absolute(a, input->directory),
+              .classes = g->classes,
+              .prefix = g->prefix,
+              .vocabulary = g->classes ? input->vocabulary : output->vocabulary,
+              .learned_positions = input->learned_positions,
+              .positions = input->learned_positions ? input->positions : 0,
+              .bos = input->bos,
+              .pad = input->pad,
               .eos_count = input->eos_count};
   memcpy(p->eos, input->eos, sizeof p->eos);
   add_parameters(a, p, g, parameters);
@@ -77,7 +112,8 @@ plan *plan_create(arena *a, const graph *g, const parameter_list *parameters) {
   return p;
 }
 
-// ---- entries ----------------------------------------------------------------------------------------------------------------------
+// ---- entries
+// ----------------------------------------------------------------------------------------------------------------------
 
 static int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -121,7 +157,8 @@ static void add_values(plan_entry *e, ir *m) {
 
 static const char *entry_name(const plan *p, const ir *m) {
   const entry_shape *s = &m->shape;
-  const char *kind = entry_kind_names[s->kind], *phase = s->phase >= 0 && s->phase < p->phase_count ? p->phases[s->phase].name : "";
+  const char *kind = entry_kind_names[s->kind],
+             *phase = s->phase >= 0 && s->phase < p->phase_count ? p->phases[s->phase].name : "";
   long long batch = s->batch, length = s->length, capacity = s->capacity;
   switch (s->kind) {
   case ENTRY_UPDATE: return arena_printf(m->arena, "%s:%s", kind, phase);
@@ -134,20 +171,33 @@ static const char *entry_name(const plan *p, const ir *m) {
 plan_entry *plan_add_entry(plan *p, ir *m) {
   const entry_shape *s = &m->shape;
   plan_entry *e = &p->entries[p->entry_count++];
-  *e = (plan_entry){.name = entry_name(p, m), .kind = s->kind, .phase = s->kind == ENTRY_EVALUATE || s->kind == ENTRY_EXTEND ? -1 : s->phase,
-                    .batch = s->batch, .length = s->length, .capacity = s->capacity, .packed = s->packed, .arena_bytes = m->arena_bytes,
-                    .cache_bytes = m->cache_bytes, .vertex_runs = m->vertex_runs, .vertices = m->vertices, .masks = m->masks,
-                    .mask_uses = m->mask_uses, .flops = plan_flops(m)};
+  *e = (plan_entry){.name = entry_name(p, m),
+                    .kind = s->kind,
+                    .phase = s->kind == ENTRY_EVALUATE || s->kind == ENTRY_EXTEND ? -1 : s->phase,
+                    .batch = s->batch,
+                    .length = s->length,
+                    .capacity = s->capacity,
+                    .packed = s->packed,
+                    .arena_bytes = m->arena_bytes,
+                    .cache_bytes = m->cache_bytes,
+                    .vertex_runs = m->vertex_runs,
+                    .vertices = m->vertices,
+                    .masks = m->masks,
+                    .mask_uses = m->mask_uses,
+                    .flops = plan_flops(m)};
   add_values(e, m);
   return e;
 }
 
-// ---- counting ---------------------------------------------------------------------------------------------------------------------
+// ---- counting
+// ---------------------------------------------------------------------------------------------------------------------
 
 static int64_t attention_flops(const ir *m, MlirOperation op, op_code code) {
-  int64_t rows = value_rows(ir_operand(m, op, 0)), width = ir_int(op, "heads") * ir_int(op, "head_size"), segments = ir_int(op, "segments");
+  int64_t rows = value_rows(ir_operand(m, op, 0)), width = ir_int(op, "heads") * ir_int(op, "head_size"),
+          segments = ir_int(op, "segments");
   int64_t length = ir_int(op, "length");
-  // A query sees half of its own segment on average, and as much of each earlier one. QKᵀ and PV: 4 a key and column; backward 2.5 times.
+  // A query sees half of its own segment on average, and as much of each earlier one. QKᵀ and PV: 4 a key and column;
+  // backward 2.5 times.
   int64_t keys = code == KERNEL_ATTENTION_CACHED ? ir_int(op, "capacity") * 2 : length * (segments + 1) / 2;
   int64_t forward = 2 * rows * width * keys;
   return code == KERNEL_ATTENTION_GRAD ? forward / 2 * 5 : forward;
@@ -167,7 +217,9 @@ int64_t plan_flops(ir *m) {
     op_code code = ir_code(m, op);
     switch (code) {
     case KERNEL_GEMM: flops += 2 * ir_int(op, "m") * ir_int(op, "n") * ir_int(op, "k") * ir_int(op, "groups"); break;
-    case KERNEL_ATTENTION: case KERNEL_ATTENTION_GRAD: case KERNEL_ATTENTION_CACHED: flops += attention_flops(m, op, code); break;
+    case KERNEL_ATTENTION:
+    case KERNEL_ATTENTION_GRAD:
+    case KERNEL_ATTENTION_CACHED: flops += attention_flops(m, op, code); break;
     case KERNEL_CROSS_ENTROPY: flops += head_flops(m, op); break;
     default: break;
     }

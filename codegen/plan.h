@@ -4,10 +4,13 @@
 
 #include "ir/ir.h"
 
-// A plan without entries, in `a`. The parameters lie next to each other in the list's order; a phase's gradients likewise.
+// A plan without entries, in `a`. The parameters lie next to each other in the list's order; a phase's gradients
+// likewise.
 plan *plan_create(arena *a, const graph *g, const parameter_list *parameters);
-// A new entry for the scheduled, placed kernels of `m`: shape, inputs, outputs and counts; the back end adds the launches. `entries` has
-// room for it.
+// How to train, of one phase; the arrays of what it trains are not filled in.
+plan_phase plan_phase_of(const settings *s);
+// A new entry for the scheduled, placed kernels of `m`: shape, inputs, outputs and counts; the back end adds the
+// launches. `entries` has room for it.
 plan_entry *plan_add_entry(plan *p, ir *m);
 // Floating point operations of the entry's products and attention (a multiply-add is two).
 int64_t plan_flops(ir *m);

@@ -14,7 +14,8 @@ compilation *compile_open(const compile_options *options, text *messages) {
   arena *a = arena_create();
   compilation *c = ARENA_NEW(a, compilation);
   *c = (compilation){.arena = a, .options = options};
-  c->graph = graph_read(a, options->file, options->defines, options->define_count, options->overrides, options->override_count, messages);
+  c->graph = graph_read(a, options->file, options->defines, options->define_count, options->overrides,
+                        options->override_count, messages);
   if (!c->graph) {
     arena_destroy(a);
     return NULL;
@@ -38,7 +39,9 @@ typedef struct session { // one compile_entries
   lmn_error *error;
 } session;
 
-static bool emits(const session *s, const char *level) { return s->c->options->emit && !strcmp(s->c->options->emit, level); }
+static bool emits(const session *s, const char *level) {
+  return s->c->options->emit && !strcmp(s->c->options->emit, level);
+}
 
 static pipeline_result lower_entry(session *s, ir *m) {
   if (m->shape.kind == ENTRY_UPDATE) {
@@ -69,8 +72,8 @@ static bool compile_entry(session *s, entry_shape shape) {
 }
 
 static bool same_shape(const entry_shape *a, const entry_shape *b) {
-  return a->kind == b->kind && a->phase == b->phase && a->batch == b->batch && a->length == b->length && a->capacity == b->capacity &&
-         a->packed == b->packed && a->gradients == b->gradients;
+  return a->kind == b->kind && a->phase == b->phase && a->batch == b->batch && a->length == b->length &&
+         a->capacity == b->capacity && a->packed == b->packed && a->gradients == b->gradients;
 }
 
 // The shapes asked for without repeats, each training phase followed by its update; returns their number.
@@ -126,7 +129,8 @@ static bool write_artifact(session *s, const char *artifact) {
       fail(s->error, "%s: cannot be written: %s", artifact, strerror(errno));
       ok = rename(old.data, artifact) && false;
     }
-  } else if (ok) ok = rename(aside.data, artifact) == 0 || fail(s->error, "%s: cannot be written: %s", artifact, strerror(errno));
+  } else if (ok)
+    ok = rename(aside.data, artifact) == 0 || fail(s->error, "%s: cannot be written: %s", artifact, strerror(errno));
   if (!ok && directory_exists(aside.data)) directory_remove(aside.data);
   if (directory_exists(old.data)) directory_remove(old.data);
   text_free(&aside);
@@ -152,23 +156,40 @@ static bool print_or_write(session *s, const char *artifact) {
   return write_artifact(s, artifact);
 }
 
-bool compile_entries(compilation *c, const entry_shape *shapes, int count, const char *artifact, lmn_error *error) {
-  session s = {.c = c, .error = error, .plan = plan_create(c->arena, c->graph, c->parameters)};
+// Lowers all entries: the plan is complete, and the kernels are there as MLIR.
+static bool begin_session(session *s, compilation *c, const entry_shape *shapes, int count, lmn_error *error) {
+  *s = (session){.c = c, .error = error, .plan = plan_create(c->arena, c->graph, c->parameters)};
   entry_shape *all = ARENA_ARRAY(c->arena, entry_shape, 2 * count + 1);
   int total = complete_shapes(shapes, count, all);
-  s.plan->cpu = cpu_name();
-  s.plan->cpu_features = cpu_features();
-  s.plan->entries = ARENA_ARRAY(c->arena, plan_entry, total);
-  s.context = ir_context_create(error);
-  if (!s.context.ptr) return false;
-  s.codegen = cpu_codegen_create(c->arena, s.plan, cache_folder(c));
+  s->plan->cpu = cpu_name();
+  s->plan->cpu_features = cpu_features();
+  s->plan->entries = ARENA_ARRAY(c->arena, plan_entry, total);
+  s->context = ir_context_create(error);
+  if (!s->context.ptr) return false;
+  s->codegen = cpu_codegen_create(c->arena, s->plan, cache_folder(c));
   bool ok = true;
-  for (int i = 0; ok && i < total; ++i) ok = compile_entry(&s, all[i]);
-  ok = ok && print_or_write(&s, artifact);
-  cpu_codegen_destroy(s.codegen);
-  ir_context_destroy(s.context);
-  text_free(&s.kernels);
+  for (int i = 0; ok && i < total; ++i) ok = compile_entry(s, all[i]);
   return ok;
+}
+
+static void end_session(session *s) {
+  cpu_codegen_destroy(s->codegen);
+  ir_context_destroy(s->context);
+  text_free(&s->kernels);
+}
+
+bool compile_entries(compilation *c, const entry_shape *shapes, int count, const char *artifact, lmn_error *error) {
+  session s;
+  bool ok = begin_session(&s, c, shapes, count, error) && print_or_write(&s, artifact);
+  end_session(&s);
+  return ok;
+}
+
+const plan *compile_plan(compilation *c, const entry_shape *shapes, int count, lmn_error *error) {
+  session s;
+  bool ok = begin_session(&s, c, shapes, count, error);
+  end_session(&s);
+  return ok ? s.plan : NULL;
 }
 
 // ---- temporary artifacts ------------------------------------------------------------------------
@@ -185,7 +206,9 @@ static void remove_temporary(void) {
 bool compile_temporary(char path[4096], lmn_error *error) {
   const char *folder = getenv("TMPDIR");
   snprintf(path, 4096, "%s/lmnc-XXXXXX", folder && *folder ? folder : "/tmp");
-  if (!mkdtemp(path)) return fail(error, "%s: no temporary folder can be made there: %s; set TMPDIR to a folder with room", path, strerror(errno));
+  if (!mkdtemp(path))
+    return fail(error, "%s: no temporary folder can be made there: %s; set TMPDIR to a folder with room", path,
+                strerror(errno));
   if (!temporary_count) temporary_owner = getpid(), atexit(remove_temporary);
   GROW(temporary, temporary_count, temporary_capacity);
   temporary[temporary_count++] = memory_string(path);

@@ -32,6 +32,9 @@ void compile_close(compilation *c);
 // Compiles the entries asked for into the folder `artifact` (made, or replaced as a whole). With options->emit only
 // prints. A train shape also brings its phase's update entry.
 bool compile_entries(compilation *c, const entry_shape *shapes, int count, const char *artifact, lmn_error *error);
+// The plan alone: what the entries' launches are, how much memory they need; nothing is compiled to machine code or
+// written. NULL: error.
+const plan *compile_plan(compilation *c, const entry_shape *shapes, int count, lmn_error *error);
 // A fresh temporary folder for an artifact that lives as long as the process; removed at exit.
 bool compile_temporary(char path[4096], lmn_error *error);
 

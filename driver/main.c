@@ -1,6 +1,5 @@
 // lmnc: the command named by the first argument.
 #include "driver/commands.h"
-#include "driver/commands.h"
 #include "driver/run_options.h"
 #include "frontend/diagnostic.h"
 
@@ -14,7 +13,9 @@ typedef struct command {
 
 static const command commands[] = {
     {"check", "every error of a network", command_check},
+    {"summary", "nodes, shapes, parameters, work, memory", command_summary},
     {"graph", "a drawing, as DOT or Mermaid", command_graph},
+    {"compile", "kernels and a plan, for lmn-run", command_compile},
     {"train", "train a network, phase by phase", command_train},
     {"eval", "loss, perplexity or accuracy on data", command_eval},
     {"generate", "go on from prompts", command_generate},

@@ -1,6 +1,7 @@
 // lmnc's networks: .lmn files are compiled in this process, artifacts opened as they are.
 #include "driver/source.h"
 
+#include "codegen/plan.h"
 #include "driver/compile.h"
 
 #include <stdlib.h>
@@ -10,33 +11,6 @@ static const char *folder_of(arena *a, const char *path) {
   const char *slash = strrchr(path, '/');
   if (!slash) return ".";
   return slash == path ? "/" : arena_copy(a, path, (size_t)(slash - path));
-}
-
-static plan_phase phase_of(const settings *s) {
-  return (plan_phase){.name = s->phase,
-                      .lr = s->optimizer.lr,
-                      .beta1 = s->optimizer.beta1,
-                      .beta2 = s->optimizer.beta2,
-                      .eps = s->optimizer.eps,
-                      .weight_decay = s->optimizer.weight_decay,
-                      .decay_all = s->optimizer.decay_all,
-                      .clip = s->clip,
-                      .label_smoothing = s->label_smoothing,
-                      .schedule = s->schedule.kind,
-                      .warmup = s->schedule.warmup,
-                      .schedule_final = s->schedule.final,
-                      .steps = s->steps,
-                      .epochs = s->epochs,
-                      .batch = s->batch,
-                      .length = s->length,
-                      .accumulate = s->accumulate,
-                      .evaluate_every = s->evaluate_every,
-                      .save_every = s->save_every,
-                      .seed = s->seed,
-                      .data = s->data,
-                      .validation = s->validation,
-                      .prompt = s->prompt,
-                      .completion = s->completion};
 }
 
 static void describe(network_source *s, const graph *g) {
@@ -53,7 +27,7 @@ static void describe(network_source *s, const graph *g) {
   s->eos_count = input->eos_count;
   s->phase_count = g->phase_count;
   s->phases = ARENA_ARRAY(s->arena, plan_phase, g->phase_count + 1);
-  for (int i = 0; i < g->phase_count; ++i) s->phases[i] = phase_of(&g->phases[i]);
+  for (int i = 0; i < g->phase_count; ++i) s->phases[i] = plan_phase_of(&g->phases[i]);
 }
 
 static bool compile_source(network_source *s) {

@@ -12,6 +12,8 @@ bool ir_build_lmn(ir *m, lmn_error *error);
 bool ir_build_update(ir *m, lmn_error *error);
 // Elements of kernel.gradient_norm's workspace: one partial sum of squares a block of NORM_BLOCK gradients.
 enum { NORM_BLOCK = 65536 };
-static inline int64_t ir_norm_blocks(int64_t gradient_bytes) { return (gradient_bytes / 4 + NORM_BLOCK - 1) / NORM_BLOCK; }
+static inline int64_t ir_norm_blocks(int64_t gradient_bytes) {
+  return (gradient_bytes / 4 + NORM_BLOCK - 1) / NORM_BLOCK;
+}
 
 #endif

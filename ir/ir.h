@@ -37,12 +37,12 @@ typedef struct ir {
   const graph *graph;
   const parameter_list *parameters;
   entry_shape shape;
-  plan *plan;          // the artifact in the making: parameters, rotary tables, phases
-  int64_t cache_bytes; // extend: of all KV caches, set by lower-lmn
-  int64_t arena_bytes; // set by plan-memory
+  plan *plan;                                      // the artifact in the making: parameters, rotary tables, phases
+  int64_t cache_bytes;                             // extend: of all KV caches, set by lower-lmn
+  int64_t arena_bytes;                             // set by plan-memory
   int64_t vertex_runs, vertices, masks, mask_uses; // see lmn_count; set when the lmn passes have run
-  bool *trained;       // set by freeze: by parameter, whether the entry makes its gradient
-  lmn_error *error; // MLIR's diagnostics end here, with the .lmn place
+  bool *trained;                                   // set by freeze: by parameter, whether the entry makes its gradient
+  lmn_error *error;                                // MLIR's diagnostics end here, with the .lmn place
 } ir;
 
 // A context with the dialects loaded; NULL with a message where MLIR refuses them.

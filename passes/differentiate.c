@@ -1,11 +1,12 @@
-// differentiate: adds the gradients of the loss with respect to the trained parameters, by each op's derivative, last op first.
+// differentiate: adds the gradients of the loss with respect to the trained parameters, by each op's derivative, last
+// op first.
 //
 //   %y = "nn.linear"(%x, %w)   …   "nn.output"(%loss) {name = "loss"}
 // gains, where w is trained and x depends on a trained parameter,
 //   %dx = "nn.linear_dx"(%dy, %w)   %dw = "nn.linear_dw"(%x, %dy)   "nn.gradient"(%dw) {names = ["w"]}
-// A value used several times has the sum of what its uses give. Nothing is made for what no trained parameter stands behind: a frozen
-// model below the first trained edge costs no backward pass, a frozen model above it only input gradients.
-// Post-condition: one nn.gradient for each trained parameter (a zero where the loss does not depend on it).
+// A value used several times has the sum of what its uses give. Nothing is made for what no trained parameter stands
+// behind: a frozen model below the first trained edge costs no backward pass, a frozen model above it only input
+// gradients. Post-condition: one nn.gradient for each trained parameter (a zero where the loss does not depend on it).
 #include "passes/passes.h"
 
 #include "passes/map.h"
@@ -38,7 +39,8 @@ static void contribute_part(tape *t, MlirValue to, MlirValue gradient, int64_t p
 }
 static void contribute(tape *t, MlirValue to, MlirValue gradient) { contribute_part(t, to, gradient, 0, 1); }
 
-// ---- small builders ---------------------------------------------------------------------------------------------------------------
+// ---- small builders
+// ---------------------------------------------------------------------------------------------------------------
 
 static MlirValue sum(tape *t, const MlirValue *values, int count, double scale) {
   if (count == 1 && scale == 1) return values[0];
@@ -56,8 +58,8 @@ static MlirValue zero(tape *t, MlirType type) {
 }
 
 // An op with these operands (each a segment of one), integer attributes taken from `like`, and one result.
-static MlirValue derived(tape *t, op_code code, const MlirValue *operands, int count, MlirOperation like, const char *const *integers,
-                         MlirType type) {
+static MlirValue derived(tape *t, op_code code, const MlirValue *operands, int count, MlirOperation like,
+                         const char *const *integers, MlirType type) {
   op_spec s = op_begin(&t->b, code);
   for (int i = 0; i < count; ++i) op_optional(&s, operands[i]);
   for (; integers && *integers; ++integers) op_int(&s, *integers, ir_int(like, *integers));
@@ -65,7 +67,8 @@ static MlirValue derived(tape *t, op_code code, const MlirValue *operands, int c
   return op_end_value(&s);
 }
 
-// ---- the gradient of a value, from its contributions -------------------------------------------------------------------------------
+// ---- the gradient of a value, from its contributions
+// -------------------------------------------------------------------------------
 
 // All parts of one stack: the sums of each part, stacked; a part that nothing reads is zero.
 static MlirValue join_parts(tape *t, int head, int64_t parts, MlirType whole) {
@@ -111,7 +114,8 @@ static MlirValue gradient_of(tape *t, MlirValue v) {
   return sum(t, full, count, 1);
 }
 
-// ---- derivatives ------------------------------------------------------------------------------------------------------------------
+// ---- derivatives
+// ------------------------------------------------------------------------------------------------------------------
 
 static MlirValue at(MlirOperation op, segment s, int i) { return mlirOperationGetOperand(op, s.first + i); }
 
@@ -256,13 +260,15 @@ static void derive_embed(tape *t, MlirOperation op, MlirValue dy) {
       contribute(t, table, derived(t, NN_EMBED_GRAD, (MlirValue[]){ids, dy}, 2, op, integers, mlirValueGetType(table)));
   }
   MlirValue prefix = ir_operand(t->m, op, 4);
-  if (active(t, prefix)) contribute(t, prefix, derived(t, NN_PREFIX_GRAD, &dy, 1, op, integers, mlirValueGetType(prefix)));
+  if (active(t, prefix))
+    contribute(t, prefix, derived(t, NN_PREFIX_GRAD, &dy, 1, op, integers, mlirValueGetType(prefix)));
 }
 
 static void derive_select(tape *t, MlirOperation op, MlirValue dy) {
   MlirValue x = ir_operand(t->m, op, 0);
-  contribute(t, x, derived(t, NN_SELECT_GRAD, (MlirValue[]){dy, ir_operand(t->m, op, 1)}, 2, op, (const char *const[]){"length", NULL},
-                           mlirValueGetType(x)));
+  contribute(t, x,
+             derived(t, NN_SELECT_GRAD, (MlirValue[]){dy, ir_operand(t->m, op, 1)}, 2, op,
+                     (const char *const[]){"length", NULL}, mlirValueGetType(x)));
 }
 
 static void derive(tape *t, MlirOperation op, op_code code, MlirValue dy) {
@@ -306,7 +312,8 @@ static void derive_loss(tape *t, MlirOperation op) {
   if (active(t, weight)) contribute(t, weight, ir_result(m, both, 3));
 }
 
-// ---- the pass ---------------------------------------------------------------------------------------------------------------------
+// ---- the pass
+// ---------------------------------------------------------------------------------------------------------------------
 
 static bool trained(const ir *m, MlirOperation parameter) {
   for (int i = 0; i < ir_count(parameter, "names"); ++i) {
@@ -320,8 +327,10 @@ static void find_active(tape *t, const op_list *ops) {
   for (int i = 0; i < ops->count; ++i) {
     MlirOperation op = ops->items[i];
     bool any = ir_code(t->m, op) == NN_PARAMETER && trained(t->m, op);
-    for (intptr_t k = 0; !any && k < mlirOperationGetNumOperands(op); ++k) any = active(t, mlirOperationGetOperand(op, k));
-    for (intptr_t k = 0; any && k < mlirOperationGetNumResults(op); ++k) map_put(&t->active, mlirOperationGetResult(op, k).ptr, 1);
+    for (intptr_t k = 0; !any && k < mlirOperationGetNumOperands(op); ++k)
+      any = active(t, mlirOperationGetOperand(op, k));
+    for (intptr_t k = 0; any && k < mlirOperationGetNumResults(op); ++k)
+      map_put(&t->active, mlirOperationGetResult(op, k).ptr, 1);
   }
 }
 

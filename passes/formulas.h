@@ -1,5 +1,5 @@
-// The row formulas that kernels run, as bodies (private functions of float32 scalars) of the entry's module. Each is written once here and
-// lowered by every back end. Names say what they compute; the same name is the same function.
+// The row formulas that kernels run, as bodies (private functions of float32 scalars) of the entry's module. Each is
+// written once here and lowered by every back end. Names say what they compute; the same name is the same function.
 #ifndef LMN_FORMULAS_H
 #define LMN_FORMULAS_H
 
@@ -25,9 +25,10 @@ row_formula formula_norm_dx(ir *m, const char *kind, int64_t columns);
 const char *formula_norm_dw(ir *m, const char *kind); // (dy, x, rstd[, mean]) -> term of dw
 const char *formula_identity(ir *m);                  // x -> x
 
-// first(…) then second with its argument `at` replaced by first's result: takes (first's first argument, first's columns, second's columns,
-// first's rows, second's other rows). Counts are arguments of each kind beside first's accumulator and second's replaced row.
-const char *formula_compose(ir *m, const char *first, int first_columns, int first_rows, const char *second, int second_columns,
-                            int second_rows, int at);
+// first(…) then second with its argument `at` replaced by first's result: takes (first's first argument, first's
+// columns, second's columns, first's rows, second's other rows). Counts are arguments of each kind beside first's
+// accumulator and second's replaced row.
+const char *formula_compose(ir *m, const char *first, int first_columns, int first_rows, const char *second,
+                            int second_columns, int second_rows, int at);
 
 #endif

@@ -1,11 +1,15 @@
 // fuse-kernels: lets neighbours run as one.
 //
-// 1. A sum whose terms are products (or the embedding's or the head's gradient) adds up in place, each product accumulating onto the last:
+// 1. A sum whose terms are products (or the embedding's or the head's gradient) adds up in place, each product
+// accumulating onto the last:
 //      %s = "kernel.row"(%g1, %g2) {stages = [@sum2]}       becomes       %g2 = "kernel.gemm"(%x, %y, accumulate %g1)
 //    which is how a shared weight's gradient gathers from all runs of its vertices without a buffer for each.
-// 2. A row formula without reductions that is a product's only reader becomes the product's epilogue (bias, residual, mean …):
-//      %c = "kernel.gemm"(%a, %b)   %y = "kernel.row"(%c, %bias) {stages = [@bias]}       becomes       %y = "kernel.gemm"(%a, %b, columns %bias)
-// Not fused: a product with other readers (its own value is needed too), a formula over other groups, an accumulator that anyone else reads.
+// 2. A row formula without reductions that is a product's only reader becomes the product's epilogue (bias, residual,
+// mean …):
+//      %c = "kernel.gemm"(%a, %b)   %y = "kernel.row"(%c, %bias) {stages = [@bias]}       becomes       %y =
+//      "kernel.gemm"(%a, %b, columns %bias)
+// Not fused: a product with other readers (its own value is needed too), a formula over other groups, an accumulator
+// that anyone else reads.
 #include "passes/passes.h"
 
 #include "passes/formulas.h"
@@ -24,11 +28,13 @@ static MlirValue *all_operands(ir *m, MlirOperation op, segment s) {
   return values;
 }
 
-// ---- rebuilding ops with more operands ----------------------------------------------------------------------------------------------
+// ---- rebuilding ops with more operands
+// ----------------------------------------------------------------------------------------------
 
 // A copy of `op` before `before` with operand segment `index` replaced, and an epilogue attribute where given.
-static MlirOperation rebuilt(ir *m, MlirOperation op, MlirOperation before, int segments, const MlirValue *const *values, const int *counts,
-                             const char *epilogue, const MlirType *results, int result_segments, const int *result_counts) {
+static MlirOperation rebuilt(ir *m, MlirOperation op, MlirOperation before, int segments,
+                             const MlirValue *const *values, const int *counts, const char *epilogue,
+                             const MlirType *results, int result_segments, const int *result_counts) {
   builder b = {m, before, mlirOperationGetLocation(op)};
   op_spec s = op_begin(&b, ir_code(m, op));
   for (int i = 0; i < segments; ++i) op_segment(&s, values[i], counts[i]);
@@ -44,8 +50,8 @@ static MlirOperation rebuilt(ir *m, MlirOperation op, MlirOperation before, int 
   return op_end(&s);
 }
 
-static MlirOperation with_segments(ir *m, MlirOperation op, MlirOperation before, int segments, const MlirValue **values, int *counts,
-                                   int result_segments, const char *epilogue) {
+static MlirOperation with_segments(ir *m, MlirOperation op, MlirOperation before, int segments,
+                                   const MlirValue **values, int *counts, int result_segments, const char *epilogue) {
   int total = (int)mlirOperationGetNumResults(op), result_counts[8];
   MlirType *types = ARENA_ARRAY(m->arena, MlirType, total);
   for (int i = 0; i < total; ++i) types[i] = mlirValueGetType(mlirOperationGetResult(op, i));
@@ -53,13 +59,15 @@ static MlirOperation with_segments(ir *m, MlirOperation op, MlirOperation before
   return rebuilt(m, op, before, segments, values, counts, epilogue, types, result_segments, result_counts);
 }
 
-// ---- sums that accumulate -----------------------------------------------------------------------------------------------------------
+// ---- sums that accumulate
+// -----------------------------------------------------------------------------------------------------------
 
 // The operand segment that an op can accumulate from into `result`; -1: it cannot.
 static int accumulate_segment(ir *m, MlirValue result) {
   MlirOperation op = value_op(result);
   switch (ir_code(m, op)) {
-  case KERNEL_GEMM: return ir_results(m, op, 0).count == 1 && !ir_operands(m, op, 2).count && !ir_text(m, op, "epilogue") ? 2 : -1;
+  case KERNEL_GEMM:
+    return ir_results(m, op, 0).count == 1 && !ir_operands(m, op, 2).count && !ir_text(m, op, "epilogue") ? 2 : -1;
   case KERNEL_EMBED_GRAD: return ir_operands(m, op, 2).count ? -1 : 2;
   case KERNEL_CROSS_ENTROPY: {
     segment dweight = ir_results(m, op, 6);
@@ -82,8 +90,13 @@ static MlirValue accumulate(fusion *f, MlirValue term, MlirValue onto) {
     values[i] = i == at ? &onto : all_operands(m, op, s);
     counts[i] = i == at ? 1 : s.count;
   }
-  MlirOperation with = with_segments(m, op, op, segments, values, counts, code == KERNEL_GEMM ? 2 : code == KERNEL_EMBED_GRAD ? 1 : 7, NULL);
-  for (intptr_t i = 0; i < mlirOperationGetNumResults(op); ++i) ir_replace(mlirOperationGetResult(op, i), mlirOperationGetResult(with, i));
+  MlirOperation with = with_segments(m, op, op, segments, values, counts,
+                                     code == KERNEL_GEMM         ? 2
+                                     : code == KERNEL_EMBED_GRAD ? 1
+                                                                 : 7,
+                                     NULL);
+  for (intptr_t i = 0; i < mlirOperationGetNumResults(op); ++i)
+    ir_replace(mlirOperationGetResult(op, i), mlirOperationGetResult(with, i));
   map_put(&f->order, with.ptr, map_get(&f->order, op.ptr, 0));
   ir_erase(op);
   return mlirOperationGetResult(with, index);
@@ -97,8 +110,8 @@ static bool owns_memory(ir *m, MlirValue v) {
 }
 
 static bool is_formula(ir *m, MlirOperation op) { // one stage, no scalars: an element at a time
-  return ir_code(m, op) == KERNEL_ROW && ir_count(op, "stages") == 1 && !ir_operands(m, op, 1).count && ir_results(m, op, 0).count == 1 &&
-         !ir_results(m, op, 1).count;
+  return ir_code(m, op) == KERNEL_ROW && ir_count(op, "stages") == 1 && !ir_operands(m, op, 1).count &&
+         ir_results(m, op, 0).count == 1 && !ir_results(m, op, 1).count;
 }
 
 static void fuse_sum(fusion *f, MlirOperation sum) {
@@ -117,7 +130,8 @@ static void fuse_sum(fusion *f, MlirOperation sum) {
   bool fused = false;
   for (int i = 0; i < count; ++i) {
     if (i == first) continue;
-    bool fits = i > first && value_uses(terms[i]) == 1 && accumulate_segment(m, terms[i]) >= 0 && order_of(f, so_far) < order_of(f, terms[i]);
+    bool fits = i > first && value_uses(terms[i]) == 1 && accumulate_segment(m, terms[i]) >= 0 &&
+                order_of(f, so_far) < order_of(f, terms[i]);
     if (fits) so_far = accumulate(f, terms[i], so_far), fused = true;
     else terms[rest++] = terms[i];
   }
@@ -143,7 +157,8 @@ static void fuse_sum(fusion *f, MlirOperation sum) {
   ir_erase(sum);
 }
 
-// ---- epilogues ----------------------------------------------------------------------------------------------------------------------
+// ---- epilogues
+// ----------------------------------------------------------------------------------------------------------------------
 
 // The row operand of a formula that is a product only this formula reads; -1: none.
 static int product_operand(ir *m, MlirOperation row) {
@@ -152,9 +167,13 @@ static int product_operand(ir *m, MlirOperation row) {
   for (int i = 0; i < rows.count; ++i) {
     MlirValue v = mlirOperationGetOperand(row, rows.first + i);
     MlirOperation op = value_op(v);
-    if (ir_code(m, op) != KERNEL_GEMM || value_uses(v) != 1 || ir_operands(m, op, 2).count || mlirOperationGetNumResults(op) != 1) continue;
+    if (ir_code(m, op) != KERNEL_GEMM || value_uses(v) != 1 || ir_operands(m, op, 2).count ||
+        mlirOperationGetNumResults(op) != 1)
+      continue;
     if (columns && ir_int(op, "groups") != ir_int(row, "groups")) continue;
-    if (ir_int(op, "ldc") != ir_int(op, "n") || value_elements(v) != ir_int(op, "m") * ir_int(op, "n") * ir_int(op, "groups")) continue;
+    if (ir_int(op, "ldc") != ir_int(op, "n") ||
+        value_elements(v) != ir_int(op, "m") * ir_int(op, "n") * ir_int(op, "groups"))
+      continue;
     return i;
   }
   return -1;
@@ -173,18 +192,20 @@ static bool fuse_epilogue(fusion *f, MlirOperation row) {
   if (at < 0) return false;
   segment rows = ir_operands(m, row, 0), columns = ir_operands(m, row, 2);
   MlirOperation product = value_op(mlirOperationGetOperand(row, rows.first + at));
-  segment old_columns = ir_operands(m, product, 3), old_rows = ir_operands(m, product, 4), a = ir_operands(m, product, 0), b = ir_operands(m, product, 1);
+  segment old_columns = ir_operands(m, product, 3), old_rows = ir_operands(m, product, 4),
+          a = ir_operands(m, product, 0), b = ir_operands(m, product, 1);
   int groups = (int)ir_int(product, "groups"), others = 0;
   MlirValue *other = ARENA_ARRAY(m->arena, MlirValue, rows.count);
   for (int i = 0; i < rows.count; ++i)
     if (i != at) other[others++] = mlirOperationGetOperand(row, rows.first + i);
   const char *first = ir_text(m, product, "epilogue");
   if (!first) first = formula_identity(m);
-  const char *body = formula_compose(m, first, old_columns.count / groups, old_rows.count, ir_text_at(m, row, "stages", 0),
-                                     columns.count / groups, others, at);
-  const MlirValue *values[5] = {all_operands(m, product, a), all_operands(m, product, b), NULL,
-                                joined(m, all_operands(m, product, old_columns), old_columns.count, all_operands(m, row, columns), columns.count),
-                                joined(m, all_operands(m, product, old_rows), old_rows.count, other, others)};
+  const char *body = formula_compose(m, first, old_columns.count / groups, old_rows.count,
+                                     ir_text_at(m, row, "stages", 0), columns.count / groups, others, at);
+  const MlirValue *values[5] = {
+      all_operands(m, product, a), all_operands(m, product, b), NULL,
+      joined(m, all_operands(m, product, old_columns), old_columns.count, all_operands(m, row, columns), columns.count),
+      joined(m, all_operands(m, product, old_rows), old_rows.count, other, others)};
   int counts[5] = {a.count, b.count, 0, old_columns.count + columns.count, old_rows.count + others};
   MlirOperation fused = with_segments(m, product, row, 5, values, counts, 2, body);
   map_put(&f->order, fused.ptr, map_get(&f->order, row.ptr, 0));
@@ -199,10 +220,11 @@ bool pass_fuse_kernels(ir *m, lmn_error *error) {
   fusion f = {.m = m};
   op_list ops = ir_ops(m);
   for (int i = 0; i < ops.count; ++i) map_put(&f.order, ops.items[i].ptr, i);
-  // A fused product is a new op before the next op of the list, so the list stays valid: only sums and rows are looked up in it, and those
-  // are erased here alone, each when its turn comes.
+  // A fused product is a new op before the next op of the list, so the list stays valid: only sums and rows are looked
+  // up in it, and those are erased here alone, each when its turn comes.
   for (int i = 0; i < ops.count; ++i)
-    if (ir_code(m, ops.items[i]) == KERNEL_ROW && is_formula(m, ops.items[i]) && formula_is_sum(ir_text_at(m, ops.items[i], "stages", 0)))
+    if (ir_code(m, ops.items[i]) == KERNEL_ROW && is_formula(m, ops.items[i]) &&
+        formula_is_sum(ir_text_at(m, ops.items[i], "stages", 0)))
       fuse_sum(&f, ops.items[i]);
   ops = ir_ops(m);
   for (int i = 0; i < ops.count; ++i)

@@ -1,9 +1,10 @@
-// lower-lmn: opens the layers. Vertices, edges, aggregates, embedding and head become nn ops on [rows, columns] tensors.
+// lower-lmn: opens the layers. Vertices, edges, aggregates, embedding and head become nn ops on [rows, columns]
+// tensors.
 //
 //   %h = "lmn.vertex"(%x, %mask, %table) {model = 0, instance = -1, nodes = [1, 2], …}
 // becomes, for each layer of the model,
-//   %n, %r = "nn.norm"(%x, %w) …   %qkv = "nn.linear"(%n, %wqkv, %bqkv)   %p = "nn.rope"(%qkv, %table)   %a, %l = "nn.attention"(%p)
-//   %o = "nn.linear"(%a, %wo)   %y = "nn.add"(%x, %o) …
+//   %n, %r = "nn.norm"(%x, %w) …   %qkv = "nn.linear"(%n, %wqkv, %bqkv)   %p = "nn.rope"(%qkv, %table)   %a, %l =
+//   "nn.attention"(%p) %o = "nn.linear"(%a, %wo)   %y = "nn.add"(%x, %o) …
 // and the final norm. An lmn.edge of several arrows becomes one chain of grouped ops on the stacked sources.
 #include "passes/passes.h"
 
@@ -60,7 +61,8 @@ static MlirValue input_value(lowering *l, const char *name, MlirType type) {
   return op_end_value(&s);
 }
 
-// ---- the ops of a layer -----------------------------------------------------------------------------------------------------------
+// ---- the ops of a layer
+// -----------------------------------------------------------------------------------------------------------
 
 // Where a run of layers takes its parameters from: one name prefix a group ("qwen.", "v[0]->w.0.").
 typedef struct owners {
@@ -85,7 +87,8 @@ static MlirValue *owned(lowering *l, owners o, const char *const *names, int cou
   return values;
 }
 
-static MlirValue linear(lowering *l, MlirValue x, const MlirValue *weights, const MlirValue *biases, int groups, bool input_major) {
+static MlirValue linear(lowering *l, MlirValue x, const MlirValue *weights, const MlirValue *biases, int groups,
+                        bool input_major) {
   int64_t out = input_major ? value_columns(weights[0]) : value_rows(weights[0]);
   op_spec s = op_begin(&l->b, NN_LINEAR);
   op_operand(&s, x);
@@ -97,12 +100,13 @@ static MlirValue linear(lowering *l, MlirValue x, const MlirValue *weights, cons
   return op_end_value(&s);
 }
 
-static MlirValue linear_of(lowering *l, MlirValue x, owners o, const char *const *weights, const char *const *biases, int parts,
-                           bool input_major) {
+static MlirValue linear_of(lowering *l, MlirValue x, owners o, const char *const *weights, const char *const *biases,
+                           int parts, bool input_major) {
   return linear(l, x, owned(l, o, weights, parts), biases ? owned(l, o, biases, parts) : NULL, o.count, input_major);
 }
 
-static MlirValue norm(lowering *l, MlirValue x, owners o, norm_kind kind, double eps, const char *weight, const char *bias) {
+static MlirValue norm(lowering *l, MlirValue x, owners o, norm_kind kind, double eps, const char *weight,
+                      const char *bias) {
   op_spec s = op_begin(&l->b, NN_NORM);
   op_operand(&s, x);
   op_segment(&s, owned(l, o, &weight, 1), o.count);
@@ -165,7 +169,9 @@ static int64_t row_length(const ir *m) { // rows of one sequence in this entry
   return m->shape.length ? m->shape.length : m->graph->prefix;
 }
 
-static MlirValue lengths_input(lowering *l) { return input_value(l, "lengths", ir_indices(l->m, l->m->shape.batch, 0)); }
+static MlirValue lengths_input(lowering *l) {
+  return input_value(l, "lengths", ir_indices(l->m, l->m->shape.batch, 0));
+}
 
 static MlirValue rope_of(lowering *l, MlirValue qkv, const model *d, MlirValue table) {
   bool cached = l->m->shape.kind == ENTRY_EXTEND;
@@ -181,7 +187,8 @@ static MlirValue rope_of(lowering *l, MlirValue qkv, const model *d, MlirValue t
   return op_end_value(&s);
 }
 
-static MlirValue attention(lowering *l, MlirValue qkv, int64_t heads, int64_t key_value_heads, int64_t head_size, context c) {
+static MlirValue attention(lowering *l, MlirValue qkv, int64_t heads, int64_t key_value_heads, int64_t head_size,
+                           context c) {
   ir *m = l->m;
   bool cached = m->shape.kind == ENTRY_EXTEND;
   MlirValue lengths = cached ? lengths_input(l) : no_value;
@@ -208,18 +215,22 @@ static MlirValue attention(lowering *l, MlirValue qkv, int64_t heads, int64_t ke
   return op_end_value(&s);
 }
 
-static const char *tensor_name(const model *d, tensor_role role) { return model_has(d, role) ? model_tensor_of(d, role).name : NULL; }
+static const char *tensor_name(const model *d, tensor_role role) {
+  return model_has(d, role) ? model_tensor_of(d, role).name : NULL;
+}
 
 // One layer of a model's kind; o: the layer's owners ("qwen.model.layers.3.").
 static MlirValue decoder_layer(lowering *l, MlirValue x, const model *d, owners o, context c) {
   const char *name[TENSOR_ROLES];
   for (int r = 0; r < TENSOR_ROLES; ++r) name[r] = tensor_name(d, (tensor_role)r);
   MlirValue y = norm(l, x, o, d->norm, d->norm_eps, name[TENSOR_NORM1], name[TENSOR_NORM1_BIAS]);
-  if (d->fused_qkv) y = linear_of(l, y, o, &name[TENSOR_QKV], name[TENSOR_QKV_BIAS] ? &name[TENSOR_QKV_BIAS] : NULL, 1, d->input_major);
+  if (d->fused_qkv)
+    y = linear_of(l, y, o, &name[TENSOR_QKV], name[TENSOR_QKV_BIAS] ? &name[TENSOR_QKV_BIAS] : NULL, 1, d->input_major);
   else y = linear_of(l, y, o, &name[TENSOR_QUERY], d->qkv_bias ? &name[TENSOR_QUERY_BIAS] : NULL, 3, d->input_major);
   if (d->rope.kind != ROPE_NONE) y = rope_of(l, y, d, c.table);
   y = attention(l, y, d->heads, d->key_value_heads, d->head_size, c);
-  y = linear_of(l, y, o, &name[TENSOR_ATTENTION_OUT], d->output_bias ? &name[TENSOR_ATTENTION_OUT_BIAS] : NULL, 1, d->input_major);
+  y = linear_of(l, y, o, &name[TENSOR_ATTENTION_OUT], d->output_bias ? &name[TENSOR_ATTENTION_OUT_BIAS] : NULL, 1,
+                d->input_major);
   x = add(l, (MlirValue[]){x, y}, 2, 1);
   y = norm(l, x, o, d->norm, d->norm_eps, name[TENSOR_NORM2], name[TENSOR_NORM2_BIAS]);
   tensor_role up = d->gated ? TENSOR_GATE : TENSOR_UP, up_bias = d->gated ? TENSOR_GATE_BIAS : TENSOR_UP_BIAS;
@@ -229,7 +240,8 @@ static MlirValue decoder_layer(lowering *l, MlirValue x, const model *d, owners 
   return add(l, (MlirValue[]){x, y}, 2, 1);
 }
 
-// ---- vertices ---------------------------------------------------------------------------------------------------------------------
+// ---- vertices
+// ---------------------------------------------------------------------------------------------------------------------
 
 static context context_of(lowering *l, MlirValue mask, MlirValue table, int64_t segments) {
   MlirValue starts = value_is(mask) ? ir_operand(l->m, value_op(mask), 0) : no_value;
@@ -249,11 +261,13 @@ static MlirValue lower_vertex(lowering *l, MlirOperation op) {
   op_end(&mark);
   MlirValue x = ir_operand(m, op, 0);
   for (int64_t layer = 0; layer < d->layers; ++layer)
-    x = decoder_layer(l, x, d, inside(l, o, arena_printf(m->arena, "%s%lld.", model_layer_prefix(d), (long long)layer)), c);
+    x = decoder_layer(l, x, d, inside(l, o, arena_printf(m->arena, "%s%lld.", model_layer_prefix(d), (long long)layer)),
+                      c);
   return norm(l, x, o, d->norm, d->norm_eps, tensor_name(d, TENSOR_FINAL_NORM), tensor_name(d, TENSOR_FINAL_NORM_BIAS));
 }
 
-// ---- edges ------------------------------------------------------------------------------------------------------------------------
+// ---- edges
+// ------------------------------------------------------------------------------------------------------------------------
 
 static MlirValue rotary_table(lowering *l, int model_index) {
   const model *d = &l->m->graph->models[model_index].description;
@@ -270,27 +284,31 @@ static MlirValue rotary_table(lowering *l, int model_index) {
 static MlirValue lower_module(lowering *l, MlirValue x, const module *mod, owners o, context c);
 
 static MlirValue lower_chain(lowering *l, MlirValue x, const chain *chain, owners o, context c) {
-  for (int i = 0; i < chain->count; ++i) x = lower_module(l, x, &chain->modules[i], inside(l, o, arena_printf(l->m->arena, "%d.", i)), c);
+  for (int i = 0; i < chain->count; ++i)
+    x = lower_module(l, x, &chain->modules[i], inside(l, o, arena_printf(l->m->arena, "%d.", i)), c);
   return x;
 }
 
 static MlirValue lower_module(lowering *l, MlirValue x, const module *mod, owners o, context c) {
   switch (mod->kind) {
-  case MODULE_LINEAR: return linear_of(l, x, o, (const char *[]){"weight"}, mod->bias ? (const char *[]){"bias"} : NULL, 1, false);
+  case MODULE_LINEAR:
+    return linear_of(l, x, o, (const char *[]){"weight"}, mod->bias ? (const char *[]){"bias"} : NULL, 1, false);
   case MODULE_DECODER_LAYER:
     c.table = rotary_table(l, mod->model);
     return decoder_layer(l, x, &l->m->graph->models[mod->model].description, o, c);
   case MODULE_ATTENTION:
     x = linear_of(l, x, o, (const char *[]){"qkv.weight"}, mod->bias ? (const char *[]){"qkv.bias"} : NULL, 1, false);
     x = attention(l, x, mod->heads, mod->heads, mod->in / mod->heads, c);
-    return linear_of(l, x, o, (const char *[]){"out.weight"}, mod->bias ? (const char *[]){"out.bias"} : NULL, 1, false);
+    return linear_of(l, x, o, (const char *[]){"out.weight"}, mod->bias ? (const char *[]){"out.bias"} : NULL, 1,
+                     false);
   case MODULE_LAYER_NORM: return norm(l, x, o, NORM_LAYER, mod->eps, "weight", "bias");
   case MODULE_RMS_NORM: return norm(l, x, o, NORM_RMS, mod->eps, "weight", NULL);
   case MODULE_ACTIVATION: return activation(l, x, mod->activation, false);
   case MODULE_MLP:
     x = linear_of(l, x, o, (const char *[]){"up.weight"}, mod->bias ? (const char *[]){"up.bias"} : NULL, 1, false);
     x = activation(l, x, mod->activation, false);
-    return linear_of(l, x, o, (const char *[]){"down.weight"}, mod->bias ? (const char *[]){"down.bias"} : NULL, 1, false);
+    return linear_of(l, x, o, (const char *[]){"down.weight"}, mod->bias ? (const char *[]){"down.bias"} : NULL, 1,
+                     false);
   case MODULE_RESIDUAL: return add(l, (MlirValue[]){x, lower_chain(l, x, &mod->inner, o, c)}, 2, 1);
   }
   return x;
@@ -312,7 +330,8 @@ static void lower_edge(lowering *l, MlirOperation op) {
   for (int i = 0; i < count; ++i) ir_replace(mlirOperationGetResult(op, i), unstack(l, y, i, count));
 }
 
-// ---- everything else --------------------------------------------------------------------------------------------------------------
+// ---- everything else
+// --------------------------------------------------------------------------------------------------------------
 
 static MlirValue lower_aggregate(lowering *l, MlirOperation op) {
   ir *m = l->m;
@@ -342,10 +361,12 @@ static const char *model_parameter(lowering *l, int64_t index, tensor_role role)
 static MlirValue lower_embed(lowering *l, MlirOperation op) {
   ir *m = l->m;
   int64_t model = ir_int(op, "model"), prefix = ir_int(op, "prefix");
-  MlirValue ids = ir_operand(m, op, 0), positions = ir_operand(m, op, 1), table = no_value, position_table = no_value, vectors = no_value;
+  MlirValue ids = ir_operand(m, op, 0), positions = ir_operand(m, op, 1), table = no_value, position_table = no_value,
+            vectors = no_value;
   const char *name;
   if (value_is(ids)) name = model_parameter(l, model, TENSOR_EMBEDDING), table = parameter_value(l, &name, 1);
-  if (value_is(positions)) name = model_parameter(l, model, TENSOR_POSITION), position_table = parameter_value(l, &name, 1);
+  if (value_is(positions))
+    name = model_parameter(l, model, TENSOR_POSITION), position_table = parameter_value(l, &name, 1);
   if (prefix) name = "input.prefix", vectors = parameter_value(l, &name, 1);
   op_spec s = op_begin(&l->b, NN_EMBED);
   op_optional(&s, ids);
@@ -373,7 +394,8 @@ static MlirValue renamed(lowering *l, MlirOperation op, op_code code, const char
   op_spec s = op_begin(&l->b, code);
   for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i) op_operand(&s, mlirOperationGetOperand(op, i));
   for (int i = 0; i < count; ++i) op_int(&s, integers[i], ir_int(op, integers[i]));
-  for (intptr_t i = 0; i < mlirOperationGetNumResults(op); ++i) op_result(&s, mlirValueGetType(mlirOperationGetResult(op, i)));
+  for (intptr_t i = 0; i < mlirOperationGetNumResults(op); ++i)
+    op_result(&s, mlirValueGetType(mlirOperationGetResult(op, i)));
   return op_end_value(&s);
 }
 
@@ -407,7 +429,7 @@ static MlirValue lower_stack(lowering *l, MlirOperation op) {
 // The op's one result in nn; null where the op replaced its results itself.
 static MlirValue lower_value(lowering *l, MlirOperation op, op_code code) {
   static const char *const prefix[] = {"batch", "length", "prefix"}, *const select[] = {"length", "minus_one"},
-                                  *const rotary[] = {"model", "length", "dim"};
+                           *const rotary[] = {"model", "length", "dim"};
   MlirValue weight;
   switch (code) {
   case LMN_INPUT: return input_value(l, ir_text(l->m, op, "name"), mlirValueGetType(mlirOperationGetResult(op, 0)));

@@ -1,5 +1,6 @@
-// lower-nn: turns layers into kernels. Products become kernel.gemm, row-wise formulas kernel.row and kernel.column with a body each, moves
-// kernel.copy or, where the bytes already lie right, kernel.view. One op at a time: fuse-kernels then joins neighbours.
+// lower-nn: turns layers into kernels. Products become kernel.gemm, row-wise formulas kernel.row and kernel.column with
+// a body each, moves kernel.copy or, where the bytes already lie right, kernel.view. One op at a time: fuse-kernels
+// then joins neighbours.
 //
 //   %y = "nn.linear"(%x, %w, %b) {groups = 1}
 // becomes
@@ -29,18 +30,20 @@ static MlirValue *segment_values(lowering *l, MlirOperation op, int index, int *
 }
 
 static void replace_all(MlirOperation op, MlirOperation with) {
-  for (intptr_t i = 0; i < mlirOperationGetNumResults(op); ++i) ir_replace(mlirOperationGetResult(op, i), mlirOperationGetResult(with, i));
+  for (intptr_t i = 0; i < mlirOperationGetNumResults(op); ++i)
+    ir_replace(mlirOperationGetResult(op, i), mlirOperationGetResult(with, i));
 }
 
-// ---- products ---------------------------------------------------------------------------------------------------------------------
+// ---- products
+// ---------------------------------------------------------------------------------------------------------------------
 
 typedef struct product {
   int64_t m, n, k, groups, lda, ldb, ldc, a_stride, b_stride, c_stride;
   bool trans_a, trans_b;
 } product;
 
-static MlirOperation gemm(lowering *l, product p, const MlirValue *a, int a_count, const MlirValue *b, int b_count, const MlirType *c,
-                          int c_count) {
+static MlirOperation gemm(lowering *l, product p, const MlirValue *a, int a_count, const MlirValue *b, int b_count,
+                          const MlirType *c, int c_count) {
   op_spec s = op_begin(&l->b, KERNEL_GEMM);
   op_segment(&s, a, a_count);
   op_segment(&s, b, b_count);
@@ -61,8 +64,8 @@ static MlirOperation gemm(lowering *l, product p, const MlirValue *a, int a_coun
   return op_end(&s);
 }
 
-static MlirValue row(lowering *l, const MlirValue *rows, int row_count, const MlirValue *columns, int column_count, int64_t groups,
-                     const char *body, MlirType type) {
+static MlirValue row(lowering *l, const MlirValue *rows, int row_count, const MlirValue *columns, int column_count,
+                     int64_t groups, const char *body, MlirType type) {
   op_spec s = op_begin(&l->b, KERNEL_ROW);
   op_segment(&s, rows, row_count);
   op_segment(&s, NULL, 0);
@@ -83,7 +86,16 @@ static void lower_product(lowering *l, MlirOperation op, bool transposed) {
   MlirType type = mlirValueGetType(mlirOperationGetResult(op, 0));
   int64_t groups = ir_int(op, "groups"), m = value_rows(x) / groups, k = value_columns(x);
   int64_t n = value_columns(mlirOperationGetResult(op, 0));
-  product p = {m, n, k, groups, .lda = k, .ldb = transposed ? k : n, .ldc = n, .a_stride = m * k, .b_stride = n * k, .c_stride = m * n,
+  product p = {m,
+               n,
+               k,
+               groups,
+               .lda = k,
+               .ldb = transposed ? k : n,
+               .ldc = n,
+               .a_stride = m * k,
+               .b_stride = n * k,
+               .c_stride = m * n,
                .trans_b = transposed};
   MlirValue y = mlirOperationGetResult(gemm(l, p, &x, 1, weights, weight_count, &type, 1), 0);
   if (bias_count) y = row(l, &y, 1, biases, bias_count, groups, formula_bias(l->m), type);
@@ -93,19 +105,31 @@ static void lower_product(lowering *l, MlirOperation op, bool transposed) {
 static void lower_weight_gradient(lowering *l, MlirOperation op) {
   MlirValue left = operand(l, op, 1), right = operand(l, op, 0); // dWᵀ = dyᵀ x; input major: dW = xᵀ dy
   if (ir_int(op, "input_major")) left = operand(l, op, 0), right = operand(l, op, 1);
-  int64_t groups = ir_int(op, "groups"), rows = value_rows(left) / groups, m = value_columns(left), n = value_columns(right);
+  int64_t groups = ir_int(op, "groups"), rows = value_rows(left) / groups, m = value_columns(left),
+          n = value_columns(right);
   int count = (int)mlirOperationGetNumResults(op);
   MlirType *types = ARENA_ARRAY(l->m->arena, MlirType, count);
   for (int i = 0; i < count; ++i) types[i] = mlirValueGetType(mlirOperationGetResult(op, i));
-  product p = {m, n, rows, groups, .lda = m, .ldb = n, .ldc = n, .a_stride = rows * m, .b_stride = rows * n, .c_stride = m * n,
+  product p = {m,
+               n,
+               rows,
+               groups,
+               .lda = m,
+               .ldb = n,
+               .ldc = n,
+               .a_stride = rows * m,
+               .b_stride = rows * n,
+               .c_stride = m * n,
                .trans_a = true};
   replace_all(op, gemm(l, p, &left, 1, &right, 1, types, count));
 }
 
-// ---- row formulas -----------------------------------------------------------------------------------------------------------------
+// ---- row formulas
+// -----------------------------------------------------------------------------------------------------------------
 
-static MlirOperation staged_row(lowering *l, MlirOperation op, row_formula f, const MlirValue *rows, int row_count, const MlirValue *scalars,
-                                int scalar_count, const MlirValue *columns, int column_count, int scalar_results) {
+static MlirOperation staged_row(lowering *l, MlirOperation op, row_formula f, const MlirValue *rows, int row_count,
+                                const MlirValue *scalars, int scalar_count, const MlirValue *columns, int column_count,
+                                int scalar_results) {
   MlirType scalar = ir_vector(l->m, value_rows(rows[0])), scalar_types[2] = {scalar, scalar};
   op_spec s = op_begin(&l->b, KERNEL_ROW);
   op_segment(&s, rows, row_count);
@@ -139,8 +163,8 @@ static void lower_norm_dx(lowering *l, MlirOperation op) {
   replace_all(op, staged_row(l, op, f, rows, 2, scalars, value_is(scalars[1]) ? 2 : 1, w, weights, 0));
 }
 
-static void column(lowering *l, MlirOperation op, const MlirValue *rows, int row_count, const MlirValue *scalars, int scalar_count,
-                   const char *body) {
+static void column(lowering *l, MlirOperation op, const MlirValue *rows, int row_count, const MlirValue *scalars,
+                   int scalar_count, const char *body) {
   int count = (int)mlirOperationGetNumResults(op);
   MlirType *types = ARENA_ARRAY(l->m->arena, MlirType, count);
   for (int i = 0; i < count; ++i) types[i] = mlirValueGetType(mlirOperationGetResult(op, i));
@@ -184,7 +208,8 @@ static void lower_add(lowering *l, MlirOperation op) {
   ir_replace(mlirOperationGetResult(op, 0), y);
 }
 
-// ---- moves ------------------------------------------------------------------------------------------------------------------------
+// ---- moves
+// ------------------------------------------------------------------------------------------------------------------------
 
 typedef struct move {
   int64_t n0, n1, columns, from, from0, from1, to0, to1;
@@ -213,10 +238,16 @@ static void copy(lowering *l, MlirOperation op, const MlirValue *sources, int co
 static void lower_together(lowering *l, MlirOperation op, bool stacked) {
   int count;
   MlirValue *values = segment_values(l, op, 0, &count);
-  int64_t rows = value_rows(values[0]), columns = value_columns(values[0]), *to = ARENA_ARRAY(l->m->arena, int64_t, count);
+  int64_t rows = value_rows(values[0]), columns = value_columns(values[0]),
+          *to = ARENA_ARRAY(l->m->arena, int64_t, count);
   for (int i = 0; i < count; ++i) to[i] = i * columns * (stacked ? rows : 1);
   copy(l, op, values, count,
-       (move){.n0 = 1, .n1 = rows, .columns = columns, .from1 = columns, .to = to, .to1 = stacked ? columns : columns * count});
+       (move){.n0 = 1,
+              .n1 = rows,
+              .columns = columns,
+              .from1 = columns,
+              .to = to,
+              .to1 = stacked ? columns : columns * count});
 }
 
 static void lower_unstack(lowering *l, MlirOperation op) {
@@ -232,7 +263,12 @@ static void lower_split_columns(lowering *l, MlirOperation op) {
   MlirValue x = operand(l, op, 0), y = mlirOperationGetResult(op, 0);
   int64_t columns = value_columns(y), to = 0;
   copy(l, op, &x, 1,
-       (move){.n0 = 1, .n1 = value_rows(y), .columns = columns, .from = ir_int(op, "index") * columns, .from1 = value_columns(x), .to = &to,
+       (move){.n0 = 1,
+              .n1 = value_rows(y),
+              .columns = columns,
+              .from = ir_int(op, "index") * columns,
+              .from1 = value_columns(x),
+              .to = &to,
               .to1 = columns});
 }
 
@@ -241,11 +277,20 @@ static void lower_prefix_rows(lowering *l, MlirOperation op, bool pad) {
   int64_t columns = value_columns(x), length = ir_int(op, "length"), prefix = ir_int(op, "prefix");
   int64_t with = (prefix + length) * columns, without = length * columns, at = prefix * columns, to = pad ? at : 0;
   copy(l, op, &x, 1,
-       (move){.n0 = ir_int(op, "batch"), .n1 = length, .columns = columns, .from = pad ? 0 : at, .from0 = pad ? without : with,
-              .from1 = columns, .to = &to, .to0 = pad ? with : without, .to1 = columns, .zero = pad});
+       (move){.n0 = ir_int(op, "batch"),
+              .n1 = length,
+              .columns = columns,
+              .from = pad ? 0 : at,
+              .from0 = pad ? without : with,
+              .from1 = columns,
+              .to = &to,
+              .to0 = pad ? with : without,
+              .to1 = columns,
+              .zero = pad});
 }
 
-// ---- the rest: the same op at the kernel level --------------------------------------------------------------------------------------
+// ---- the rest: the same op at the kernel level
+// --------------------------------------------------------------------------------------
 
 static void buffer(lowering *l, MlirOperation op, const char *space, const char *name) {
   op_spec s = op_begin(&l->b, KERNEL_BUFFER);
@@ -259,7 +304,8 @@ static void lower_cross_entropy(lowering *l, MlirOperation op) {
   ir *m = l->m;
   MlirValue hidden = operand(l, op, 0), weight = operand(l, op, 1);
   int64_t rows = value_rows(hidden), vocabulary = value_rows(weight);
-  // Enough rows for a product at full speed, few enough that a chunk of logits stays small: 4 Mi elements, 64 to 512 rows.
+  // Enough rows for a product at full speed, few enough that a chunk of logits stays small: 4 Mi elements, 64 to 512
+  // rows.
   int64_t chunk = imin(rows, imax(64, imin(512, ((int64_t)1 << 22) / vocabulary / 16 * 16)));
   bool gradients = ir_code(m, op) == NN_CROSS_ENTROPY_GRAD;
   MlirValue dhidden = gradients ? ir_result(m, op, 2) : no_value, dweight = gradients ? ir_result(m, op, 3) : no_value;
@@ -311,7 +357,8 @@ static void lower(lowering *l, MlirOperation op) {
   case NN_PARAMETER: buffer(l, op, "parameter", ir_text_at(m, op, "names", 0)); break;
   case NN_INPUT: buffer(l, op, "input", ir_text(m, op, "name")); break;
   case NN_ROTARY:
-    buffer(l, op, "constant", arena_printf(m->arena, "%lld.%lld", (long long)ir_int(op, "model"), (long long)ir_int(op, "length")));
+    buffer(l, op, "constant",
+           arena_printf(m->arena, "%lld.%lld", (long long)ir_int(op, "model"), (long long)ir_int(op, "length")));
     break;
   case NN_ZERO: lower_same(l, op, KERNEL_ZERO); break;
   case NN_EMBED: lower_same(l, op, KERNEL_EMBED); break;
@@ -341,7 +388,8 @@ static void lower(lowering *l, MlirOperation op) {
   case NN_PAD_PREFIX: lower_prefix_rows(l, op, true); break;
   case NN_SELECT: lower_same(l, op, KERNEL_SELECT); break;
   case NN_SELECT_GRAD: lower_same(l, op, KERNEL_SELECT_GRAD); break;
-  case NN_CROSS_ENTROPY: case NN_CROSS_ENTROPY_GRAD: lower_cross_entropy(l, op); break;
+  case NN_CROSS_ENTROPY:
+  case NN_CROSS_ENTROPY_GRAD: lower_cross_entropy(l, op); break;
   case NN_MARK: lower_same(l, op, KERNEL_MARK); break;
   case NN_OUTPUT: lower_same(l, op, KERNEL_OUTPUT); break;
   case NN_GRADIENT: lower_same(l, op, KERNEL_GRADIENT); break;

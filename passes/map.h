@@ -10,7 +10,7 @@ typedef struct map {
   size_t count, capacity;
 } map;
 
-void map_put(map *m, const void *key, int64_t number);       // replaces
+void map_put(map *m, const void *key, int64_t number);        // replaces
 int64_t map_get(const map *m, const void *key, int64_t none); // `none`: not there
 void map_free(map *m);
 

@@ -1,9 +1,11 @@
-// plan-memory: gives every value its place. Parameters, inputs and rotary tables have theirs in their own spaces; outputs and gradients are
-// made where they are wanted; everything else lies in one arena, where two values share bytes if they are never alive together.
+// plan-memory: gives every value its place. Parameters, inputs and rotary tables have theirs in their own spaces;
+// outputs and gradients are made where they are wanted; everything else lies in one arena, where two values share bytes
+// if they are never alive together.
 //
 //   %y = "kernel.gemm"(%x, %w) …       becomes       %y = "kernel.gemm"(%x, %w) {places = array<i64: 4, 65536>, …}
-// A view lies inside what it views; an accumulating op and a rotation write over their operand; the parts of a stack are made inside the
-// stack where nothing else reads them first, so that the stack itself costs nothing (its copy finds them in place).
+// A view lies inside what it views; an accumulating op and a rotation write over their operand; the parts of a stack
+// are made inside the stack where nothing else reads them first, so that the stack itself costs nothing (its copy finds
+// them in place).
 #include "passes/passes.h"
 
 #include "passes/map.h"
@@ -40,7 +42,8 @@ typedef struct memory {
 static int64_t bytes_of(MlirValue v) { return value_elements(v) * 4; } // float32 and int32 alike
 static int64_t aligned(int64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
-// ---- sinks: what is an output or a gradient must own its memory ---------------------------------------------------------------------
+// ---- sinks: what is an output or a gradient must own its memory
+// ---------------------------------------------------------------------
 
 static bool is_sink(op_code code) { return code == KERNEL_OUTPUT || code == KERNEL_GRADIENT; }
 
@@ -90,7 +93,8 @@ static void own_sinks(ir *m) {
   map_free(&claimed);
 }
 
-// ---- aliases ------------------------------------------------------------------------------------------------------------------------
+// ---- aliases
+// ------------------------------------------------------------------------------------------------------------------------
 
 static slot *slot_of(memory *p, MlirValue v) {
   int64_t at = map_get(&p->slots, v.ptr, -1);
@@ -140,7 +144,8 @@ static MlirValue taken_over(memory *p, MlirOperation op, int index) {
 
 static bool is_stack(ir *m, MlirOperation op) {
   return ir_code(m, op) == KERNEL_COPY && ir_int(op, "n0") == 1 && !ir_int(op, "from") && !ir_int(op, "zero") &&
-         ir_int(op, "columns") == ir_int(op, "from1") && ir_int(op, "columns") == ir_int(op, "to1") && mlirOperationGetNumOperands(op) > 1;
+         ir_int(op, "columns") == ir_int(op, "from1") && ir_int(op, "columns") == ir_int(op, "to1") &&
+         mlirOperationGetNumOperands(op) > 1;
 }
 
 // Whether an op writes over the value's memory (other than to look at a piece of it).
@@ -154,7 +159,8 @@ static bool written_over(memory *p, MlirValue v) {
   return false;
 }
 
-// Moves the root of each part of a stack into the stack's, where the part is the whole of its root and no later stack has it.
+// Moves the root of each part of a stack into the stack's, where the part is the whole of its root and no later stack
+// has it.
 static void absorb_parts(memory *p, MlirOperation stack, slot into, const map *absorbed) {
   root *whole = &p->roots[into.root];
   for (intptr_t i = 0; i < mlirOperationGetNumOperands(stack); ++i) {
@@ -178,7 +184,8 @@ static void resolve(const memory *p, slot *s) {
   }
 }
 
-// ---- spaces whose layout is given ---------------------------------------------------------------------------------------------------
+// ---- spaces whose layout is given
+// ---------------------------------------------------------------------------------------------------
 
 static int64_t input_bytes(const ir *m, const char *name);
 
@@ -186,13 +193,20 @@ static int64_t input_bytes(const ir *m, const char *name);
 static int64_t rotary_place(ir *m, int model_index, int64_t length) {
   const model *d = &m->graph->models[model_index].description;
   plan *p = m->plan;
-  plan_rotary wanted = {.offset = p->constant_bytes, .length = length, .dim = d->head_size, .kind = (int)d->rope.kind, .theta = d->rope.theta,
-                        .factor = d->rope.factor, .low_frequency_factor = d->rope.low_frequency_factor,
-                        .high_frequency_factor = d->rope.high_frequency_factor, .original_length = d->rope.original_length};
+  plan_rotary wanted = {.offset = p->constant_bytes,
+                        .length = length,
+                        .dim = d->head_size,
+                        .kind = (int)d->rope.kind,
+                        .theta = d->rope.theta,
+                        .factor = d->rope.factor,
+                        .low_frequency_factor = d->rope.low_frequency_factor,
+                        .high_frequency_factor = d->rope.high_frequency_factor,
+                        .original_length = d->rope.original_length};
   for (int i = 0; i < p->rotary_count; ++i) {
     plan_rotary same = p->rotary[i];
-    if (same.length == wanted.length && same.dim == wanted.dim && same.kind == wanted.kind && same.theta == wanted.theta &&
-        same.factor == wanted.factor && same.low_frequency_factor == wanted.low_frequency_factor &&
+    if (same.length == wanted.length && same.dim == wanted.dim && same.kind == wanted.kind &&
+        same.theta == wanted.theta && same.factor == wanted.factor &&
+        same.low_frequency_factor == wanted.low_frequency_factor &&
         same.high_frequency_factor == wanted.high_frequency_factor && same.original_length == wanted.original_length)
       return same.offset;
   }
@@ -217,7 +231,8 @@ static bool fixed_place(memory *p, MlirOperation op, plan_ref *place) {
     return true;
   }
   long long model = 0, length = 0;
-  if (sscanf(name, "%lld.%lld", &model, &length) != 2) return fail(p->error, "internal error: no constant is called %s", name);
+  if (sscanf(name, "%lld.%lld", &model, &length) != 2)
+    return fail(p->error, "internal error: no constant is called %s", name);
   *place = (plan_ref){SPACE_CONSTANT, rotary_place(m, (int)model, length)};
   return true;
 }
@@ -225,7 +240,8 @@ static bool fixed_place(memory *p, MlirOperation op, plan_ref *place) {
 // Inputs lie in the order of their first use in the module, each aligned.
 static int64_t input_bytes(const ir *m, const char *name) {
   int64_t offset = 0;
-  for (MlirOperation op = mlirBlockGetFirstOperation(m->block); !mlirOperationIsNull(op); op = mlirOperationGetNextInBlock(op)) {
+  for (MlirOperation op = mlirBlockGetFirstOperation(m->block); !mlirOperationIsNull(op);
+       op = mlirOperationGetNextInBlock(op)) {
     if (ir_code(m, op) != KERNEL_BUFFER || strcmp(ir_text(m, op, "space"), "input")) continue;
     if (!strcmp(ir_text(m, op, "name"), name)) return offset;
     offset += aligned(bytes_of(mlirOperationGetResult(op, 0)));
@@ -245,7 +261,8 @@ static int64_t gradient_offset(const ir *m, const char *name) {
   return phase->trained[low].offset;
 }
 
-// ---- collecting roots -----------------------------------------------------------------------------------------------------------------
+// ---- collecting roots
+// -----------------------------------------------------------------------------------------------------------------
 
 static void make_roots(memory *p) {
   ir *m = p->m;
@@ -261,7 +278,8 @@ static void make_roots(memory *p) {
       int64_t last = last_reader(p, v);
       if (last > at->last) at->last = last;
       plan_ref place = {SPACE_ARENA, 0};
-      if (ir_code(m, op) == KERNEL_BUFFER && fixed_place(p, op, &place)) at->space = place.space, at->offset = place.offset, at->placed = true;
+      if (ir_code(m, op) == KERNEL_BUFFER && fixed_place(p, op, &place))
+        at->space = place.space, at->offset = place.offset, at->placed = true;
     }
   }
 }
@@ -290,12 +308,14 @@ static void absorb_stacks(memory *p) {
     slot into = *slot_of(p, mlirOperationGetResult(op, 0));
     resolve(p, &into);
     absorb_parts(p, op, into, &absorbed);
-    for (intptr_t k = 0; k < mlirOperationGetNumOperands(op); ++k) map_put(&absorbed, mlirOperationGetOperand(op, k).ptr, 1);
+    for (intptr_t k = 0; k < mlirOperationGetNumOperands(op); ++k)
+      map_put(&absorbed, mlirOperationGetOperand(op, k).ptr, 1);
   }
   map_free(&absorbed);
 }
 
-// ---- the arena ------------------------------------------------------------------------------------------------------------------------
+// ---- the arena
+// ------------------------------------------------------------------------------------------------------------------------
 
 typedef struct hole {
   int64_t offset, bytes;
@@ -312,7 +332,8 @@ static int64_t take(holes *h, int64_t bytes) { // best fit
     if (h->items[i].bytes >= bytes && (best < 0 || h->items[i].bytes < h->items[best].bytes)) best = i;
   if (best < 0) {
     int64_t offset = h->end;
-    if (h->count && h->items[h->count - 1].offset + h->items[h->count - 1].bytes == h->end) offset = h->items[--h->count].offset;
+    if (h->count && h->items[h->count - 1].offset + h->items[h->count - 1].bytes == h->end)
+      offset = h->items[--h->count].offset;
     h->end = offset + bytes;
     return offset;
   }
@@ -362,7 +383,8 @@ static int by_time(const void *a, const void *b) {
 // In order of time: a root's bytes are taken before its first op and given back after its last.
 static int64_t place_arena(memory *p) {
   int count = 0;
-  event *starts = memory_alloc((size_t)(p->root_count + 1) * sizeof *starts), *ends = memory_alloc((size_t)(p->root_count + 1) * sizeof *ends);
+  event *starts = memory_alloc((size_t)(p->root_count + 1) * sizeof *starts),
+        *ends = memory_alloc((size_t)(p->root_count + 1) * sizeof *ends);
   for (int i = 0; i < p->root_count; ++i) {
     if (p->roots[i].placed || p->roots[i].into >= 0) continue;
     starts[count] = (event){p->roots[i].first, i};
@@ -372,7 +394,8 @@ static int64_t place_arena(memory *p) {
   qsort(ends, (size_t)count, sizeof *ends, by_time);
   holes h = {0};
   for (int s = 0, e = 0; s < count; ++s) {
-    for (; ends[e].time < starts[s].time; ++e) give_back(&h, p->roots[ends[e].root].offset, p->roots[ends[e].root].bytes);
+    for (; ends[e].time < starts[s].time; ++e)
+      give_back(&h, p->roots[ends[e].root].offset, p->roots[ends[e].root].bytes);
     root *r = &p->roots[starts[s].root];
     r->offset = take(&h, r->bytes);
     r->placed = true;

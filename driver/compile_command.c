@@ -1,0 +1,159 @@
+// lmnc compile: an artifact for lmn-run, or one of the levels on the way there.
+#include "driver/commands.h"
+#include "driver/compile.h"
+#include "driver/options.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct request {
+  define_list defines, overrides;
+  text_list disabled;
+  const char *output, *emit, *print_after, *wanted;
+  int64_t batch, length, capacity, rows;
+  bool random_weights, packed, json;
+  const char *net;
+} request;
+
+enum { CHUNKS = 3 };
+static const int64_t chunks[CHUNKS] = {1, 16, 128}; // new tokens of an extend entry: decoding, short and long prompts
+
+static bool wants(const char *list, const char *name) {
+  size_t length = strlen(name);
+  for (const char *p = list; (p = strstr(p, name)); p += length)
+    if ((p == list || p[-1] == ',') && (!p[length] || p[length] == ',')) return true;
+  return false;
+}
+
+static bool check_wanted(const char *list, lmn_error *error) {
+  static const char *const names[] = {"train", "evaluate", "generate", "trace"};
+  for (const char *p = list; *p;) {
+    size_t length = strcspn(p, ",");
+    bool known = false;
+    for (size_t i = 0; i < LENGTH(names); ++i) known |= strlen(names[i]) == length && !memcmp(names[i], p, length);
+    if (!known)
+      return fail(error, "--for %.*s: it is one of train, evaluate, generate, trace, or several with commas",
+                  (int)length, p);
+    p += length + (p[length] == ',');
+  }
+  return true;
+}
+
+// The entries of the command line; each phase trains with its own batch and length unless the command says others.
+static int shapes_of(const request *r, const graph *g, entry_shape *shapes) {
+  int count = 0;
+  for (int phase = 0; phase < g->phase_count; ++phase) {
+    entry_shape s = {.phase = phase,
+                     .batch = r->batch ? r->batch : g->phases[phase].batch,
+                     .length = r->length ? r->length : g->phases[phase].length,
+                     .packed = r->packed,
+                     .gradients = true};
+    if (wants(r->wanted, "train")) s.kind = ENTRY_TRAIN, shapes[count++] = s;
+    if (wants(r->wanted, "trace")) s.kind = ENTRY_TRACE, shapes[count++] = s;
+    s.gradients = false;
+    if (wants(r->wanted, "evaluate")) s.kind = ENTRY_EVALUATE, s.phase = 0, shapes[count++] = s;
+  }
+  if (!wants(r->wanted, "generate") || g->classes) return count;
+  entry_shape s = {.kind = ENTRY_EXTEND, .batch = r->rows, .capacity = g->prefix + r->capacity};
+  if (g->prefix) shapes[count++] = s; // no tokens: the prefix alone
+  for (int i = 0; i < CHUNKS; ++i)
+    if (chunks[i] <= r->capacity) s.length = chunks[i], shapes[count++] = s;
+  return count;
+}
+
+static void print_result(const request *r, const graph *g, int entries) {
+  if (!r->json) {
+    fprintf(stderr, "%s: network %s, %d kinds of entries\n", r->output, g->name, entries);
+    return;
+  }
+  json_t *object =
+      json_pack("{s:b, s:s, s:s, s:i}", "ok", 1, "artifact", r->output, "network", g->name, "entries", entries);
+  char *printed = json_dumps(object, JSON_PRESERVE_ORDER);
+  puts(printed);
+  free(printed);
+  json_decref(object);
+}
+
+static bool emit_early(const request *r, text *printed, text *messages, bool *ok) {
+  if (!r->emit || strcmp(r->emit, "ast")) return false;
+  *ok = graph_print_ast(r->net, printed, messages);
+  return true;
+}
+
+static bool run(const request *r, text *printed, text *messages, lmn_error *error) {
+  bool ok;
+  if (emit_early(r, printed, messages, &ok)) return ok;
+  compile_options o = {.file = r->net,
+                       .defines = r->defines.items,
+                       .define_count = r->defines.count,
+                       .overrides = r->overrides.items,
+                       .override_count = r->overrides.count,
+                       .random_weights = r->random_weights,
+                       .disabled = r->disabled.items,
+                       .disabled_count = r->disabled.count,
+                       .emit = r->emit,
+                       .print_after = r->print_after,
+                       .printed = printed};
+  if (!check_wanted(r->wanted, error)) return false;
+  compilation *c = compile_open(&o, messages);
+  if (!c) return false;
+  if (r->emit && !strcmp(r->emit, "graph")) {
+    graph_print(c->graph, printed);
+    compile_close(c);
+    return true;
+  }
+  entry_shape *shapes = ARENA_ARRAY(c->arena, entry_shape, 3 * c->graph->phase_count + CHUNKS + 1);
+  int count = shapes_of(r, c->graph, shapes);
+  ok = count ? compile_entries(c, shapes, count, r->output, error)
+             : fail(error, "%s: a classifier does not generate; use --for train,evaluate", r->net);
+  if (ok && !r->emit) print_result(r, c->graph, count);
+  compile_close(c);
+  return ok;
+}
+
+static void finish(request *r, text *printed, text *messages) {
+  define_list_free(&r->defines);
+  define_list_free(&r->overrides);
+  text_list_free(&r->disabled);
+  text_free(printed);
+  text_free(messages);
+}
+
+int command_compile(int argument_count, char **arguments) {
+  request r = {.output = "net.lmnx", .capacity = 256, .rows = 1};
+  const command_option options[] = {
+      {"output", 'o', "FOLDER", "the artifact to write; default: net.lmnx", OPTION_TEXT, &r.output},
+      {"for", 0, "LIST", "train,evaluate,generate (the default), trace; with --emit: train", OPTION_TEXT, &r.wanted},
+      {"batch", 'B', "N", "sequences of a training step; default: the phase's", OPTION_COUNT, &r.batch},
+      {"length", 'T', "N", "tokens of a sequence; default: the phase's", OPTION_COUNT, &r.length},
+      {"pack", 0, NULL, "several rows of data in one sequence", OPTION_FLAG, &r.packed},
+      {"rows", 0, "N", "prompts at once when generating; default: 1", OPTION_COUNT, &r.rows},
+      {"capacity", 0, "N", "tokens of prompt and continuation at most; default: 256", OPTION_COUNT, &r.capacity},
+      {"define", 'D', "NAME=VALUE", "set a param of the network (repeatable)", OPTION_DEFINE, &r.defines},
+      {"freeze", 0, "NAMES", "not trained: models, edges, or names of these", OPTION_SETTING, &r.overrides},
+      {"loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, &r.overrides},
+      {"random-weights", 0, NULL, "the models have a config.json only", OPTION_FLAG, &r.random_weights},
+      {"disable-pass", 0, "PASS", "leave this optimisation out (repeatable)", OPTION_TEXTS, &r.disabled},
+      {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, mlir, llvm or plan instead", OPTION_TEXT, &r.emit},
+      {"print-after", 0, "PASS", "print the entries as this pass leaves them", OPTION_TEXT, &r.print_after},
+      {"json", 0, NULL, "the result as one JSON object", OPTION_FLAG, &r.json},
+  };
+  const command_usage usage = {
+      "compile", "Compiles a network to kernels and a plan, which lmn-run runs without a compiler.",
+      "NET",     "net.lmn -B 8 -T 256 -o net.lmnx",
+      options,   (int)LENGTH(options)};
+  options_result result = options_parse(&usage, argument_count, arguments, &r.net);
+  text printed = {0}, messages = {0};
+  int status = result == OPTIONS_DONE ? 0 : 2;
+  if (result == OPTIONS_RUN) {
+    lmn_error error = {0};
+    if (!r.wanted) r.wanted = r.emit || r.print_after ? "train" : "train,evaluate,generate";
+    status = run(&r, &printed, &messages, &error) ? 0 : 1;
+    if (printed.data) fputs(printed.data, stdout);
+    if (messages.data) fputs(messages.data, stderr);
+    if (error.text[0]) fprintf(stderr, "error: %s\n", error.text);
+  }
+  finish(&r, &printed, &messages);
+  return status;
+}

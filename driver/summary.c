@@ -1,0 +1,222 @@
+// lmnc summary: what a network is and what it costs: nodes and shapes, parameters, work, memory, and what the passes
+// made of it.
+#include "driver/commands.h"
+#include "driver/compile.h"
+#include "driver/options.h"
+#include "runtime/lmn.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct request {
+  define_list defines, overrides;
+  text_list disabled;
+  int64_t batch, length;
+  bool random_weights, json, run;
+  const char *net;
+} request;
+
+typedef struct totals { // of parameters, by where they belong
+  int64_t models, edges, others, trained;
+} totals;
+
+static totals count_parameters(const plan *p, int phase) {
+  totals t = {0};
+  for (int i = 0; i < p->parameter_count; ++i) {
+    const plan_parameter *q = &p->parameters[i];
+    bool model = !strcmp(q->group, "model") || !strcmp(q->group, "vertex");
+    *(model ? &t.models : !strcmp(q->group, "edge") ? &t.edges : &t.others) += q->elements;
+  }
+  t.trained = p->phases[phase].gradient_bytes / (int64_t)sizeof(float);
+  return t;
+}
+
+static int64_t runs_in_launches(const plan_entry *e) {
+  int64_t runs = 0;
+  for (int i = 0; i < e->launch_count; ++i) runs += e->launches[i].vertices > 0;
+  return runs;
+}
+
+// "1,234,567"
+static const char *grouped(arena *a, int64_t number) {
+  char digits[32], out[48];
+  int length = snprintf(digits, sizeof digits, "%" PRId64, number), at = 0;
+  for (int i = 0; i < length; ++i) {
+    if (i && (length - i) % 3 == 0 && digits[i - 1] != '-') out[at++] = ',';
+    out[at++] = digits[i];
+  }
+  return arena_copy(a, out, (size_t)at);
+}
+
+static const char *megabytes(arena *a, int64_t bytes) { return arena_printf(a, "%.1f MiB", (double)bytes / 1048576.0); }
+
+// ---- people
+// ---------------------------------------------------------------------------------------------------------------------------
+
+static void print_nodes(const graph *g, const plan_phase *phase) {
+  static const char *const aggregates[] = {"sum", "mean", "concat", "project"};
+  printf("%-16s %-12s %-7s %-9s %-8s %s\n", "node", "model", "shared", "aggregate", "incoming", "value [B, T, D]");
+  for (int i = 0; i < g->node_count; ++i) {
+    const graph_node *n = &g->nodes[i];
+    int64_t width = g->models[n->model].description.hidden;
+    bool vertex = n->kind == NODE_VERTEX;
+    printf("%-16s %-12s %-7s %-9s %-8d [%" PRId64 ", %" PRId64 ", %" PRId64 "]\n", n->name, g->models[n->model].name,
+           vertex ? n->shared ? "yes" : "no" : "-", n->incoming_count > 1 ? aggregates[n->aggregate] : "-",
+           n->incoming_count, phase->batch, phase->length + g->prefix, width);
+  }
+}
+
+static void print_entry(arena *a, const plan_entry *e, int64_t tokens) {
+  printf("%-28s %6d launches  %10.2f GFLOP (%.1f MFLOP a token)  arena %s\n", e->name, e->launch_count,
+         (double)e->flops / 1e9, (double)e->flops / 1e6 / (double)tokens, megabytes(a, e->arena_bytes));
+}
+
+static void print_summary(arena *a, const compilation *c, const plan *p, int64_t ran) {
+  const graph *g = c->graph;
+  print_nodes(g, &p->phases[0]);
+  totals t = count_parameters(p, 0);
+  printf("\nparameters: %s (models %s, edges %s, other %s)\n", grouped(a, t.models + t.edges + t.others),
+         grouped(a, t.models), grouped(a, t.edges), grouped(a, t.others));
+  for (int i = 0; i < p->phase_count; ++i)
+    printf("phase %s: %s trained, %s frozen\n", p->phases[i].name, grouped(a, count_parameters(p, i).trained),
+           grouped(a, t.models + t.edges + t.others - count_parameters(p, i).trained));
+  const plan_entry *first = &p->entries[0];
+  printf("\nvertex runs: %" PRId64 " for %" PRId64 " vertices%s\nmasks: %" PRId64 " for %" PRId64 " uses\n\n",
+         ran >= 0 ? ran : runs_in_launches(first), first->vertices, ran >= 0 ? " (counted while running)" : "",
+         first->masks, first->mask_uses);
+  int64_t largest = 0, gradients = 0;
+  for (int i = 0; i < p->entry_count; ++i) {
+    const plan_entry *e = &p->entries[i];
+    if (e->arena_bytes > largest) largest = e->arena_bytes;
+    if (e->kind != ENTRY_UPDATE) print_entry(a, e, e->batch * e->length);
+  }
+  for (int i = 0; i < p->phase_count; ++i)
+    if (p->phases[i].gradient_bytes > gradients) gradients = p->phases[i].gradient_bytes;
+  printf("\nmemory to train: %s = parameters %s + gradients %s + optimizer %s + arena %s\n",
+         megabytes(a, p->parameter_bytes + 3 * gradients + largest), megabytes(a, p->parameter_bytes),
+         megabytes(a, gradients), megabytes(a, 2 * gradients), megabytes(a, largest));
+}
+
+// ---- scripts
+// --------------------------------------------------------------------------------------------------------------------------
+
+static json_t *nodes_json(const graph *g, const plan_phase *phase) {
+  static const char *const aggregates[] = {"sum", "mean", "concat", "project"};
+  json_t *nodes = json_array();
+  for (int i = 0; i < g->node_count; ++i) {
+    const graph_node *n = &g->nodes[i];
+    json_array_append_new(nodes, json_pack("{s:s, s:s, s:b, s:s, s:i, s:[I, I, I]}", "name", n->name, "model",
+                                           g->models[n->model].name, "shared", n->shared, "aggregate",
+                                           aggregates[n->aggregate], "incoming", n->incoming_count, "shape",
+                                           (json_int_t)phase->batch, (json_int_t)(phase->length + g->prefix),
+                                           (json_int_t)g->models[n->model].description.hidden));
+  }
+  return nodes;
+}
+
+static void print_json(const compilation *c, const plan *p, int64_t ran) {
+  totals t = count_parameters(p, 0);
+  json_t *entries = json_array(), *phases = json_array();
+  for (int i = 0; i < p->entry_count; ++i) {
+    const plan_entry *e = &p->entries[i];
+    json_array_append_new(entries, json_pack("{s:s, s:i, s:I, s:I}", "name", e->name, "launches", e->launch_count,
+                                             "flops", (json_int_t)e->flops, "arena_bytes", (json_int_t)e->arena_bytes));
+  }
+  for (int i = 0; i < p->phase_count; ++i)
+    json_array_append_new(phases, json_pack("{s:s, s:I, s:I}", "name", p->phases[i].name, "trained",
+                                            (json_int_t)count_parameters(p, i).trained, "gradient_bytes",
+                                            (json_int_t)p->phases[i].gradient_bytes));
+  const plan_entry *first = &p->entries[0];
+  json_t *object = json_pack(
+      "{s:s, s:o, s:{s:I, s:I, s:I, s:I}, s:o, s:I, s:I, s:I, s:I, s:o}", "network", c->graph->name, "nodes",
+      nodes_json(c->graph, &p->phases[0]), "parameters", "all", (json_int_t)(t.models + t.edges + t.others), "models",
+      (json_int_t)t.models, "edges", (json_int_t)t.edges, "other", (json_int_t)t.others, "phases", phases,
+      "vertex_runs", (json_int_t)(ran >= 0 ? ran : runs_in_launches(first)), "vertices", (json_int_t)first->vertices,
+      "masks", (json_int_t)first->masks, "mask_uses", (json_int_t)first->mask_uses, "entries", entries);
+  char *printed = json_dumps(object, JSON_PRESERVE_ORDER | JSON_INDENT(2));
+  puts(printed ? printed : "{}");
+  free(printed);
+  json_decref(object);
+}
+
+// ---- the command
+// ------------------------------------------------------------------------------------------------------------------------
+
+// Runs one batch of zeros and returns how often a vertex' layers ran; -1: error.
+static int64_t counted_runs(compilation *c, const entry_shape *shape, lmn_error *error) {
+  char artifact[4096];
+  if (!compile_temporary(artifact, error) || !compile_entries(c, shape, 1, artifact, error)) return -1;
+  lmn_network *n = lmn_open(artifact, 0, error);
+  int64_t ran = -1, rows = shape->batch, labels = 0;
+  int32_t *zeros = memory_zero((size_t)(shape->batch * shape->length) * sizeof *zeros);
+  lmn_batch batch = {rows, shape->length, zeros, zeros, c->graph->classes ? zeros : NULL, zeros, NULL};
+  double loss;
+  if (n && lmn_load(n, 0, error) && lmn_evaluate(n, &batch, &loss, &labels, NULL, error)) ran = lmn_vertex_runs(n);
+  free(zeros);
+  lmn_close(n);
+  return ran;
+}
+
+static bool summarize(const request *r, text *messages, lmn_error *error) {
+  compile_options o = {.file = r->net,
+                       .defines = r->defines.items,
+                       .define_count = r->defines.count,
+                       .overrides = r->overrides.items,
+                       .override_count = r->overrides.count,
+                       .random_weights = r->random_weights,
+                       .disabled = r->disabled.items,
+                       .disabled_count = r->disabled.count};
+  compilation *c = compile_open(&o, messages);
+  if (!c) return false;
+  graph *g = c->graph;
+  entry_shape *shapes = ARENA_ARRAY(c->arena, entry_shape, g->phase_count + 1);
+  int count = 0;
+  for (int i = 0; i < g->phase_count; ++i) {
+    if (r->batch) g->phases[i].batch = r->batch;
+    if (r->length) g->phases[i].length = r->length;
+    shapes[count++] = (entry_shape){
+        .kind = ENTRY_TRAIN, .phase = i, .batch = g->phases[i].batch, .length = g->phases[i].length, .gradients = true};
+  }
+  entry_shape evaluate = {.kind = ENTRY_EVALUATE, .batch = g->phases[0].batch, .length = g->phases[0].length};
+  shapes[count++] = evaluate;
+  const plan *p = compile_plan(c, shapes, count, error);
+  int64_t ran = p && r->run ? counted_runs(c, &evaluate, error) : -1;
+  bool ok = p && (!r->run || ran >= 0);
+  if (ok && r->json) print_json(c, p, ran);
+  else if (ok) print_summary(c->arena, c, p, ran);
+  compile_close(c);
+  return ok;
+}
+
+int command_summary(int argument_count, char **arguments) {
+  request r = {0};
+  const command_option options[] = {
+      {"batch", 'B', "N", "sequences of a step; default: the phase's", OPTION_COUNT, &r.batch},
+      {"length", 'T', "N", "tokens of a sequence; default: the phase's", OPTION_COUNT, &r.length},
+      {"run", 0, NULL, "run one batch and count the vertex runs as they happen", OPTION_FLAG, &r.run},
+      {"define", 'D', "NAME=VALUE", "set a param of the network (repeatable)", OPTION_DEFINE, &r.defines},
+      {"freeze", 0, "NAMES", "not trained: models, edges, or names of these", OPTION_SETTING, &r.overrides},
+      {"random-weights", 0, NULL, "the models have a config.json only", OPTION_FLAG, &r.random_weights},
+      {"disable-pass", 0, "PASS", "leave this optimisation out (repeatable)", OPTION_TEXTS, &r.disabled},
+      {"json", 0, NULL, "one JSON object", OPTION_FLAG, &r.json},
+  };
+  const command_usage usage = {"summary", "Says what a network is and costs: nodes, shapes, parameters, work, memory.",
+                               "NET",     "net.lmn -D widths=1/4/4/4/1 -B 4 -T 128",
+                               options,   (int)LENGTH(options)};
+  options_result result = options_parse(&usage, argument_count, arguments, &r.net);
+  int status = result == OPTIONS_DONE ? 0 : 2;
+  if (result == OPTIONS_RUN) {
+    text messages = {0};
+    lmn_error error = {0};
+    status = summarize(&r, &messages, &error) ? 0 : 1;
+    if (messages.data) fputs(messages.data, stderr);
+    if (error.text[0]) fprintf(stderr, "error: %s\n", error.text);
+    text_free(&messages);
+  }
+  define_list_free(&r.defines);
+  define_list_free(&r.overrides);
+  text_list_free(&r.disabled);
+  return status;
+}
