@@ -96,7 +96,7 @@ bool take_model(resolver *r, const ast_value *v, int *result) {
     return false;
   }
   *result = s->model;
-  return true;
+  return s->model >= 0; // else reported where it is declared
 }
 
 bool callee_of(const ast_value *v, ast_name *callee, const ast_arguments **arguments) {

@@ -114,8 +114,12 @@ bool select_nodes(resolver *r, const ast_node *node, selection *to) {
   for (const ast_index *index = node->indices; index; index = index->next) {
     if (a->broken) return false;
     if (count == a->rank) {
-      diagnostic *item = report(r->d, ERROR_INDICES, index->place, "`%s` has %d dimension%s: there is no index more",
-                                a->name, a->rank, a->rank == 1 ? "" : "s");
+      diagnostic *item;
+      if (!a->rank)
+        item = report(r->d, ERROR_INDICES, index->place, "`%s` is a single vertex and takes no index", a->name);
+      else
+        item = report(r->d, ERROR_INDICES, index->place, "`%s` has %d dimension%s: there is no index more", a->name,
+                      a->rank, a->rank == 1 ? "" : "s");
       report_also(r->d, item, r->file, a->place, "declared here");
       return false;
     }
@@ -150,6 +154,7 @@ static bool add_arrow(resolver *r, int from, int to, span place, edge_template *
   grow_arrow_index(r);
   int *slot = arrow_slot(r, from, to);
   if (*slot) {
+    if (is_reported(r->d, ERROR_ARROW_TWICE, place)) return true;
     const arrow_draft *first = &r->arrows[*slot - 1];
     diagnostic *item = report(r->d, ERROR_ARROW_TWICE, place, "there are two arrows from `%s` to `%s`",
                               node_name(r, from), node_name(r, to));

@@ -56,10 +56,15 @@ static bool same_report(const diagnostic *item, error_code code, const source *s
   return item->code == code && at->source == source && at->place.line == place.line && at->place.column == place.column;
 }
 
+bool is_reported(const diagnostics *d, error_code code, span place) {
+  for (int i = 0; i < d->count; ++i)
+    if (same_report(d->items[i], code, d->source, place)) return true;
+  return false;
+}
+
 diagnostic *report(diagnostics *d, error_code code, span place, const char *format, ...) {
   static diagnostic left_out; // takes the labels of a message that is not kept
-  for (int i = 0; i < d->count; ++i)
-    if (same_report(d->items[i], code, d->source, place)) return &left_out;
+  if (is_reported(d, code, place)) return &left_out;
   if (d->count == DIAGNOSTIC_LIMIT) {
     d->more = true;
     return &left_out;

@@ -61,6 +61,8 @@ typedef struct diagnostics {
 // Adds an error; one that was already reported with this code at this place (a loop's next round) is left out. The
 // result takes labels and help, also where it was left out; it is never NULL.
 diagnostic *report(diagnostics *d, error_code code, span place, const char *format, ...) PRINTF_LIKE(4, 5);
+// Whether report would leave it out: worth asking before a message that takes work, once for each of a million arrows.
+bool is_reported(const diagnostics *d, error_code code, span place);
 void report_label(diagnostics *d, diagnostic *item, const char *format, ...)
     PRINTF_LIKE(3, 4); // beside the primary carets
 void report_also(diagnostics *d, diagnostic *item, const source *where, span place, const char *format, ...)

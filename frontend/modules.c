@@ -123,6 +123,7 @@ static bool add_module(resolver *r, builder *b, const struct module_row *row, as
 
 static bool unknown_module(resolver *r, ast_name name) {
   diagnostic *item = report(r->d, ERROR_UNKNOWN_MODULE, name.place, "there is no edge module `%s`", name.text);
+  if (!item->label_count) return false; // reported in an earlier round
   nearest n = {.wanted = name.text};
   for (size_t i = 0; i < LENGTH(rows); ++i) nearest_try(&n, rows[i].signature.name);
   nearest_try(&n, "identity");

@@ -189,7 +189,7 @@ arrows
   ;
 
 nodes
-  : node                                 { $$ = ast_nodes_make(p, $1, @$, false); }
+  : node                                 { $$ = ast_nodes_make(p, $1, $1->place, false); }
   | "{" set "}" optional_options {
       $$ = ast_nodes_make(p, $2, span_join(@1, @3), true);
       $$->options = $4;
@@ -335,7 +335,10 @@ static expectation expected(const yypcontext_t *context) {
     case YYSYMBOL_MINUS: if (value) expect_item(&e, "a value"); break;
     case YYSYMBOL_ID: expect_item(&e, statement ? "a statement" : value ? "a value" : "a name"); break;
     case YYSYMBOL_OPEN_BRACE: expect_item(&e, statement ? "a statement" : "{"); break;
-    case YYSYMBOL_OPEN_BRACKET: expect_item(&e, value ? "a value" : "["); break;
+    case YYSYMBOL_OPEN_BRACKET:
+      if (value) expect_item(&e, "a value");
+      else if (!e.semicolon) expect_item(&e, "["); // could always follow too
+      break;
     case YYSYMBOL_THEN: case YYSYMBOL_OR: case YYSYMBOL_AND: case YYSYMBOL_EQUAL: case YYSYMBOL_UNEQUAL: case YYSYMBOL_LESS:
     case YYSYMBOL_LESS_EQUAL: case YYSYMBOL_GREATER: case YYSYMBOL_GREATER_EQUAL: case YYSYMBOL_PLUS: case YYSYMBOL_TIMES:
     case YYSYMBOL_DIVIDE: case YYSYMBOL_REMAINDER:
@@ -361,7 +364,7 @@ static int yyreport_syntax_error(const yypcontext_t *context, parse_state *p, yy
   (void)scanner;
   p->failed = true;
   p->braces_at_error = p->braces - (yypcontext_token(context) == YYSYMBOL_OPEN_BRACE);
-  if (p->stopped) return 0;
+  if (p->stopped || yypcontext_token(context) == YYSYMBOL_YYUNDEF) return 0; // the scanner has said what is wrong
   expectation e = expected(context);
   yysymbol_kind_t kind = yypcontext_token(context);
   span place = *yypcontext_location(context);
@@ -378,6 +381,8 @@ static int yyreport_syntax_error(const yypcontext_t *context, parse_state *p, yy
   if (forgotten) report_label(p->diagnostics, item, "a `;` is missing here");
   if (kind == YYSYMBOL_YYEOF && p->open > 0)
     report_also(p->diagnostics, item, NULL, p->brackets[p->open - 1], "this is not closed");
+  else if (kind >= YYSYMBOL_EQUAL && kind <= YYSYMBOL_GREATER_EQUAL)
+    report_help(p->diagnostics, item, "comparisons do not chain: join them with `and`");
   else if (e.name && e.count == 1 && !e.semicolon && seen[1] >= 'a' && seen[1] <= 'z')
     report_help(p->diagnostics, item, "%s is a word of the language and cannot be a name", seen);
   text_free(&list);

@@ -64,7 +64,9 @@ value evaluate_define(resolver *r, const define *d, int order, value standard, s
   if (standard.type == TYPE_STRING && d->value[0] != '"') {
     given = (value){.type = TYPE_STRING, .string = d->value};
   } else {
-    bool slashes = standard.type == TYPE_LIST && d->value[0] != '[';
+    bool numbers =
+        strchr(d->value, '/') && !d->value[strspn(d->value, "0123456789/")]; // a list, whatever the default is
+    bool slashes = (standard.type == TYPE_LIST || numbers) && d->value[0] != '[';
     const ast_value *v = slashes ? parse_slashes(r, shown, offset) : parse_value(r->d, shown, strlen(shown), offset);
     if (v && v->kind == VALUE_NAME) given.type = TYPE_STRING; // an unquoted word: the message speaks of its type
     else if (v) given = evaluate(r, v);
@@ -198,6 +200,19 @@ static void run_if(resolver *r, const ast_statement *s) {
   run_block(r, condition.truth ? &s->body : &s->otherwise);
 }
 
+// So that uses of the name are not errors too.
+static void declare_broken(resolver *r, const ast_statement *s) {
+  if ((s->kind != STATEMENT_MODEL && s->kind != STATEMENT_VERTEX) || symbol_find(r, s->name.text)) return;
+  int depth = r->loop_depth;
+  r->loop_depth = 0; // not forgotten at the loop's end
+  symbol *declared = symbol_declare(r, s->kind == STATEMENT_MODEL ? SYMBOL_MODEL : SYMBOL_VERTEX, s->name);
+  r->loop_depth = depth;
+  if (!declared) return;
+  declared->vertex = ARENA_NEW(r->arena, vertex_array);
+  *declared->vertex =
+      (vertex_array){.name = s->name.text, .place = s->name.place, .model = -1, .aggregate = -1, .broken = true};
+}
+
 // What a `for` body cannot have: it would be declared again in every round.
 static bool once_only(resolver *r, const ast_statement *s) {
   static const char *const names[] = {[STATEMENT_MODEL] = "a model",
@@ -210,6 +225,7 @@ static bool once_only(resolver *r, const ast_statement *s) {
     report_help(r->d, item, "declare an array before the loop: `vertex %s[n] : …;`", s->name.text);
   else report_help(r->d, item, "move it out of the loop");
   r->broken = true;
+  declare_broken(r, s);
   return false;
 }
 

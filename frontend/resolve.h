@@ -176,7 +176,7 @@ bool take_real(resolver *r, const ast_value *v, const char *what, double least, 
 bool take_truth(resolver *r, const ast_value *v, const char *what, bool *result);
 bool take_string(resolver *r, const ast_value *v, const char *what, const char **result);
 bool take_word(resolver *r, const ast_value *v, const char *what, const char *const *words, int count, int *result);
-bool take_model(resolver *r, const ast_value *v, int *result); // *result is -1 where the model itself is broken
+bool take_model(resolver *r, const ast_value *v, int *result);
 value evaluate_define(resolver *r, const define *d, int order, value standard, span declared);
 
 // arguments.c

@@ -160,7 +160,13 @@ static const char *freeze_vertex(resolver *r, const ast_value *v, symbol *s) {
   int64_t layer = 0;
   for (int i = 0; i < count; ++i) {
     int64_t size = a->layered && i == 1 ? a->widths[layer] : a->sizes[i], at;
-    if (!take_integer(r, indices[count - 1 - i], "an index", -size, size - 1, &at)) return NULL;
+    if (!take_integer(r, indices[count - 1 - i], "an index", INT64_MIN, INT64_MAX, &at)) return NULL;
+    if (at < -size || at >= size) {
+      diagnostic *item = report(r->d, ERROR_INDEX, indices[count - 1 - i]->place,
+                                "index %" PRId64 " of `%s` is out of range: the size is %" PRId64, at, a->name, size);
+      report_also(r->d, item, r->file, a->place, "declared here");
+      return NULL;
+    }
     if (at < 0) at += size;
     layer = at;
     name = arena_printf(r->arena, "%s[%" PRId64 "]", name, at);

@@ -91,6 +91,7 @@ static bool size_chain(const sizing *s, const chain *open, int64_t in, int64_t o
 
 static void report_edge_size(resolver *r, const arrow_draft *arrow, const edge_template *edge, int64_t end,
                              int64_t out) {
+  if (is_reported(r->d, ERROR_EDGE_SIZE, arrow->place)) return;
   const char *from = node_name(r, arrow->from), *to = node_name(r, arrow->to);
   const char *from_model = r->models[node_model(r, arrow->from)].name,
              *to_model = r->models[node_model(r, arrow->to)].name;

@@ -30,7 +30,7 @@ symbol *symbol_declare(resolver *r, symbol_kind kind, ast_name name) {
   symbol *other = symbol_find(r, name.text);
   if (other) {
     diagnostic *item = report(r->d, ERROR_TWICE, name.place, "the name `%s` is declared twice", name.text);
-    report_also(r->d, item, r->file, other->place, "it is %s here", symbol_kind_text(other));
+    report_also(r->d, item, r->file, other->place, "first declared here, as %s", symbol_kind_text(other));
     report_help(r->d, item, "models, vertices, edges, params and loop variables share one namespace");
     return NULL;
   }
@@ -62,6 +62,7 @@ void symbols_nearest(resolver *r, nearest *n, unsigned kinds) {
 // `what`: "vertex". A name declared only further down gets the same message: a name is declared before its use.
 void report_unknown(resolver *r, ast_name name, const char *what, unsigned kinds) {
   diagnostic *item = report(r->d, ERROR_UNKNOWN_NAME, name.place, "there is no %s `%s`", what, name.text);
+  if (!item->label_count) return; // reported in an earlier round
   nearest n = {.wanted = name.text};
   symbols_nearest(r, &n, kinds);
   if (kinds & 1u << SYMBOL_VERTEX) nearest_try(&n, "input"), nearest_try(&n, "output");
