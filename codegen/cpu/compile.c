@@ -245,7 +245,7 @@ static int by_length(const void *a, const void *b) {
 static compilation_unit *divide(const cpu_codegen *cg, int count) {
   compilation_unit *units = memory_zero((size_t)count * sizeof *units);
   cpu_function *sorted = memory_alloc((size_t)cg->kernel_count * sizeof *sorted);
-  memcpy(sorted, cg->kernels, (size_t)cg->kernel_count * sizeof *sorted);
+  if (cg->kernel_count) memcpy(sorted, cg->kernels, (size_t)cg->kernel_count * sizeof *sorted);
   qsort(sorted, (size_t)cg->kernel_count, sizeof *sorted, by_length);
   for (int u = 0; u < count; ++u) {
     text_add(&units[u].mlir, "module {\n");

@@ -84,97 +84,135 @@ static void write_epilogue(cpu_entry *e, const product *p) {
 
 // ---- products with few rows
 
-enum { FEW_ROWS = 8, DOT_BLOCK = 32, AXPY_BLOCK = 128, AXPY_STEP = 4, PIECE_BYTES = 65536 };
+// DOT_BLOCK, AXPY_BLOCK: columns of C a task. PADDING: elements between the packed rows of A, whose strides are then no
+// power of two: those of one column would all want the same lines of the first-level cache.
+enum {
+  FEW_ROWS = 12,
+  DOT_BLOCK = 32,
+  DOT_SUMS = 4,
+  AXPY_BLOCK = 128,
+  AXPY_STEP = 4,
+  PIECE_BYTES = 65536,
+  PADDING = 16
+};
 
 static int vector_lanes(void) { return strstr(cpu_features(), "+avx512f") ? 16 : 8; }
+static int64_t packed_stride(const plan_gemm *g) { return (g->k + PADDING - 1) / PADDING * PADDING + PADDING; }
 
-// The block of `width` (1 or more) rows of B from `first` on against all m rows of A: sums kept in m x width vectors.
-static void dot_rows(cpu_entry *e, kernel_text *k, const plan_gemm *g, const ssa *p, ssa first, int width) {
-  ssa a = p[0], b = p[1], c = p[2], lda = p[5], ldb = p[6], ldc = p[7];
-  int m = (int)g->m, count = m * width, lanes = vector_lanes();
-  int64_t whole = g->k / lanes * lanes;
-  ssa *sums = ARENA_ARRAY(e->arena, ssa, count), *next = ARENA_ARRAY(e->arena, ssa, count), a_rows[FEW_ROWS], b_rows[4];
-  ssa zero = k_int(k, 0), one = k_int(k, 1), nothing = k_float(k, 0), nothings = k_splat(k, nothing, lanes);
-  for (int i = 0; i < m; ++i) a_rows[i] = k_at(k, a, k_mul(k, lda, k_int(k, i)));
-  for (int j = 0; j < width; ++j) b_rows[j] = k_at(k, b, k_mul(k, ldb, k_add(k, first, k_int(k, j))));
-  for (int s = 0; s < count; ++s) sums[s] = nothings;
-  ssa at = k_for_carry(k, zero, k_int(k, whole), k_int(k, lanes), sums, count);
-  ssa weights[4];
-  for (int j = 0; j < width; ++j) weights[j] = k_load_vector(k, b_rows[j], at, lanes);
-  for (int i = 0; i < m; ++i) {
-    ssa x = k_load_vector(k, a_rows[i], at, lanes);
-    for (int j = 0; j < width; ++j) next[i * width + j] = k_fma(k, x, weights[j], sums[i * width + j]);
-  }
-  k_end_carry(k, next);
-  for (int s = 0; s < count; ++s) sums[s] = k_sum_lanes(k, sums[s]);
-  if (whole < g->k) {
-    at = k_for_carry(k, k_int(k, whole), k_int(k, g->k), one, sums, count);
-    for (int s = 0; s < count; ++s)
-      next[s] = k_fma(k, k_load(k, a_rows[s / width], at, K_F32), k_load(k, b_rows[s % width], at, K_F32), sums[s]);
-    k_end_carry(k, next);
-  }
-  for (int s = 0; s < count; ++s) {
-    ssa to = k_add(k, k_mul(k, ldc, k_int(k, s / width)), k_add(k, first, k_int(k, s % width)));
-    k_store(k, g->accumulate ? k_add(k, k_load(k, c, to, K_F32), sums[s]) : sums[s], c, to);
+// What the block functions get: name_block(a, b, c, scratch, column begin, column end, lda, ldb, ldc).
+typedef struct block_values {
+  ssa a, b, c, scratch, begin, end, lda, ldb, ldc;
+} block_values;
+
+static block_values begin_block(kernel_text *k, const char *name) {
+  ssa p[9];
+  k_function(k, name, "nnnniiiii", p);
+  return (block_values){p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8]};
+}
+
+static void store_sum(kernel_text *k, const plan_gemm *g, const block_values *v, ssa sum, ssa row, ssa column) {
+  ssa to = k_add(k, k_mul(k, v->ldc, row), column);
+  k_store(k, g->accumulate ? k_add(k, k_load(k, v->c, to, K_F32), sum) : sum, v->c, to);
+}
+
+// sums[row of A][depth] += A[row] * weights, over `depth` vectors (or single elements, lanes 0) from `at` on.
+static void dot_step(kernel_text *k, const plan_gemm *g, const ssa *rows, ssa weights, ssa at, int depth, int lanes,
+                     ssa *sums) {
+  for (int d = 0; d < depth; ++d) {
+    ssa here = d ? k_add(k, at, k_int(k, (int64_t)d * lanes)) : at;
+    ssa w = lanes ? k_load_vector(k, weights, here, lanes) : k_load(k, weights, here, K_F32);
+    for (int i = 0; i < g->m; ++i) {
+      ssa x = lanes ? k_load_vector(k, rows[i], here, lanes) : k_load(k, rows[i], here, K_F32);
+      sums[i * depth + d] = k_fma(k, x, w, sums[i * depth + d]);
+    }
   }
 }
 
-// name_block(a, b, c, column begin, column end, lda, ldb, ldc), B stored [n, k]: dot products of rows.
+static void dot_loop(cpu_entry *e, kernel_text *k, const plan_gemm *g, const ssa *rows, ssa weights, int64_t from,
+                     int64_t to, int depth, int lanes, ssa *sums) {
+  if (from >= to) return;
+  int count = (int)g->m * depth;
+  ssa at = k_for_carry(k, k_int(k, from), k_int(k, to), k_int(k, lanes ? lanes * depth : 1), sums, count);
+  ssa *next = ARENA_ARRAY(e->arena, ssa, count);
+  memcpy(next, sums, (size_t)count * sizeof *next);
+  dot_step(k, g, rows, weights, at, depth, lanes, next);
+  k_end_carry(k, next);
+}
+
+// B stored [n, k]: its rows one after the other, as they lie in memory, each against all m (packed) rows of A at once,
+// the sums kept in a few vectors, enough of them to hide the latency of an addition.
 static void write_dot_block(cpu_entry *e, kernel_text *k, const plan_gemm *g, const char *name) {
-  ssa p[8];
-  k_function(k, name, "nnniiiii", p);
-  int width = g->m <= 2 ? 4 : g->m <= 4 ? 2 : 1;
-  ssa step = k_int(k, width), one = k_int(k, 1);
-  ssa whole = k_sub(k, p[4], k_rem(k, k_sub(k, p[4], p[3]), step));
-  ssa first = k_for(k, p[3], whole, step);
-  dot_rows(e, k, g, p, first, width);
-  k_end(k);
-  if (width > 1) {
-    first = k_for(k, whole, p[4], one);
-    dot_rows(e, k, g, p, first, 1);
-    k_end(k);
+  block_values v = begin_block(k, name);
+  int m = (int)g->m, lanes = vector_lanes(), depth = m < DOT_SUMS ? DOT_SUMS / m : 1;
+  int64_t deep = g->k / (lanes * depth) * (lanes * depth), whole = g->k / lanes * lanes;
+  ssa rows[FEW_ROWS] = {{0}}, sums[FEW_ROWS * DOT_SUMS] = {{0}}, zero = k_int(k, 0), one = k_int(k, 1);
+  ssa nothing = k_splat(k, k_float(k, 0), lanes);
+  for (int i = 0; i < m; ++i) rows[i] = k_at(k, v.a, k_int(k, i * packed_stride(g)));
+  ssa column = k_for(k, v.begin, v.end, one), weights = k_at(k, v.b, k_mul(k, v.ldb, column));
+  for (int s = 0; s < m * depth; ++s) sums[s] = nothing;
+  dot_loop(e, k, g, rows, weights, 0, deep, depth, lanes, sums);
+  for (int i = 0; i < m; ++i) {
+    ssa sum = sums[i * depth];
+    for (int d = 1; d < depth; ++d) sum = k_add(k, sum, sums[i * depth + d]);
+    sums[i] = sum;
   }
+  dot_loop(e, k, g, rows, weights, deep, whole, 1, lanes, sums);
+  for (int i = 0; i < m; ++i) sums[i] = k_sum_lanes(k, sums[i]);
+  dot_loop(e, k, g, rows, weights, whole, g->k, 1, 0, sums);
+  for (int i = 0; i < m; ++i) store_sum(k, g, &v, sums[i], i ? k_int(k, i) : zero, column);
+  k_end(k);
   k_return(k);
 }
 
-// `step` rows of B from row `at` on, times their elements of A, added to the block's columns of C.
-static void axpy_rows(kernel_text *k, const plan_gemm *g, const ssa *p, ssa at, int step) {
-  ssa a = p[0], b = p[1], c = p[2], lda = p[5], ldb = p[6], ldc = p[7], x[FEW_ROWS][AXPY_STEP], rows[AXPY_STEP];
+// `step` rows of B from row `at` on, times their elements of A, added to the sums [m, AXPY_BLOCK] in scratch.
+static void axpy_rows(kernel_text *k, const plan_gemm *g, const block_values *v, ssa width, ssa at, int step) {
+  ssa x[FEW_ROWS][AXPY_STEP], rows[AXPY_STEP], weights[AXPY_STEP];
   for (int s = 0; s < step; ++s) {
     ssa row = k_add(k, at, k_int(k, s));
-    for (int i = 0; i < g->m; ++i) x[i][s] = k_load(k, a, k_add(k, k_mul(k, lda, k_int(k, i)), row), K_F32);
-    rows[s] = k_mul(k, ldb, row);
+    for (int i = 0; i < g->m; ++i) x[i][s] = k_load(k, v->a, k_add(k, k_mul(k, v->lda, k_int(k, i)), row), K_F32);
+    rows[s] = k_add(k, k_mul(k, v->ldb, row), v->begin);
   }
-  ssa column = k_for(k, p[3], p[4], k_int(k, 1)), weights[AXPY_STEP];
-  for (int s = 0; s < step; ++s) weights[s] = k_load(k, b, k_add(k, rows[s], column), K_F32);
+  ssa column = k_for(k, k_int(k, 0), width, k_int(k, 1));
+  for (int s = 0; s < step; ++s) weights[s] = k_load(k, v->b, k_add(k, rows[s], column), K_F32);
   for (int i = 0; i < g->m; ++i) {
-    ssa to = k_add(k, k_mul(k, ldc, k_int(k, i)), column), sum = k_load(k, c, to, K_F32);
+    ssa to = k_add(k, k_int(k, (int64_t)i * AXPY_BLOCK), column), sum = k_load(k, v->scratch, to, K_F32);
     for (int s = 0; s < step; ++s) sum = k_fma(k, x[i][s], weights[s], sum);
-    k_store(k, sum, c, to);
+    k_store(k, sum, v->scratch, to);
   }
   k_end(k);
 }
 
-// The same where B is stored [k, n]: rows of B scaled and added, which reads B along its rows.
+// B stored [k, n]: rows of B scaled and added, which reads B along its rows.
 static void write_axpy_block(kernel_text *k, const plan_gemm *g, const char *name) {
-  ssa p[8];
-  k_function(k, name, "nnniiiii", p);
-  ssa zero = k_int(k, 0), one = k_int(k, 1);
+  block_values v = begin_block(k, name);
+  ssa zero = k_int(k, 0), one = k_int(k, 1), width = k_sub(k, v.end, v.begin);
   int64_t whole = g->k / AXPY_STEP * AXPY_STEP;
-  if (!g->accumulate)
-    for (int i = 0; i < g->m; ++i) {
-      ssa column = k_for(k, p[3], p[4], one);
-      k_store(k, k_float(k, 0), p[2], k_add(k, k_mul(k, p[7], k_int(k, i)), column));
-      k_end(k);
-    }
+  k_zero(k, v.scratch, k_int(k, g->m * AXPY_BLOCK));
   ssa at = k_for(k, zero, k_int(k, whole), k_int(k, AXPY_STEP));
-  axpy_rows(k, g, p, at, AXPY_STEP);
+  axpy_rows(k, g, &v, width, at, AXPY_STEP);
   k_end(k);
-  for (int64_t rest = whole; rest < g->k; ++rest) axpy_rows(k, g, p, k_int(k, rest), 1);
+  for (int64_t rest = whole; rest < g->k; ++rest) axpy_rows(k, g, &v, width, k_int(k, rest), 1);
+  ssa row = k_for(k, zero, k_int(k, g->m), one), column = k_for(k, zero, width, one);
+  ssa sum = k_load(k, v.scratch, k_add(k, k_mul(k, row, k_int(k, AXPY_BLOCK)), column), K_F32);
+  store_sum(k, g, &v, sum, row, k_add(k, v.begin, column));
+  k_end(k);
+  k_end(k);
   k_return(k);
 }
 
 static int64_t block_length(const plan_gemm *g) { return g->trans_b ? DOT_BLOCK : AXPY_BLOCK; }
+
+static int64_t few_rows_scratch(const plan_gemm *g) {
+  return (g->trans_b ? g->m * packed_stride(g) : g->m * AXPY_BLOCK) * (int64_t)sizeof(float);
+}
+
+// The rows of A into scratch; the address of what the block function reads as A.
+static ssa pack_rows(kernel_text *k, const plan_gemm *g, ssa scratch, ssa a, ssa lda) {
+  if (!g->trans_b) return a;
+  for (int i = 0; i < g->m; ++i)
+    k_copy(k, k_at(k, scratch, k_int(k, i * packed_stride(g))), k_at(k, a, k_mul(k, lda, k_int(k, i))), k_int(k, g->k));
+  return scratch;
+}
 
 // args, dims: as above. tasks: groups x blocks of columns.
 static void write_few_rows(cpu_entry *e, const product *p, const char *name) {
@@ -185,16 +223,20 @@ static void write_few_rows(cpu_entry *e, const product *p, const char *name) {
   if (g->trans_b) write_dot_block(e, k, g, block_name);
   else write_axpy_block(k, g, block_name);
   kernel_abi abi = k_kernel(k, name);
-  ssa groups = k_dim(k, abi, DIM_GROUPS), n = k_dim(k, abi, DIM_N), one = k_int(k, 1);
-  ssa length = k_int(k, block_length(g)), two = k_int(k, 2);
-  ssa blocks = k_div(k, k_sub(k, k_add(k, n, length), one), length);
-  ssa task = k_for(k, abi.begin, abi.end, one), group = k_div(k, task, blocks);
-  ssa begin = k_mul(k, k_rem(k, task, blocks), length), end = k_min(k, n, k_add(k, begin, length));
+  ssa groups = k_dim(k, abi, DIM_GROUPS), n = k_dim(k, abi, DIM_N), zero = k_int(k, 0), one = k_int(k, 1);
+  ssa lda = k_dim(k, abi, DIM_LDA), ldb = k_dim(k, abi, DIM_LDB), ldc = k_dim(k, abi, DIM_LDC);
+  ssa length = k_int(k, block_length(g)), blocks = k_div(k, k_sub(k, k_add(k, n, length), one), length);
+  ssa first = k_div(k, abi.begin, blocks), last = k_div(k, k_sub(k, abi.end, one), blocks);
+  ssa group = k_for(k, first, k_add(k, last, one), one), start = k_mul(k, group, blocks);
   ssa a = k_load(k, abi.args, group, K_PTR), b = k_load(k, abi.args, k_add(k, groups, group), K_PTR);
-  ssa c = k_load(k, abi.args, k_add(k, k_mul(k, groups, two), group), K_PTR);
-  K_CALL(k, block_name, a, b, c, begin, end, k_dim(k, abi, DIM_LDA), k_dim(k, abi, DIM_LDB), k_dim(k, abi, DIM_LDC));
-  const ssa bounds[] = {k_int(k, 0), k_int(k, g->m), begin, end};
+  ssa c = k_load(k, abi.args, k_add(k, k_mul(k, groups, k_int(k, 2)), group), K_PTR);
+  a = pack_rows(k, g, abi.scratch, a, lda);
+  ssa from = k_sub(k, k_max(k, abi.begin, start), start), to = k_min(k, blocks, k_sub(k, abi.end, start));
+  ssa block = k_for(k, from, to, one), begin = k_mul(k, block, length), end = k_min(k, n, k_add(k, begin, length));
+  K_CALL(k, block_name, a, b, c, g->trans_b ? k_null(k) : abi.scratch, begin, end, lda, ldb, ldc);
+  const ssa bounds[] = {zero, k_int(k, g->m), begin, end};
   if (p->body) call_tile(e, k, p, abi.args, abi.dims, group, bounds);
+  k_end(k);
   k_end(k);
   k_return(k);
   cpu_add_kernel(e->cg, name, text.out.data);
@@ -266,6 +308,7 @@ static plan_launch *launch_few_rows(cpu_entry *e, MlirOperation op, product *p) 
   int64_t block = block_length(g), bytes = block * g->k * (int64_t)sizeof(float);
   launch->tasks = g->groups * ((g->n + block - 1) / block);
   launch->grain = bytes < PIECE_BYTES ? PIECE_BYTES / bytes : 1;
+  launch->scratch = few_rows_scratch(g);
   return launch;
 }
 
