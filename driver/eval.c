@@ -36,7 +36,7 @@ static bool evaluate(const run_options *o, network_source *s, const tokenizer *t
   if (!*network) return false;
   batch_source batches = data_batches(*data);
   evaluation result;
-  if (!evaluate_source(*network, &batches, &result, error)) return false;
+  if (!evaluate_source(*network, &batches, NULL, NULL, &result, error)) return false;
   if (!result.labels) return fail(error, "no token of the data counts: are the prompts longer than --length?");
   dataset_counts counts = dataset_count(*data);
   print_result(o, s, &result, &counts);

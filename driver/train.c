@@ -15,7 +15,6 @@ static void catch_signals(void) {
   struct sigaction action = {.sa_handler = ask_to_stop, .sa_flags = (int)SA_RESETHAND};
   sigaction(SIGINT, &action, NULL);
   sigaction(SIGTERM, &action, NULL);
-  signal(SIGXFSZ, SIG_IGN); // a limit on file sizes is then an error of the write, as a full disk is
 }
 
 typedef struct training {
@@ -154,6 +153,10 @@ static void print_argument(FILE *out, const char *argument) {
 }
 
 static void say_how_to_go_on(const run_options *o, const train_report *r, char **original) {
+  if (!r->checkpoint[0]) {
+    fputs("stopped before the first step\n", stderr);
+    return;
+  }
   fprintf(stderr, "stopped after step %lld, saved in %s; go on with:\n  %s", (long long)r->steps, r->checkpoint,
           options_program);
   for (int i = 0; i < o->argument_count; ++i) print_argument(stderr, original[i]);
@@ -204,6 +207,7 @@ static int train(training *t, lmn_error *error) {
 int train_command(const run_options *o) {
   lmn_error error = {0};
   training t = {.options = o, .settings = json_object()};
+  signal(SIGXFSZ, SIG_IGN); // a limit on file sizes is then an error of the write, as a full disk is
   bool ready = prepare(&t, &error);
   int status = ready ? train(&t, &error) : run_failed(&error);
   close_data(&t);

@@ -92,6 +92,14 @@ void progress_step(progress *p, int64_t step, double loss, double validation, in
   p->drawn = now;
 }
 
+void progress_validation(progress *p, int64_t done, int64_t all) {
+  double now = clock_seconds();
+  if (!p->out || !p->terminal || now - p->drawn < 0.1) return;
+  fprintf(p->out, "\r%s validating %lld/%lld\x1b[K", p->phase, (long long)done, (long long)all);
+  fflush(p->out);
+  p->drawn = now;
+}
+
 void progress_line(progress *p, const char *format, ...) {
   if (!p->out) return;
   if (p->terminal && p->drawn > 0) fputs("\r\x1b[K", p->out);

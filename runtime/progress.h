@@ -16,6 +16,7 @@ void progress_open(progress *p, FILE *out);
 void progress_phase(progress *p, const char *phase, int64_t first, int64_t steps);
 // After a step: `tokens` of this step. A validation loss is shown until the next one; NAN: none now.
 void progress_step(progress *p, int64_t step, double loss, double validation, int64_t tokens);
+void progress_validation(progress *p, int64_t done, int64_t all);           // in between, on a terminal
 void progress_line(progress *p, const char *format, ...) PRINTF_LIKE(2, 3); // a line of its own, above the bar
 void progress_close(progress *p);                                           // leaves the last state of the bar standing
 // "1:05:09", "3:20" in `buffer`.

@@ -34,13 +34,15 @@ typedef struct trainer {
   int batch_count;
   double began, saved; // clock
   train_report *report;
+  bool told; // that it will stop
 } trainer;
 
 // ---- evaluation ---------------------------------------------------------------------------------
 
-bool evaluate_source(lmn_network *n, const batch_source *source, evaluation *result, lmn_error *error) {
+bool evaluate_source(lmn_network *n, const batch_source *source, bool (*tick)(void *, int64_t, int64_t), void *context,
+                     evaluation *result, lmn_error *error) {
   *result = (evaluation){0};
-  for (int64_t i = 0; i < source->batches; ++i) {
+  for (int64_t i = 0; i < source->batches && !result->stopped; ++i) {
     lmn_batch b;
     double loss;
     int64_t labels, right;
@@ -49,6 +51,7 @@ bool evaluate_source(lmn_network *n, const batch_source *source, evaluation *res
     result->loss_sum += loss;
     result->labels += labels;
     result->right += right;
+    result->stopped = tick && !tick(context, i + 1, source->batches);
   }
   return true;
 }
@@ -178,12 +181,27 @@ static bool save(trainer *t, lmn_error *error) {
   return true;
 }
 
+// A validation that is begun is finished, so that the log is the same as without the interruption; only the one before
+// the first step, with nothing to save yet, is broken off.
+static bool validation_tick(void *context, int64_t done, int64_t all) {
+  trainer *t = context;
+  progress_validation(&t->progress, done, all);
+  if (!t->options->stop || !*t->options->stop || done == all) return true;
+  if (t->state.step == 0 && t->state.total_step == 0) return false;
+  if (!t->told)
+    progress_line(&t->progress, "stopping after this validation; interrupt again to stop at once, without saving");
+  t->told = true;
+  return true;
+}
+
 static bool phase_validation(trainer *t, const train_phase *phase, evaluation *result, lmn_error *error) {
   double began = clock_seconds();
-  if (!evaluate_source(t->network, &phase->validation, result, error)) return fail_in(error, "validation");
+  if (!evaluate_source(t->network, &phase->validation, validation_tick, t, result, error))
+    return fail_in(error, "validation");
+  t->progress.began += clock_seconds() - began;
+  if (result->stopped) return true;
   if (!result->labels)
     return fail(error, "no token of the validation data counts: are the prompts longer than --length?");
-  t->progress.began += clock_seconds() - began;
   t->report->validation_loss = evaluation_loss(result);
   return true;
 }
@@ -240,7 +258,10 @@ static bool validate_untrained(trainer *t, const train_phase *phase, lmn_error *
   evaluation validation;
   if (!phase->validation.batch) return true;
   step_record record = {.loss = NAN, .validation = &validation};
-  if (!phase_validation(t, phase, &validation, error) || !log_step(t, &record, error)) return false;
+  if (!phase_validation(t, phase, &validation, error)) return false;
+  t->report->stopped = validation.stopped;
+  if (validation.stopped) return true;
+  if (!log_step(t, &record, error)) return false;
   progress_line(&t->progress, "%s before the first step: validation %.4f",
                 lmn_plan(t->network)->phases[phase->phase].name, evaluation_loss(&validation));
   return true;
@@ -258,9 +279,11 @@ static bool run_phase(trainer *t, const train_phase *phase, bool resumed, lmn_er
   }
   progress_phase(&t->progress, p->name, t->state.step, steps);
   if (t->state.total_step == 0 && !validate_untrained(t, phase, error)) return false;
-  while (t->state.step < steps && !t->report->stopped)
+  while (t->state.step < steps && !t->report->stopped) {
+    int64_t step = t->state.step + 1;
     if (!step_and_record(t, phase, steps, error))
-      return fail_in(error, "phase %s, step %lld", p->name, (long long)t->state.step + 1);
+      return fail_in(error, "phase %s, step %lld", p->name, (long long)step);
+  }
   return true;
 }
 

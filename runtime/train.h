@@ -47,8 +47,12 @@ int64_t train_steps(const plan_phase *phase, int64_t batches_in_epoch);
 typedef struct evaluation {
   double loss_sum;
   int64_t labels, right; // right: of a classifier
+  bool stopped;          // by `tick`, before the end
 } evaluation;
-bool evaluate_source(lmn_network *network, const batch_source *source, evaluation *result, lmn_error *error);
+// tick: after each batch; false ends the evaluation. NULL: none.
+bool evaluate_source(lmn_network *network, const batch_source *source,
+                     bool (*tick)(void *context, int64_t done, int64_t all), void *context, evaluation *result,
+                     lmn_error *error);
 double evaluation_loss(const evaluation *e); // mean; NAN where no label counts
 
 #endif
