@@ -138,6 +138,7 @@ static int64_t longest_prompt(const work *w) {
 
 static int rows_at_once(const work *w) {
   int64_t rows = w->options->batch > 0 ? w->options->batch : PROMPTS_AT_ONCE;
+  if (w->source.rows && w->source.rows < rows) rows = w->source.rows;
   return rows < w->prompts.count ? (int)rows : w->prompts.count;
 }
 

@@ -35,6 +35,7 @@ typedef struct network_source {
   plan_phase
       *phases; // with the settings of the command line; trained, gradient_bytes are not filled in for a .lmn file
   int phase_count;
+  int64_t rows;        // most prompts at once; 0: any number
   void *compilation;   // of a .lmn file
   lmn_network *opened; // of an artifact
 } network_source;

@@ -59,8 +59,7 @@ static bool set_phase(plan_phase *p, const define *o, lmn_error *error) {
   for (size_t i = 0; i < LENGTH(counts); ++i)
     if (!strcmp(o->name, counts[i].name)) return set_count(counts[i].to, o, error);
   if (!strcmp(o->name, "clip")) return set_real(&p->clip, o, error);
-  return fail(error, "%s is part of the artifact; give it when compiling: lmnc compile NET --%s '%s'", o->name, o->name,
-              o->value);
+  return fail(error, "%s is compiled in; say it in train { } of the .lmn file, and compile again", o->name);
 }
 
 static bool apply_settings(network_source *s, lmn_error *error) {
@@ -71,6 +70,31 @@ static bool apply_settings(network_source *s, lmn_error *error) {
 }
 
 // ---- opening ------------------------------------------------------------------------------------
+
+// A phase trains in the shape that it was compiled for, where that is not what its settings say.
+static void take_shapes(plan *p) {
+  for (int i = 0; i < p->phase_count; ++i) {
+    plan_phase *phase = &p->phases[i];
+    const plan_entry *first = NULL;
+    bool there = false;
+    for (int k = 0; k < p->entry_count; ++k) {
+      const plan_entry *e = &p->entries[k];
+      if (e->kind != ENTRY_EVALUATE && (e->kind != ENTRY_TRAIN || e->phase != i)) continue;
+      there |= e->batch == phase->batch && e->length == phase->length;
+      if (!first || (first->kind == ENTRY_EVALUATE && e->kind == ENTRY_TRAIN)) first = e;
+    }
+    if (there || !first) continue;
+    phase->batch = first->batch;
+    phase->length = first->length;
+  }
+}
+
+static int64_t most_rows(const plan *p) {
+  int64_t rows = 0;
+  for (int i = 0; i < p->entry_count; ++i)
+    if (p->entries[i].kind == ENTRY_EXTEND && p->entries[i].batch > rows) rows = p->entries[i].batch;
+  return rows;
+}
 
 bool artifact_open(network_source *s, lmn_error *error) {
   const source_request *r = s->request;
@@ -94,6 +118,8 @@ bool artifact_open(network_source *s, lmn_error *error) {
   s->eos_count = p->eos_count;
   s->phases = p->phases;
   s->phase_count = p->phase_count;
+  s->rows = most_rows(p);
+  take_shapes(p);
   return apply_settings(s, error);
 }
 

@@ -4,6 +4,7 @@
 #include "runtime/device.h"
 
 #include "runtime/blas.h"
+#include "runtime/library.h"
 #include "runtime/threads.h"
 
 #include <dlfcn.h>
@@ -156,8 +157,9 @@ static bool resolve_kernels(device *d, const char *artifact, lmn_error *error) {
 static bool open_library(device *d, const char *artifact, lmn_error *error) {
   text path = {0};
   text_printf(&path, "%s%s/kernels.so", strchr(artifact, '/') ? "" : "./", artifact);
-  d->library = dlopen(path.data, RTLD_NOW | RTLD_LOCAL);
-  const char *cause = d->library ? NULL : dlerror();
+  bool whole = library_check(path.data, error);
+  d->library = whole ? dlopen(path.data, RTLD_NOW | RTLD_LOCAL) : NULL;
+  const char *cause = d->library || !whole ? NULL : dlerror();
   if (cause) fail(error, "%s: cannot be opened: %s; compile the network again", path.data, cause);
   text_free(&path);
   return d->library != NULL;

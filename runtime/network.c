@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// ---- opening
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- opening ------------------------------------------------------------------------------------
 
 static bool threads_of_environment(int *threads, lmn_error *error) {
   const char *said = getenv("LMN_THREADS");
@@ -69,8 +68,7 @@ int64_t lmn_bytes(const lmn_network *n) {
   return device_bytes(n->device) + n->accumulated_bytes + generation;
 }
 
-// ---- memory
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- memory -------------------------------------------------------------------------------------
 
 bool network_reserve(lmn_network *n, plan_space space, int64_t bytes, lmn_error *error) {
   if (bytes <= n->space_bytes[space]) return true;
@@ -90,8 +88,9 @@ bool network_prepare(lmn_network *n, const plan_entry *entry, lmn_error *error) 
 }
 
 bool network_run(lmn_network *n, const plan_entry *entry, lmn_error *error) {
+  int64_t before = device_vertex_runs(n->device);
   if (!device_run(n->device, entry, error)) return fail_in(error, "%s", entry->name);
-  n->vertex_runs += entry->vertex_runs;
+  n->vertex_runs += device_vertex_runs(n->device) - before;
   return true;
 }
 
@@ -127,8 +126,7 @@ void *network_output(lmn_network *n, const plan_entry *entry, const char *name) 
   return value_memory(n, entry_output(entry, name));
 }
 
-// ---- parameters
-// -------------------------------------------------------------------------------------------------------------------
+// ---- parameters ---------------------------------------------------------------------------------
 
 static float *parameter_space(lmn_network *n) { return device_space(n->device, SPACE_PARAMETER); }
 
@@ -155,8 +153,7 @@ float *lmn_gradient(lmn_network *n, int phase, const char *name) {
   return NULL;
 }
 
-// ---- optimizer
-// --------------------------------------------------------------------------------------------------------------------
+// ---- optimizer ----------------------------------------------------------------------------------
 
 // The spaces of a phase have exactly its size, so that the memory of a larger phase before it is given back.
 static bool reserve_exactly(lmn_network *n, plan_space space, int64_t bytes, lmn_error *error) {
