@@ -169,6 +169,7 @@ typedef struct parse_state {
   span string_place;
   ast_network *network;
   ast_value *value;
+  bool argument;        // one value of the command line
   bool failed, stopped; // stopped: a limit was reached, the rest is not read
 } parse_state;
 

@@ -49,7 +49,8 @@ static bool index_value(resolver *r, const ast_value *v, int64_t *result) {
 
 // The half-open range of a dimension of `size` that an index means.
 static bool pick(resolver *r, const vertex_array *a, const picked *p, int64_t size, int64_t *low, int64_t *high) {
-  int64_t at = p->at < 0 ? p->at + size : p->at, end = p->range ? (p->end < 0 ? p->end + size : p->end) : at + 1;
+  int64_t at = p->at < 0 ? p->at + size : p->at, end = at < size ? at + 1 : size;
+  if (p->range) end = p->end < 0 ? p->end + size : p->end;
   if (at >= 0 && (p->range ? at <= size && end >= 0 && end <= size : at < size)) {
     *low = at;
     *high = end;

@@ -351,7 +351,7 @@ static expectation expected(const yypcontext_t *context) {
 
 // The unexpected token as it stands in the file.
 static const char *saw(parse_state *p, yysymbol_kind_t kind, span place) {
-  if (kind == YYSYMBOL_YYEOF) return "the end of the file";
+  if (kind == YYSYMBOL_YYEOF) return p->argument ? "its end" : "the end of the file";
   const source *s = p->diagnostics->source;
   if (place.line > s->line_count) return "the end of the file";
   size_t start = s->lines[place.line - 1] + (size_t)place.column - 1;
@@ -371,6 +371,7 @@ static int yyreport_syntax_error(const yypcontext_t *context, parse_state *p, yy
   text list = {0};
   for (int i = 0; i < e.count; ++i) {
     const char *item = e.items[i], *before = i == 0 ? "" : i + 1 == e.count ? " or " : ", ";
+    if (p->argument && !strcmp(item, yysymbol_name(YYSYMBOL_YYEOF))) item = "its end";
     text_printf(&list, strchr(item, ' ') ? "%s%s" : "%s`%s`", before, item);
   }
   const char *seen = saw(p, kind, place);
