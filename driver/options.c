@@ -55,12 +55,23 @@ static options_result take_define(const command_usage *u, define_list *list, cha
   return OPTIONS_RUN;
 }
 
-static void take_setting(define_list *list, const char *name, const char *value) {
-  char *spelled = memory_string(name); // lives as long as the program
-  for (char *p = spelled; *p; ++p)
+// The option's name as the language spells it, "evaluate_every"; kept for the rest of the program.
+static const char *spelled(const char *name) {
+  static char names[32][32];
+  static size_t count;
+  char wanted[32];
+  snprintf(wanted, sizeof wanted, "%s", name);
+  for (char *p = wanted; *p; ++p)
     if (*p == '-') *p = '_';
+  for (size_t i = 0; i < count; ++i)
+    if (!strcmp(names[i], wanted)) return names[i];
+  if (count == LENGTH(names)) return name; // more settings than the language has
+  return memcpy(names[count++], wanted, sizeof wanted);
+}
+
+static void take_setting(define_list *list, const char *name, const char *value) {
   GROW(list->items, list->count, list->capacity);
-  list->items[list->count++] = (define){spelled, value};
+  list->items[list->count++] = (define){spelled(name), value};
 }
 
 static options_result take_count(const command_usage *u, const command_option *o, const char *value) {
