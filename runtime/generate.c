@@ -158,9 +158,9 @@ static bool generate_rows(lmn_network *n, row *rows, const token_list *prompts, 
   for (int i = 0; i < count; ++i)
     if (prompts[i].count > longest) longest = prompts[i].count;
   const float *logits;
-  if (!lmn_reset(n, count, p->prefix + longest + o->max_tokens, error) ||
-      !feed_prompts(n, prompts, count, &logits, error))
-    return false;
+  int64_t tokens = longest + o->max_tokens;
+  if (p->positions && tokens > p->positions) tokens = p->positions;
+  if (!lmn_reset(n, count, p->prefix + tokens, error) || !feed_prompts(n, prompts, count, &logits, error)) return false;
   for (int i = 0; i < count; ++i) {
     if (o->max_tokens <= 0) finish(&rows[i], o, i, END_LENGTH);
     else if (!take(&rows[i], p, o, i, logits + i * p->vocabulary, error)) return false;
