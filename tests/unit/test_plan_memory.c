@@ -1,0 +1,161 @@
+// links: codegen
+// Whatever plan-memory does, an op must find in its operands' bytes what their makers left there. Every golden
+// network's entries are run symbolically: each element of memory holds the name of what was last written to it, each
+// value knows the names it should have.
+#include "codegen/plan.h"
+#include "ir/build.h"
+#include "passes/pipeline.h"
+
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+typedef struct space {
+  int64_t *names; // of each element, 0: never written
+  int64_t elements;
+} space;
+
+typedef struct machine {
+  ir *m;
+  space spaces[SPACE_COUNT];
+  int64_t **values; // expected names of each value, by number
+  MlirValue *keys;
+  int count, capacity;
+  int64_t next_name;
+  int checked;
+} machine;
+
+static int64_t *expected_of(machine *w, MlirValue v) {
+  for (int i = w->count - 1; i >= 0; --i)
+    if (mlirValueEqual(w->keys[i], v)) return w->values[i];
+  fail_msg("a value without a maker");
+  return NULL;
+}
+
+static int64_t *memory_of(machine *w, plan_ref place, int64_t elements) {
+  space *s = &w->spaces[place.space];
+  int64_t first = place.offset / 4;
+  if (first + elements > s->elements) {
+    int64_t more = (first + elements) * 2;
+    s->names = memory_grow(s->names, (size_t)more * sizeof *s->names);
+    memset(s->names + s->elements, 0, (size_t)(more - s->elements) * sizeof *s->names);
+    s->elements = more;
+  }
+  return s->names + first;
+}
+
+static void remember(machine *w, MlirValue v, int64_t *names) {
+  if (w->count == w->capacity) {
+    w->capacity = w->capacity ? 2 * w->capacity : 256;
+    w->values = memory_grow(w->values, (size_t)w->capacity * sizeof *w->values);
+    w->keys = memory_grow(w->keys, (size_t)w->capacity * sizeof *w->keys);
+  }
+  w->values[w->count] = names;
+  w->keys[w->count++] = v;
+}
+
+static bool is_plain_stack(machine *w, MlirOperation op) {
+  return ir_code(w->m, op) == KERNEL_COPY && ir_int(op, "n0") == 1 && !ir_int(op, "from") && !ir_int(op, "zero") &&
+         ir_int(op, "columns") == ir_int(op, "from1") && ir_int(op, "columns") == ir_int(op, "to1");
+}
+
+static void check_operands(machine *w, MlirOperation op) {
+  for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i) {
+    MlirValue v = mlirOperationGetOperand(op, i);
+    int64_t elements = value_elements(v);
+    if (memcmp(expected_of(w, v), memory_of(w, ir_place(v), elements), (size_t)elements * sizeof(int64_t))) {
+      text printed = {0};
+      ir_print(w->m, &printed);
+      print_error("%s", printed.data);
+      fail_msg("%s finds operand %d written over", op_name(ir_code(w->m, op)), (int)i);
+    }
+    ++w->checked;
+  }
+}
+
+// The names that result `r` has: new ones, or for a stack and a view those of what they hold.
+static int64_t *names_of(machine *w, MlirOperation op, MlirValue v) {
+  int64_t elements = value_elements(v), *names = ARENA_ARRAY(w->m->arena, int64_t, elements);
+  if (ir_code(w->m, op) == KERNEL_VIEW) {
+    memcpy(names, expected_of(w, mlirOperationGetOperand(op, 0)) + ir_int(op, "offset") / 4,
+           (size_t)elements * sizeof *names);
+  } else if (is_plain_stack(w, op)) {
+    for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i) {
+      MlirValue part = mlirOperationGetOperand(op, i);
+      memcpy(names + ir_int_at(op, "to", (int)i), expected_of(w, part), (size_t)value_elements(part) * sizeof *names);
+    }
+  } else {
+    for (int64_t i = 0; i < elements; ++i) names[i] = ++w->next_name;
+  }
+  return names;
+}
+
+static void run_op(machine *w, MlirOperation op) {
+  check_operands(w, op);
+  for (intptr_t r = 0; r < mlirOperationGetNumResults(op); ++r) {
+    MlirValue v = mlirOperationGetResult(op, r);
+    int64_t *names = names_of(w, op, v), *to = memory_of(w, ir_place(v), value_elements(v));
+    // Two buffers of one parameter, input or table are the same bytes.
+    if (ir_code(w->m, op) == KERNEL_BUFFER && to[0]) memcpy(names, to, (size_t)value_elements(v) * sizeof *names);
+    remember(w, v, names);
+    memcpy(to, names, (size_t)value_elements(v) * sizeof *names);
+  }
+}
+
+static void run_entry(arena *a, MlirContext context, graph *g, entry_shape shape, const char *const *disabled,
+                      int disabled_count) {
+  lmn_error error = {0};
+  parameter_list *parameters = graph_parameters(a, g, true);
+  ir *m = ir_create(a, context, g, parameters, shape, &error);
+  m->plan = plan_create(a, g, parameters);
+  pipeline_options options = {disabled, disabled_count, NULL, NULL, NULL};
+  if (!ir_build_lmn(m, &error) || pipeline_run(m, &options, &error) != PIPELINE_DONE) fail_msg("%s", error.text);
+  machine w = {.m = m};
+  op_list ops = ir_ops(m);
+  for (int i = 0; i < ops.count; ++i) run_op(&w, ops.items[i]);
+  assert_true(w.checked > 10);
+  for (int i = 0; i < SPACE_COUNT; ++i) free(w.spaces[i].names);
+  free(w.values);
+  free(w.keys);
+  ir_destroy(m);
+}
+
+static void run_network(const char *name, const char *const *disabled, int disabled_count) {
+  arena *a = arena_create();
+  text messages = {0};
+  char path[4096];
+  snprintf(path, sizeof path, LMN_TESTS "/golden/%s/net.lmn", name);
+  graph *g = graph_read(a, path, NULL, 0, NULL, 0, &messages);
+  if (!g) fail_msg("%s", messages.data);
+  MlirContext context = ir_context_create(NULL);
+  static const entry_kind kinds[] = {ENTRY_TRAIN, ENTRY_EVALUATE, ENTRY_TRACE, ENTRY_EXTEND};
+  for (size_t i = 0; i < LENGTH(kinds); ++i)
+    run_entry(a, context, g,
+              (entry_shape){.kind = kinds[i], .batch = 2, .length = 4, .capacity = 16, .gradients = true}, disabled,
+              disabled_count);
+  ir_context_destroy(context);
+  arena_destroy(a);
+}
+
+static const char *const networks[] = {"classify-121-qwen", "code-14441-qwen",    "concat-project-qwen",
+                                       "e2e-121-gpt2",      "paper-121-gpt2",     "paper-121-qwen",
+                                       "single-qwen",       "tree-residual-llama"};
+
+static void all_passes(void **state) {
+  (void)state;
+  for (size_t i = 0; i < LENGTH(networks); ++i) run_network(networks[i], NULL, 0);
+}
+
+static void without_passes(void **state) {
+  (void)state;
+  static const char *const passes_off[] = {"share-vertices", "fuse-edges", "reuse-masks", "cse", "dce", "fuse-kernels"};
+  run_network("concat-project-qwen", passes_off, LENGTH(passes_off));
+  for (size_t i = 0; i < LENGTH(passes_off); ++i) run_network("e2e-121-gpt2", &passes_off[i], 1);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {cmocka_unit_test(all_passes), cmocka_unit_test(without_passes)};
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
