@@ -34,7 +34,7 @@ static name_text name_of(ssa a) {
 static name_text type_of(ssa a) {
   static const char *const names[] = {"i1", "i32", "i64", "f32", "f64", "!llvm.ptr"};
   name_text n;
-  if (a.lanes) snprintf(n.text, sizeof n.text, "vector<%dxf32>", a.lanes);
+  if (a.lanes) snprintf(n.text, sizeof n.text, "vector<%dx%s>", a.lanes, names[a.type]);
   else snprintf(n.text, sizeof n.text, "%s", names[a.type]);
   return n;
 }
@@ -47,6 +47,8 @@ static bool is_float(ssa a) { return a.type == K_F32 || a.type == K_F64; }
 static const char kernel_parameters[] = "ppiipp";
 
 static void function(kernel_text *k, const char *name, const char *types, bool private, ssa *parameters) {
+  bool outlined = *types == '!';
+  types += outlined;
   text_printf(&k->out, "func.func %s@%s(", private ? "private " : "", name);
   for (int i = 0; types[i]; ++i) {
     char letter = types[i];
@@ -54,7 +56,7 @@ static void function(kernel_text *k, const char *name, const char *types, bool p
     text_printf(&k->out, "%s%s: %s%s", i ? ", " : "", NAME(parameters[i]), TYPE(parameters[i]),
                 letter == 'n' ? " {llvm.noalias}" : "");
   }
-  text_add(&k->out, ") {\n");
+  text_printf(&k->out, ")%s {\n", outlined ? " attributes {passthrough = [\"noinline\"]}" : "");
   k->depth = 1;
 }
 
@@ -174,13 +176,16 @@ ssa k_math(kernel_text *k, const char *function, ssa a) {
 
 ssa k_compare(kernel_text *k, const char *predicate, ssa a, ssa b) {
   ssa r = fresh(k, K_I1);
+  r.lanes = a.lanes;
   line(k, "%s = arith.cmp%c %s, %s, %s : %s", NAME(r), is_float(a) ? 'f' : 'i', predicate, NAME(a), NAME(b), TYPE(a));
   return r;
 }
 
 ssa k_select(kernel_text *k, ssa condition, ssa a, ssa b) {
   ssa r = fresh(k, a.type);
-  line(k, "%s = arith.select %s, %s, %s : %s", NAME(r), NAME(condition), NAME(a), NAME(b), TYPE(r));
+  r.lanes = a.lanes;
+  line(k, "%s = arith.select %s, %s, %s : %s%s%s", NAME(r), NAME(condition), NAME(a), NAME(b),
+       condition.lanes ? TYPE(condition) : "", condition.lanes ? ", " : "", TYPE(r));
   return r;
 }
 
@@ -240,6 +245,24 @@ ssa k_splat(kernel_text *k, ssa value, int lanes) {
        TYPE(first));
   text_printf(&k->out, "%*s%s = llvm.shufflevector %s, %s [", 2 * k->depth, "", NAME(r), NAME(first), NAME(none));
   for (int i = 0; i < lanes; ++i) text_add(&k->out, i ? ", 0" : "0");
+  text_printf(&k->out, "] : %s\n", TYPE(r));
+  return r;
+}
+
+ssa k_lane_numbers(kernel_text *k, int lanes) {
+  ssa r = fresh(k, K_F32);
+  r.lanes = lanes;
+  text_printf(&k->out, "%*s%s = arith.constant dense<[", 2 * k->depth, "", NAME(r));
+  for (int i = 0; i < lanes; ++i) text_printf(&k->out, "%s%d.0", i ? ", " : "", i);
+  text_printf(&k->out, "]> : %s\n", TYPE(r));
+  return r;
+}
+
+ssa k_shuffle(kernel_text *k, ssa a, ssa b, const int *from) {
+  ssa r = fresh(k, K_F32);
+  r.lanes = a.lanes;
+  text_printf(&k->out, "%*s%s = llvm.shufflevector %s, %s [", 2 * k->depth, "", NAME(r), NAME(a), NAME(b));
+  for (int i = 0; i < a.lanes; ++i) text_printf(&k->out, "%s%d", i ? ", " : "", from[i]);
   text_printf(&k->out, "] : %s\n", TYPE(r));
   return r;
 }
@@ -331,15 +354,4 @@ void k_else(kernel_text *k) {
 void k_end(kernel_text *k) {
   --k->depth;
   line(k, "}");
-}
-
-void k_sgemm(kernel_text *k, ssa host, k_product p) {
-  ssa function = k_load(k, host, k_int(k, 0), K_PTR);
-  ssa arguments[] = {
-      k_int(k, p.trans_a), k_int(k, p.trans_b), p.m, p.n, p.k, p.alpha, p.a, p.lda, p.b, p.ldb, p.beta, p.c, p.ldc};
-  text_printf(&k->out, "%*sllvm.call %s(", 2 * k->depth, "", NAME(function));
-  typed_list(k, arguments, LENGTH(arguments), false);
-  text_add(&k->out, ") : !llvm.ptr, (");
-  typed_list(k, arguments, LENGTH(arguments), true);
-  text_add(&k->out, ") -> ()\n");
 }

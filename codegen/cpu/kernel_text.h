@@ -14,7 +14,7 @@
 
 typedef enum { K_I1, K_I32, K_I64, K_F32, K_F64, K_PTR } scalar_type;
 
-// An SSA value; lanes > 0: a vector of f32.
+// An SSA value; lanes > 0: a vector of its type (f32, or i1 of a comparison).
 typedef struct ssa {
   int id;
   short index;        // of a loop with several results; -1: the only one
@@ -39,7 +39,8 @@ typedef struct kernel_abi {
 
 // A function of the kernel ABI (codegen/cpu/abi.h), up to k_return.
 kernel_abi k_kernel(kernel_text *k, const char *name);
-// A private function. types: one letter a parameter: n noalias pointer, p pointer, i i64, f f32.
+// A private function. types: one letter a parameter: n noalias pointer, p pointer, i i64, f f32; a ! before them keeps
+// LLVM from inlining it.
 void k_function(kernel_text *k, const char *name, const char *types, ssa *parameters);
 void k_public_function(kernel_text *k, const char *name, const char *types, ssa *parameters); // seen by the runtime
 void k_return(kernel_text *k);
@@ -81,9 +82,11 @@ void k_store(kernel_text *k, ssa value, ssa pointer, ssa index);
 ssa k_load_vector(kernel_text *k, ssa pointer, ssa index, int lanes); // of f32
 ssa k_splat(kernel_text *k, ssa value, int lanes);
 ssa k_sum_lanes(kernel_text *k, ssa vector);
-void k_copy(kernel_text *k, ssa to, ssa from, ssa elements); // f32, no overlap
-void k_zero(kernel_text *k, ssa to, ssa elements);           // f32
-ssa k_argument(kernel_text *k, kernel_abi abi, int index);   // pointer number `index` of the launch's
+ssa k_lane_numbers(kernel_text *k, int lanes);                // 0, 1, … as f32
+ssa k_shuffle(kernel_text *k, ssa a, ssa b, const int *from); // lane i: lane from[i] of a and b side by side
+void k_copy(kernel_text *k, ssa to, ssa from, ssa elements);  // f32, no overlap
+void k_zero(kernel_text *k, ssa to, ssa elements);            // f32
+ssa k_argument(kernel_text *k, kernel_abi abi, int index);    // pointer number `index` of the launch's
 ssa k_dim(kernel_text *k, kernel_abi abi, int index);
 
 // Control flow: k_for and k_if open, k_end closes.
@@ -95,12 +98,5 @@ void k_end_carry(kernel_text *k, const ssa *next);
 void k_if(kernel_text *k, ssa condition);
 void k_else(kernel_text *k);
 void k_end(kernel_text *k);
-
-// host->sgemm of abi.h.
-typedef struct k_product {
-  bool trans_a, trans_b;
-  ssa m, n, k, alpha, a, lda, b, ldb, beta, c, ldc;
-} k_product;
-void k_sgemm(kernel_text *k, ssa host, k_product p);
 
 #endif

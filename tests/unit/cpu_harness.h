@@ -106,6 +106,25 @@ static inline void harness_check_guards(const harness *h, const float *memory) {
   }
 }
 
+// For measuring: the best time of every launch.
+static inline void harness_measure(device *d, const plan_entry *entry, int threads, int repeats) {
+  double *seconds = malloc(sizeof(double) * (size_t)entry->launch_count),
+         *best = calloc((size_t)entry->launch_count, sizeof *best);
+  lmn_error error = {{0}};
+  for (int r = 0; r < repeats; ++r) {
+    memset(seconds, 0, sizeof(double) * (size_t)entry->launch_count);
+    device_profile(d, seconds);
+    device_run(d, entry, &error);
+    for (int i = 0; i < entry->launch_count; ++i) best[i] = r && best[i] < seconds[i] ? best[i] : seconds[i];
+  }
+  for (int i = 0; i < entry->launch_count; ++i)
+    printf("%d threads %-60s %10.1f us\n", threads, entry->launches[i].kernel ? entry->launches[i].kernel : "gemm",
+           best[i] * 1e6);
+  device_profile(d, NULL);
+  free(seconds);
+  free(best);
+}
+
 static inline void harness_launch(harness *h, const plan *p, const char *directory, int threads) {
   lmn_error error = {{0}};
   device *d = device_cpu_open(p, directory, threads, &error);
@@ -118,17 +137,8 @@ static inline void harness_launch(harness *h, const plan *p, const char *directo
       memcpy(device_reserve(d, (plan_space)s, h->space_bytes[s], &error), h->space_before[s],
              (size_t)h->space_bytes[s]);
   if (!device_run(d, p->entries, &error)) fail_msg("%s", error.text);
-  const char *repeats = getenv("LMN_HARNESS_REPEATS"); // for measuring: the time of every launch
-  if (repeats) {
-    double *seconds = calloc((size_t)p->entries->launch_count, sizeof *seconds);
-    device_profile(d, seconds);
-    for (int r = 0; r < atoi(repeats); ++r) device_run(d, p->entries, &error);
-    for (int i = 0; i < p->entries->launch_count; ++i)
-      printf("%d threads %-60s %10.1f us\n", threads,
-             p->entries->launches[i].kernel ? p->entries->launches[i].kernel : "gemm",
-             seconds[i] / atoi(repeats) * 1e6);
-    free(seconds);
-  }
+  const char *repeats = getenv("LMN_HARNESS_REPEATS");
+  if (repeats) harness_measure(d, p->entries, threads, atoi(repeats));
   bool first = !h->after;
   if (first) {
     h->after = malloc((size_t)h->used * 4);

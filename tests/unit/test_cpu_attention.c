@@ -143,9 +143,34 @@ static void check_attention(const harness *h, const attention_case *c, bool grad
   free(r.dqkv);
 }
 
+// Few different kernels: compiling them is most of the test's time.
 static attention_case cases[] = {
     {.name = "one token", .heads = 5, .key_heads = 1, .size = 8, .length = 1, .batch = 1, .segments = 1, .stack = 1},
+    {.name = "three segments",
+     .heads = 5,
+     .key_heads = 1,
+     .size = 8,
+     .length = 7,
+     .batch = 2,
+     .segments = 3,
+     .stack = 1},
+    {.name = "many blocks",
+     .heads = 5,
+     .key_heads = 1,
+     .size = 8,
+     .length = 500,
+     .batch = 1,
+     .segments = 2,
+     .stack = 1},
     {.name = "7 tokens", .heads = 4, .key_heads = 2, .size = 12, .length = 7, .batch = 3, .segments = 1, .stack = 2},
+    {.name = "two segments",
+     .heads = 4,
+     .key_heads = 2,
+     .size = 12,
+     .length = 70,
+     .batch = 3,
+     .segments = 2,
+     .stack = 2},
     {.name = "130 tokens",
      .heads = 6,
      .key_heads = 6,
@@ -158,32 +183,34 @@ static attention_case cases[] = {
      .heads = 2,
      .key_heads = 1,
      .size = 64,
-     .length = 128,
+     .length = 192,
      .batch = 1,
      .segments = 1,
      .stack = 1},
-    {.name = "two segments",
-     .heads = 4,
-     .key_heads = 2,
-     .size = 12,
-     .length = 70,
-     .batch = 3,
-     .segments = 2,
-     .stack = 2},
-    {.name = "three segments",
-     .heads = 6,
-     .key_heads = 6,
-     .size = 8,
-     .length = 7,
-     .batch = 2,
-     .segments = 3,
+    {.name = "a wide head",
+     .heads = 1,
+     .key_heads = 1,
+     .size = 256,
+     .length = 9,
+     .batch = 1,
+     .segments = 1,
      .stack = 1},
+    {.name = "an odd head", .heads = 3, .key_heads = 3, .size = 7, .length = 66, .batch = 1, .segments = 1, .stack = 1},
     {.name = "packed",
      .heads = 5,
      .key_heads = 1,
      .size = 8,
      .length = 130,
      .batch = 3,
+     .segments = 1,
+     .stack = 1,
+     .starts = true},
+    {.name = "packed, many blocks",
+     .heads = 5,
+     .key_heads = 1,
+     .size = 8,
+     .length = 500,
+     .batch = 1,
      .segments = 1,
      .stack = 1,
      .starts = true},
@@ -196,33 +223,36 @@ static attention_case cases[] = {
      .segments = 3,
      .stack = 2,
      .starts = true},
-    {.name = "packed, more than a block of keys",
-     .heads = 1,
-     .key_heads = 1,
-     .size = 8,
-     .length = 1100,
-     .batch = 1,
-     .segments = 1,
-     .stack = 1,
-     .starts = true},
-    {.name = "several blocks of keys",
-     .heads = 1,
-     .key_heads = 1,
-     .size = 16,
-     .length = 1100,
-     .batch = 1,
-     .segments = 2,
-     .stack = 1},
-    {.name = "a wide head",
-     .heads = 1,
-     .key_heads = 1,
-     .size = 256,
-     .length = 9,
-     .batch = 1,
-     .segments = 1,
-     .stack = 1},
-    {.name = "an odd head", .heads = 3, .key_heads = 3, .size = 7, .length = 66, .batch = 1, .segments = 1, .stack = 1},
 };
+
+// Σ dout · out of the reference, whose slope along an input is that input's gradient.
+static double reference_objective(const attention_case *c, const float *qkv, const int32_t *starts, const float *dout) {
+  reference r = reference_attention(c, qkv, starts, dout);
+  double sum = 0;
+  for (int64_t i = 0; i < rows_of(c) * c->heads * c->size; ++i) sum += r.out[i] * dout[i];
+  free(r.out);
+  free(r.lse);
+  free(r.dqkv);
+  return sum;
+}
+
+static void check_differences(const harness *h, const attention_case *c) {
+  const int32_t *starts = c->starts ? (const int32_t *)(h->memory + c->starts_at) : NULL;
+  float *qkv = h->memory + c->qkv, *dout = h->memory + c->dout;
+  int64_t count = rows_of(c) * columns_of(c);
+  double largest = 0;
+  for (int64_t i = 0; i < count; ++i) largest = fmax(largest, fabs((double)h->after[c->dqkv + i]));
+  for (int64_t i = 0; i < count; i += 1 + count / 23) {
+    float at = qkv[i], step = 1.0f / 256;
+    qkv[i] = at + step;
+    double above = reference_objective(c, qkv, starts, dout), width = (double)qkv[i];
+    qkv[i] = at - step;
+    double slope = (above - reference_objective(c, qkv, starts, dout)) / (width - (double)qkv[i]);
+    qkv[i] = at;
+    if (!(fabs(slope - h->after[c->dqkv + i]) <= 1e-3 * largest))
+      fail_msg("%s: dqkv %lld is no slope", c->name, (long long)i);
+  }
+}
 
 static void test_attention(void **state) {
   (void)state;
@@ -231,7 +261,10 @@ static void test_attention(void **state) {
   harness_open(&h);
   for (size_t i = 0; i < LENGTH(cases); ++i) add_attention(&h, &cases[i], gradient);
   harness_run(&h);
-  for (size_t i = 0; i < LENGTH(cases); ++i) check_attention(&h, &cases[i], gradient);
+  for (size_t i = 0; i < LENGTH(cases); ++i) {
+    check_attention(&h, &cases[i], gradient);
+    if (rows_of(&cases[i]) < 100) check_differences(&h, &cases[i]);
+  }
   harness_close(&h);
 }
 
@@ -244,7 +277,7 @@ static void test_large_scores(void **state) {
                       .heads = 1,
                       .key_heads = 1,
                       .size = 8,
-                      .length = 1030,
+                      .length = 400,
                       .batch = 1,
                       .segments = 1,
                       .stack = 1};
