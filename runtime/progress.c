@@ -73,7 +73,7 @@ static void draw_line(progress *p, int64_t step) {
 }
 
 void progress_step(progress *p, int64_t step, double loss, double validation, int64_t tokens) {
-  const double kept = 0.95;
+  const double kept = 0.9;
   p->smoothed = kept * p->smoothed + (1 - kept) * loss;
   p->weight = kept * p->weight + (1 - kept);
   p->tokens += (double)tokens;
