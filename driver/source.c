@@ -85,7 +85,7 @@ lmn_network *source_network(network_source *s, const entry_wanted *wanted, int c
   const char *artifact = source_artifact(s, wanted, count, error);
   if (!artifact) return NULL;
   lmn_network *n = s->opened ? s->opened : lmn_open(artifact, s->request->threads, error);
-  s->opened = NULL; // the caller's now
+  s->opened = NULL;                                    // the caller's now
   if (n && s->compilation) directory_remove(artifact); // all of it is loaded; a killed process leaves nothing behind
   if (n && lmn_load(n, seed, error)) return n;
   lmn_close(n);
