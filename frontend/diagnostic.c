@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <utf8proc.h>
 
 const error_entry error_entries[ERROR_CODES] = {
@@ -12,8 +11,12 @@ const error_entry error_entries[ERROR_CODES] = {
 };
 
 const error_entry *error_find(const char *code) {
+  const char *number = code + (*code == 'E' || *code == 'e');
+  char *end;
+  long wanted = strtol(number, &end, 10);
+  if (end == number || *end) return NULL;
   for (size_t i = 0; i < ERROR_CODES; ++i)
-    if (!strcasecmp(error_entries[i].code, code) || !strcmp(error_entries[i].code + 1, code)) return &error_entries[i];
+    if (strtol(error_entries[i].code + 1, NULL, 10) == wanted) return &error_entries[i];
   return NULL;
 }
 

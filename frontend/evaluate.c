@@ -83,8 +83,10 @@ static value compare_values(resolver *r, const ast_value *v, value a, value b) {
   if (a.type == TYPE_INTEGER && b.type == TYPE_INTEGER) order = (a.integer > b.integer) - (a.integer < b.integer);
   else if (is_number(a) && is_number(b)) order = (as_real(a) > as_real(b)) - (as_real(a) < as_real(b));
   else if (equality && a.type == TYPE_TRUTH && b.type == TYPE_TRUTH) order = a.truth != b.truth;
-  else if (equality && a.type == TYPE_STRING && b.type == TYPE_STRING) order = strcmp(a.string, b.string);
-  else return wrong_operands(r, v, a, b, equality ? "two numbers, strings or truth values" : "two numbers");
+  else if (equality && a.type == TYPE_STRING && b.type == TYPE_STRING) {
+    if (!spend(r, (int64_t)strlen(a.string) / 16, v->place)) return nothing;
+    order = strcmp(a.string, b.string);
+  } else return wrong_operands(r, v, a, b, equality ? "two numbers, strings or truth values" : "two numbers");
   switch (op) {
   case OPERATOR_EQUAL: return make_truth(order == 0);
   case OPERATOR_UNEQUAL: return make_truth(order != 0);
