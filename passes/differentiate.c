@@ -119,47 +119,50 @@ static MlirValue gradient_of(tape *t, MlirValue v) {
 
 static MlirValue at(MlirOperation op, segment s, int i) { return mlirOperationGetOperand(op, s.first + i); }
 
-static void contribute_column_sums(tape *t, MlirOperation op, segment biases, MlirValue dy) {
-  if (!biases.count || !active(t, at(op, biases, 0))) return;
-  MlirType *types = ARENA_ARRAY(t->m->arena, MlirType, biases.count);
-  for (int i = 0; i < biases.count; ++i) types[i] = mlirValueGetType(at(op, biases, i));
-  op_spec s = op_begin(&t->b, NN_COLUMN_SUM);
-  op_operand(&s, dy);
-  op_results(&s, types, biases.count);
-  op_int(&s, "groups", biases.count);
-  MlirOperation sums = op_end(&s);
-  for (int i = 0; i < biases.count; ++i) contribute(t, at(op, biases, i), mlirOperationGetResult(sums, i));
-}
-
 static bool any_active(tape *t, MlirOperation op, segment s) {
   bool any = false;
   for (int i = 0; i < s.count; ++i) any |= active(t, at(op, s, i));
   return any;
 }
 
+static MlirValue *all_of(tape *t, MlirOperation op, segment s) {
+  MlirValue *values = ARENA_ARRAY(t->m->arena, MlirValue, s.count);
+  for (int i = 0; i < s.count; ++i) values[i] = at(op, s, i);
+  return values;
+}
+
+// Ends an op that has a gradient for each parameter of the segment `to`, and contributes them.
+static void contribute_each(tape *t, op_spec *s, MlirOperation op, segment to) {
+  MlirType *types = ARENA_ARRAY(t->m->arena, MlirType, to.count);
+  for (int i = 0; i < to.count; ++i) types[i] = mlirValueGetType(at(op, to, i));
+  op_int(s, "groups", to.count);
+  op_results(s, types, to.count);
+  MlirOperation gradients = op_end(s);
+  for (int i = 0; i < to.count; ++i) contribute(t, at(op, to, i), mlirOperationGetResult(gradients, i));
+}
+
+static void contribute_column_sums(tape *t, MlirOperation op, segment biases, MlirValue dy) {
+  if (!any_active(t, op, biases)) return;
+  op_spec s = op_begin(&t->b, NN_COLUMN_SUM);
+  op_operand(&s, dy);
+  contribute_each(t, &s, op, biases);
+}
+
 static void derive_linear(tape *t, MlirOperation op, MlirValue dy) {
-  ir *m = t->m;
-  MlirValue x = ir_operand(m, op, 0);
-  segment weights = ir_operands(m, op, 1);
+  MlirValue x = ir_operand(t->m, op, 0);
+  segment weights = ir_operands(t->m, op, 1);
   if (any_active(t, op, weights)) {
-    MlirType *types = ARENA_ARRAY(m->arena, MlirType, weights.count);
-    for (int i = 0; i < weights.count; ++i) types[i] = mlirValueGetType(at(op, weights, i));
     op_spec s = op_begin(&t->b, NN_LINEAR_DW);
     op_operand(&s, x);
     op_operand(&s, dy);
-    op_int(&s, "groups", ir_int(op, "groups"));
     op_int(&s, "input_major", ir_int(op, "input_major"));
-    op_results(&s, types, weights.count);
-    MlirOperation dw = op_end(&s);
-    for (int i = 0; i < weights.count; ++i) contribute(t, at(op, weights, i), mlirOperationGetResult(dw, i));
+    contribute_each(t, &s, op, weights);
   }
-  contribute_column_sums(t, op, ir_operands(m, op, 2), dy);
+  contribute_column_sums(t, op, ir_operands(t->m, op, 2), dy);
   if (!active(t, x)) return;
-  MlirValue *values = ARENA_ARRAY(m->arena, MlirValue, weights.count);
-  for (int i = 0; i < weights.count; ++i) values[i] = at(op, weights, i);
   op_spec s = op_begin(&t->b, NN_LINEAR_DX);
   op_operand(&s, dy);
-  op_segment(&s, values, weights.count);
+  op_segment(&s, all_of(t, op, weights), weights.count);
   op_int(&s, "groups", ir_int(op, "groups"));
   op_int(&s, "input_major", ir_int(op, "input_major"));
   op_result(&s, mlirValueGetType(x));
@@ -172,29 +175,22 @@ static void derive_norm(tape *t, MlirOperation op, MlirValue dy) {
   segment weights = ir_operands(m, op, 1);
   const char *kind = ir_text(m, op, "kind");
   if (any_active(t, op, weights)) {
-    MlirType *types = ARENA_ARRAY(m->arena, MlirType, weights.count);
-    for (int i = 0; i < weights.count; ++i) types[i] = mlirValueGetType(at(op, weights, i));
     op_spec s = op_begin(&t->b, NN_NORM_DW);
     op_operand(&s, dy);
     op_operand(&s, x);
     op_operand(&s, rstd);
     op_optional(&s, mean);
     op_text(&s, "kind", kind);
-    op_int(&s, "groups", weights.count);
-    op_results(&s, types, weights.count);
-    MlirOperation dw = op_end(&s);
-    for (int i = 0; i < weights.count; ++i) contribute(t, at(op, weights, i), mlirOperationGetResult(dw, i));
+    contribute_each(t, &s, op, weights);
   }
   contribute_column_sums(t, op, ir_operands(m, op, 2), dy);
   if (!active(t, x)) return;
-  MlirValue *values = ARENA_ARRAY(m->arena, MlirValue, weights.count);
-  for (int i = 0; i < weights.count; ++i) values[i] = at(op, weights, i);
   op_spec s = op_begin(&t->b, NN_NORM_DX);
   op_operand(&s, dy);
   op_operand(&s, x);
   op_operand(&s, rstd);
   op_optional(&s, mean);
-  op_segment(&s, values, weights.count);
+  op_segment(&s, all_of(t, op, weights), weights.count);
   op_text(&s, "kind", kind);
   op_int(&s, "groups", weights.count);
   op_result(&s, mlirValueGetType(x));

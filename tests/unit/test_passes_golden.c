@@ -1,29 +1,9 @@
 // links: passes
-// tests/passes/PASS/CASE.mlir, run through PASS, must print as CASE.expected; and entries built from a network must
-// print as tests/passes/build/ENTRY.expected. LMN_UPDATE=1 in the environment writes the expected files anew: read the
-// difference before committing it. The cases' arrows are those of `network_of_cases`.
+// Golden texts of the lmn passes and of cse and dce; and entries built from a network must print as
+// tests/passes/build/ENTRY.expected. The cases' arrows are those of `network_of_cases`.
 #include "network.h"
 
-#include <dirent.h>
-
-static bool same_as_file(const char *path, const text *printed) {
-  if (getenv("LMN_UPDATE")) {
-    lmn_error error = {0};
-    if (!file_write(path, printed->data, printed->length, &error)) fail_msg("%s", error.text);
-    return true;
-  }
-  char *expected = NULL;
-  size_t length;
-  lmn_error error = {0};
-  if (!file_read(path, 1 << 20, &expected, &length, &error)) {
-    print_error("%s\n", error.text);
-    return false;
-  }
-  bool same = !strcmp(expected, printed->data);
-  if (!same) print_error("%s differs; it should be\n%s\nbut is\n%s\n", path, expected, printed->data);
-  free(expected);
-  return same;
-}
+#include "golden.h"
 
 // Arrows by structure: 0, 1 a linear; 2 a linear without bias; 3 a linear to another size; 4, 5, 6 a decoder layer of
 // model 0 and a linear; 7 the layer alone; 8 a layer of model 1 and a linear.
@@ -39,45 +19,17 @@ static void network_of_cases(network *n) {
   arrows[8].chain = layer_chain(n, llama, a, true);
 }
 
-static bool run_case(network *n, bool (*pass)(ir *, lmn_error *), const char *folder, const char *name) {
-  char *source, path[4096];
-  size_t length;
-  lmn_error error = {0};
-  snprintf(path, sizeof path, "%s/%s.mlir", folder, name);
-  if (!file_read(path, 1 << 20, &source, &length, &error)) fail_msg("%s", error.text);
-  ir *m = ir_create(n->arena, n->context, &n->graph, &n->parameters, (entry_shape){0}, &error);
-  bool ok = ir_parse(m, source, &error) && ir_verify(m, &error) && pass(m, &error) && ir_verify(m, &error);
-  if (!ok) fail_msg("%s: %s", path, error.text);
-  text printed = {0};
-  ir_print(m, &printed);
-  snprintf(path, sizeof path, "%s/%s.expected", folder, name);
-  ok = same_as_file(path, &printed);
-  text_free(&printed);
-  ir_destroy(m);
-  free(source);
-  return ok;
+static ir *entry(void *user, lmn_error *error) {
+  network *n = user;
+  return ir_create(n->arena, n->context, &n->graph, &n->parameters, (entry_shape){0}, error);
 }
 
-static void run_folder(const char *pass_name, bool (*pass)(ir *, lmn_error *)) {
+static void run_folder(const char *pass_name, golden_pass *pass) {
   network n;
   network_of_cases(&n);
   n.context = ir_context_create(NULL);
-  char folder[2048];
-  snprintf(folder, sizeof folder, LMN_TESTS "/passes/%s", pass_name);
-  DIR *entries = opendir(folder);
-  assert_non_null(entries);
-  int cases = 0, failed = 0;
-  for (struct dirent *entry; (entry = readdir(entries));) {
-    char *end = strstr(entry->d_name, ".mlir");
-    if (!end) continue;
-    *end = 0;
-    ++cases;
-    failed += !run_case(&n, pass, folder, entry->d_name);
-  }
-  closedir(entries);
+  golden_folder(pass_name, pass, entry, &n);
   network_end(&n);
-  assert_true(cases > 0);
-  assert_int_equal(failed, 0);
 }
 
 static void share_vertices(void **state) { (void)state, run_folder("share-vertices", pass_share_vertices); }
@@ -114,7 +66,7 @@ static void expect_build(network *n, entry_shape shape, const char *name) {
   ir_print(n->ir, &printed);
   char path[4096];
   snprintf(path, sizeof path, LMN_TESTS "/passes/build/%s.expected", name);
-  bool same = same_as_file(path, &printed);
+  bool same = golden_same(path, &printed);
   text_free(&printed);
   assert_true(same);
 }

@@ -5,12 +5,12 @@
 #include "codegen/plan.h"
 #include "passes/passes.h"
 
-#include <dirent.h>
 #include <setjmp.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <cmocka.h>
+
+#include "golden.h"
 
 static arena *memory;
 static graph *network;
@@ -37,61 +37,15 @@ static int tear_down(void **state) {
   return 0;
 }
 
-static void read_or_fail(const char *path, char **data) {
-  size_t length;
-  lmn_error error = {0};
-  if (!file_read(path, 1 << 20, data, &length, &error)) fail_msg("%s", error.text);
-}
-
-static bool same_as_file(const char *path, const text *printed) {
-  lmn_error error = {0};
-  if (getenv("LMN_UPDATE") && !file_write(path, printed->data, printed->length, &error)) fail_msg("%s", error.text);
-  char *expected;
-  read_or_fail(path, &expected);
-  bool same = !strcmp(expected, printed->data);
-  if (!same) print_error("%s differs; it should be\n%s\nbut is\n%s\n", path, expected, printed->data);
-  free(expected);
-  return same;
-}
-
-static bool run_case(const char *name, bool (*pass)(ir *, lmn_error *), const char *folder) {
-  char path[4096], *source;
-  lmn_error error = {0};
-  snprintf(path, sizeof path, "%s/%s.mlir", folder, name);
-  read_or_fail(path, &source);
+static ir *entry(void *user, lmn_error *error) {
+  (void)user;
   ir *m = ir_create(memory, context, network, parameters, (entry_shape){.kind = ENTRY_TRAIN, .batch = 2, .length = 3},
-                    &error);
-  m->plan = plan_create(memory, network, parameters);
-  bool ok = pass_freeze(m, &error) && ir_parse(m, source, &error) && ir_verify(m, &error) && pass(m, &error) &&
-            ir_verify(m, &error);
-  if (!ok) fail_msg("%s: %s", path, error.text);
-  text printed = {0};
-  ir_print(m, &printed);
-  snprintf(path, sizeof path, "%s/%s.expected", folder, name);
-  ok = same_as_file(path, &printed);
-  text_free(&printed);
-  ir_destroy(m);
-  free(source);
-  return ok;
+                    error);
+  if (m) m->plan = plan_create(memory, network, parameters);
+  return m && pass_freeze(m, error) ? m : NULL;
 }
 
-static void run_folder(const char *pass_name, bool (*pass)(ir *, lmn_error *)) {
-  char folder[2048];
-  snprintf(folder, sizeof folder, LMN_TESTS "/passes/%s", pass_name);
-  DIR *entries = opendir(folder);
-  assert_non_null(entries);
-  int cases = 0, failed = 0;
-  for (struct dirent *entry; (entry = readdir(entries));) {
-    char *end = strstr(entry->d_name, ".mlir");
-    if (!end) continue;
-    *end = 0;
-    ++cases;
-    failed += !run_case(entry->d_name, pass, folder);
-  }
-  closedir(entries);
-  assert_true(cases > 0);
-  assert_int_equal(failed, 0);
-}
+static void run_folder(const char *pass_name, golden_pass *pass) { golden_folder(pass_name, pass, entry, NULL); }
 
 static void lower_lmn(void **state) { (void)state, run_folder("lower-lmn", pass_lower_lmn); }
 static void differentiate(void **state) { (void)state, run_folder("differentiate", pass_differentiate); }
