@@ -9,7 +9,7 @@
 #include <string.h>
 
 static json_t *place_json(const label *l) {
-  return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s?}", "file", l->source->name, "line", l->place.line, "column",
+  return json_pack("{s:s, s:i, s:i, s:i, s:i, s:s?}", "file", l->source->shown, "line", l->place.line, "column",
                    l->place.column, "end_line", l->place.end_line, "end_column", l->place.end_column, "label", l->text);
 }
 
@@ -35,18 +35,19 @@ static element_counts count_elements(const graph *g) {
   return counts;
 }
 
-static json_t *network_json(const graph *g, element_counts counts) {
+static json_t *network_json(arena *a, const graph *g, element_counts counts) {
   json_t *models = json_array(), *phases = json_array();
   for (int i = 0; i < g->model_count; ++i) {
     const graph_model *m = &g->models[i];
-    json_array_append_new(models, json_pack("{s:s, s:s, s:s}", "name", m->name, "family", m->description.family,
-                                            "directory", m->description.directory));
+    json_array_append_new(models,
+                          json_pack("{s:s, s:s, s:s}", "name", m->name, "family", m->description.family, "directory",
+                                    text_shown(a, m->description.directory, strlen(m->description.directory))));
   }
   for (int i = 0; i < g->phase_count; ++i) json_array_append_new(phases, json_string(g->phases[i].phase));
-  return json_pack("{s:b, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o}", "ok", 1, "file", g->file, "network", g->name,
-                   "vertices", g->node_count - 2, "edges", g->arrow_count, "model_parameters",
-                   (json_int_t)counts.models, "added_parameters", (json_int_t)counts.added, "models", models, "phases",
-                   phases);
+  return json_pack("{s:b, s:s, s:s, s:i, s:i, s:I, s:I, s:o, s:o}", "ok", 1, "file",
+                   text_shown(a, g->file, strlen(g->file)), "network", g->name, "vertices", g->node_count - 2, "edges",
+                   g->arrow_count, "model_parameters", (json_int_t)counts.models, "added_parameters",
+                   (json_int_t)counts.added, "models", models, "phases", phases);
 }
 
 static void print_json(json_t *object) {
@@ -77,7 +78,7 @@ static void print_errors(const diagnostics *d, bool json) {
   text messages = {0};
   diagnostics_print(d, &messages);
   fputs(messages.data, stderr);
-  fprintf(stderr, "\n%s has %d error%s; `lmnc --explain %s` says more.\n", d->source->name, d->count, plural(d->count),
+  fprintf(stderr, "\n%s has %d error%s; `lmnc --explain %s` says more.\n", d->source->shown, d->count, plural(d->count),
           error_entries[d->items[0]->code].code);
   text_free(&messages);
 }
@@ -101,7 +102,7 @@ int command_check(int argument_count, char **arguments) {
     diagnostics d = {.arena = a};
     const graph *g = graph_resolve(&d, net, defines.items, defines.count, NULL, 0);
     if (!g) print_errors(&d, json);
-    else if (json) print_json(network_json(g, count_elements(g)));
+    else if (json) print_json(network_json(a, g, count_elements(g)));
     else print_network(g, count_elements(g));
     arena_destroy(a);
     define_list_free(&defines);

@@ -20,9 +20,32 @@ const error_entry *error_find(const char *code) {
   return NULL;
 }
 
+span span_join(span first, span last) { return (span){first.line, first.column, last.end_line, last.end_column}; }
+
+const char *text_shown(arena *a, const char *bytes, size_t length) {
+  text clean = {0};
+  for (size_t i = 0; i < length;) {
+    utf8proc_int32_t point = -1;
+    utf8proc_ssize_t size =
+        utf8proc_iterate((const utf8proc_uint8_t *)bytes + i, (utf8proc_ssize_t)(length - i), &point);
+    if (size <= 0) text_add(&clean, "\xef\xbf\xbd");
+    else if (point < 32 || point == 127) text_add(&clean, " ");
+    else text_add_bytes(&clean, bytes + i, (size_t)size);
+    i += size > 0 ? (size_t)size : 1;
+  }
+  const char *copy = arena_copy(a, clean.data ? clean.data : "", clean.length);
+  text_free(&clean);
+  return copy;
+}
+
 source *source_create(arena *a, const char *name, const char *data, size_t length, int order) {
   source *s = ARENA_NEW(a, source);
-  *s = (source){.name = name, .data = data, .length = length, .order = order, .line_count = 1};
+  *s = (source){.name = name,
+                .shown = text_shown(a, name, strlen(name)),
+                .data = data,
+                .length = length,
+                .order = order,
+                .line_count = 1};
   for (size_t i = 0; i < length; ++i) s->line_count += data[i] == '\n';
   s->lines = ARENA_ARRAY(a, size_t, s->line_count + 1);
   int line = 1;
@@ -32,26 +55,12 @@ source *source_create(arena *a, const char *name, const char *data, size_t lengt
   return s;
 }
 
-span span_join(span first, span last) { return (span){first.line, first.column, last.end_line, last.end_column}; }
-
-// Formats into the arena. What comes from the file may be any bytes: control characters become blanks and broken UTF-8
-// U+FFFD, so that a message can be printed and put into JSON.
 static const char *arena_vprintf(arena *a, const char *format, va_list arguments) {
-  text raw = {0}, clean = {0};
+  text raw = {0};
   text_vprintf(&raw, format, arguments);
-  for (size_t i = 0; i < raw.length;) {
-    utf8proc_int32_t point = -1;
-    utf8proc_ssize_t size =
-        utf8proc_iterate((const utf8proc_uint8_t *)raw.data + i, (utf8proc_ssize_t)(raw.length - i), &point);
-    if (size <= 0) text_add(&clean, "\xef\xbf\xbd");
-    else if (point < 32 || point == 127) text_add(&clean, " ");
-    else text_add_bytes(&clean, raw.data + i, (size_t)size);
-    i += size > 0 ? (size_t)size : 1;
-  }
-  const char *copy = arena_copy(a, clean.data ? clean.data : "", clean.length);
+  const char *shown = text_shown(a, raw.data, raw.length);
   text_free(&raw);
-  text_free(&clean);
-  return copy;
+  return shown;
 }
 
 static bool same_report(const diagnostic *item, error_code code, const source *source, span place) {
@@ -239,7 +248,7 @@ static void print_one(text *out, const diagnostic *item) {
   int gutter = 1;
   for (int i = 0; i < item->label_count; ++i)
     if (digits(item->labels[i].place.line) > gutter) gutter = digits(item->labels[i].place.line);
-  text_printf(out, "%*s--> %s:%d:%d\n", gutter, "", primary->source->name, primary->place.line, primary->place.column);
+  text_printf(out, "%*s--> %s:%d:%d\n", gutter, "", primary->source->shown, primary->place.line, primary->place.column);
   if (primary->source->length) {
     text_printf(out, "%*s |\n", gutter, "");
     print_source(out, item, primary->source, gutter);
@@ -247,7 +256,7 @@ static void print_one(text *out, const diagnostic *item) {
   for (int i = 1; i < item->label_count; ++i) {
     const label *other = &item->labels[i];
     if (other->source == primary->source || (i > 1 && item->labels[i - 1].source == other->source)) continue;
-    text_printf(out, "%*s::: %s:%d:%d\n", gutter, "", other->source->name, other->place.line, other->place.column);
+    text_printf(out, "%*s::: %s:%d:%d\n", gutter, "", other->source->shown, other->place.line, other->place.column);
     text_printf(out, "%*s |\n", gutter, "");
     print_source(out, item, other->source, gutter);
   }

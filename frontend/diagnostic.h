@@ -28,12 +28,17 @@ const error_entry *error_find(const char *code);
 // A text that messages point into: the file, or one argument of the command line.
 typedef struct source {
   const char *name, *data;
+  const char *shown; // the name, as messages print it
   size_t length;
   int order;     // of the messages of different sources
   size_t *lines; // where each line starts, filled by source_create
   int line_count;
 } source;
 source *source_create(arena *a, const char *name, const char *data, size_t length, int order);
+
+// What comes from a file or the command line may be any bytes: control characters become blanks and broken UTF-8
+// U+FFFD, so that it can be printed and put into JSON.
+const char *text_shown(arena *a, const char *bytes, size_t length);
 
 typedef struct label {
   const source *source;
