@@ -197,7 +197,6 @@ static void test_cross_entropy(void **state) {
   (void)state;
   harness h;
   harness_open(&h);
-  h.loose = true;
   for (size_t i = 0; i < LENGTH(losses); ++i) add_loss(&h, &losses[i]);
   harness_run(&h);
   for (size_t i = 0; i < LENGTH(losses); ++i) check_loss(&h, &losses[i]);
