@@ -84,17 +84,15 @@ static void write_epilogue(cpu_entry *e, const product *p) {
 
 // ---- products with few rows
 
-// DOT_BLOCK, AXPY_BLOCK: columns of C a task. PADDING: elements between the packed rows of A, whose strides are then no
-// power of two: those of one column would all want the same lines of the first-level cache.
-enum {
-  FEW_ROWS = 12,
-  DOT_BLOCK = 32,
-  DOT_SUMS = 4,
-  AXPY_BLOCK = 128,
-  AXPY_STEP = 4,
-  PIECE_BYTES = 65536,
-  PADDING = 16
-};
+// B stored [n, k] is read by dot products, stored [k, n] by scaled sums of its rows (axpy); up to this many rows of A
+// that is faster than OpenBLAS, which first packs all of B. Rows of A beyond those done at once find the block in the
+// cache.
+enum { FEW_ROWS_DOT = 16, FEW_ROWS_AXPY = 8, ROWS_AT_ONCE = 12, AXPY_ROWS_AT_ONCE = 4 };
+// Columns of C a task; vectors of sums, or rows of B, in flight; bytes of B worth handing to a thread.
+enum { DOT_BLOCK = 32, DOT_SUMS = 4, AXPY_BLOCK = 128, AXPY_STEP = 4, PIECE_BYTES = 65536 };
+// Elements between the packed rows of A, whose strides are then no power of two: those of one column would all want the
+// same lines of the first-level cache.
+enum { PADDING = 16 };
 
 static int vector_lanes(void) { return strstr(cpu_features(), "+avx512f") ? 16 : 8; }
 static int64_t packed_stride(const plan_gemm *g) { return (g->k + PADDING - 1) / PADDING * PADDING + PADDING; }
@@ -102,12 +100,13 @@ static int64_t packed_stride(const plan_gemm *g) { return (g->k + PADDING - 1) /
 // What the block functions get: name_block(a, b, c, scratch, column begin, column end, lda, ldb, ldc).
 typedef struct block_values {
   ssa a, b, c, scratch, begin, end, lda, ldb, ldc;
+  int first, rows; // rows of A at once; the next ones find the block of B in the cache
 } block_values;
 
 static block_values begin_block(kernel_text *k, const char *name) {
   ssa p[9];
   k_function(k, name, "nnnniiiii", p);
-  return (block_values){p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8]};
+  return (block_values){p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], 0, 0};
 }
 
 static void store_sum(kernel_text *k, const plan_gemm *g, const block_values *v, ssa sum, ssa row, ssa column) {
@@ -116,65 +115,64 @@ static void store_sum(kernel_text *k, const plan_gemm *g, const block_values *v,
 }
 
 // sums[row of A][depth] += A[row] * weights, over `depth` vectors (or single elements, lanes 0) from `at` on.
-static void dot_step(kernel_text *k, const plan_gemm *g, const ssa *rows, ssa weights, ssa at, int depth, int lanes,
+static void dot_step(kernel_text *k, const block_values *v, const ssa *rows, ssa weights, ssa at, int depth, int lanes,
                      ssa *sums) {
   for (int d = 0; d < depth; ++d) {
     ssa here = d ? k_add(k, at, k_int(k, (int64_t)d * lanes)) : at;
     ssa w = lanes ? k_load_vector(k, weights, here, lanes) : k_load(k, weights, here, K_F32);
-    for (int i = 0; i < g->m; ++i) {
+    for (int i = 0; i < v->rows; ++i) {
       ssa x = lanes ? k_load_vector(k, rows[i], here, lanes) : k_load(k, rows[i], here, K_F32);
       sums[i * depth + d] = k_fma(k, x, w, sums[i * depth + d]);
     }
   }
 }
 
-static void dot_loop(cpu_entry *e, kernel_text *k, const plan_gemm *g, const ssa *rows, ssa weights, int64_t from,
+static void dot_loop(cpu_entry *e, kernel_text *k, const block_values *v, const ssa *rows, ssa weights, int64_t from,
                      int64_t to, int depth, int lanes, ssa *sums) {
   if (from >= to) return;
-  int count = (int)g->m * depth;
+  int count = v->rows * depth;
   ssa at = k_for_carry(k, k_int(k, from), k_int(k, to), k_int(k, lanes ? lanes * depth : 1), sums, count);
   ssa *next = ARENA_ARRAY(e->arena, ssa, count);
   memcpy(next, sums, (size_t)count * sizeof *next);
-  dot_step(k, g, rows, weights, at, depth, lanes, next);
+  dot_step(k, v, rows, weights, at, depth, lanes, next);
   k_end_carry(k, next);
 }
 
-// B stored [n, k]: its rows one after the other, as they lie in memory, each against all m (packed) rows of A at once,
-// the sums kept in a few vectors, enough of them to hide the latency of an addition.
-static void write_dot_block(cpu_entry *e, kernel_text *k, const plan_gemm *g, const char *name) {
-  block_values v = begin_block(k, name);
-  int m = (int)g->m, lanes = vector_lanes(), depth = m < DOT_SUMS ? DOT_SUMS / m : 1;
+// B stored [n, k]: its rows one after the other, as they lie in memory, each against several (packed) rows of A at
+// once, the sums kept in a few vectors, enough of them to hide the latency of an addition.
+static void dot_rows(cpu_entry *e, kernel_text *k, const plan_gemm *g, const block_values *v) {
+  int m = v->rows, lanes = vector_lanes(), depth = m < DOT_SUMS ? DOT_SUMS / m : 1;
   int64_t deep = g->k / (lanes * depth) * (lanes * depth), whole = g->k / lanes * lanes;
-  ssa rows[FEW_ROWS] = {{0}}, sums[FEW_ROWS * DOT_SUMS] = {{0}}, zero = k_int(k, 0), one = k_int(k, 1);
+  ssa rows[ROWS_AT_ONCE] = {{0}}, sums[ROWS_AT_ONCE * DOT_SUMS] = {{0}};
   ssa nothing = k_splat(k, k_float(k, 0), lanes);
-  for (int i = 0; i < m; ++i) rows[i] = k_at(k, v.a, k_int(k, i * packed_stride(g)));
-  ssa column = k_for(k, v.begin, v.end, one), weights = k_at(k, v.b, k_mul(k, v.ldb, column));
+  for (int i = 0; i < m; ++i) rows[i] = k_at(k, v->a, k_int(k, (v->first + i) * packed_stride(g)));
+  ssa column = k_for(k, v->begin, v->end, k_int(k, 1)), weights = k_at(k, v->b, k_mul(k, v->ldb, column));
   for (int s = 0; s < m * depth; ++s) sums[s] = nothing;
-  dot_loop(e, k, g, rows, weights, 0, deep, depth, lanes, sums);
+  dot_loop(e, k, v, rows, weights, 0, deep, depth, lanes, sums);
   for (int i = 0; i < m; ++i) {
     ssa sum = sums[i * depth];
     for (int d = 1; d < depth; ++d) sum = k_add(k, sum, sums[i * depth + d]);
     sums[i] = sum;
   }
-  dot_loop(e, k, g, rows, weights, deep, whole, 1, lanes, sums);
+  dot_loop(e, k, v, rows, weights, deep, whole, 1, lanes, sums);
   for (int i = 0; i < m; ++i) sums[i] = k_sum_lanes(k, sums[i]);
-  dot_loop(e, k, g, rows, weights, whole, g->k, 1, 0, sums);
-  for (int i = 0; i < m; ++i) store_sum(k, g, &v, sums[i], i ? k_int(k, i) : zero, column);
+  dot_loop(e, k, v, rows, weights, whole, g->k, 1, 0, sums);
+  for (int i = 0; i < m; ++i) store_sum(k, g, v, sums[i], k_int(k, v->first + i), column);
   k_end(k);
-  k_return(k);
 }
 
 // `step` rows of B from row `at` on, times their elements of A, added to the sums [m, AXPY_BLOCK] in scratch.
-static void axpy_rows(kernel_text *k, const plan_gemm *g, const block_values *v, ssa width, ssa at, int step) {
-  ssa x[FEW_ROWS][AXPY_STEP], rows[AXPY_STEP], weights[AXPY_STEP];
+static void axpy_step(kernel_text *k, const block_values *v, ssa width, ssa at, int step) {
+  ssa x[AXPY_ROWS_AT_ONCE][AXPY_STEP], rows[AXPY_STEP], weights[AXPY_STEP];
   for (int s = 0; s < step; ++s) {
     ssa row = k_add(k, at, k_int(k, s));
-    for (int i = 0; i < g->m; ++i) x[i][s] = k_load(k, v->a, k_add(k, k_mul(k, v->lda, k_int(k, i)), row), K_F32);
+    for (int i = 0; i < v->rows; ++i)
+      x[i][s] = k_load(k, v->a, k_add(k, k_mul(k, v->lda, k_int(k, v->first + i)), row), K_F32);
     rows[s] = k_add(k, k_mul(k, v->ldb, row), v->begin);
   }
   ssa column = k_for(k, k_int(k, 0), width, k_int(k, 1));
   for (int s = 0; s < step; ++s) weights[s] = k_load(k, v->b, k_add(k, rows[s], column), K_F32);
-  for (int i = 0; i < g->m; ++i) {
+  for (int i = 0; i < v->rows; ++i) {
     ssa to = k_add(k, k_int(k, (int64_t)i * AXPY_BLOCK), column), sum = k_load(k, v->scratch, to, K_F32);
     for (int s = 0; s < step; ++s) sum = k_fma(k, x[i][s], weights[s], sum);
     k_store(k, sum, v->scratch, to);
@@ -183,20 +181,30 @@ static void axpy_rows(kernel_text *k, const plan_gemm *g, const block_values *v,
 }
 
 // B stored [k, n]: rows of B scaled and added, which reads B along its rows.
-static void write_axpy_block(kernel_text *k, const plan_gemm *g, const char *name) {
-  block_values v = begin_block(k, name);
-  ssa zero = k_int(k, 0), one = k_int(k, 1), width = k_sub(k, v.end, v.begin);
+static void axpy_rows(kernel_text *k, const plan_gemm *g, const block_values *v) {
+  ssa zero = k_int(k, 0), one = k_int(k, 1), width = k_sub(k, v->end, v->begin);
   int64_t whole = g->k / AXPY_STEP * AXPY_STEP;
-  k_zero(k, v.scratch, k_int(k, g->m * AXPY_BLOCK));
+  k_zero(k, v->scratch, k_int(k, (int64_t)v->rows * AXPY_BLOCK));
   ssa at = k_for(k, zero, k_int(k, whole), k_int(k, AXPY_STEP));
-  axpy_rows(k, g, &v, width, at, AXPY_STEP);
+  axpy_step(k, v, width, at, AXPY_STEP);
   k_end(k);
-  for (int64_t rest = whole; rest < g->k; ++rest) axpy_rows(k, g, &v, width, k_int(k, rest), 1);
-  ssa row = k_for(k, zero, k_int(k, g->m), one), column = k_for(k, zero, width, one);
-  ssa sum = k_load(k, v.scratch, k_add(k, k_mul(k, row, k_int(k, AXPY_BLOCK)), column), K_F32);
-  store_sum(k, g, &v, sum, row, k_add(k, v.begin, column));
+  for (int64_t rest = whole; rest < g->k; ++rest) axpy_step(k, v, width, k_int(k, rest), 1);
+  ssa row = k_for(k, zero, k_int(k, v->rows), one), column = k_for(k, zero, width, one);
+  ssa sum = k_load(k, v->scratch, k_add(k, k_mul(k, row, k_int(k, AXPY_BLOCK)), column), K_F32);
+  store_sum(k, g, v, sum, k_add(k, row, k_int(k, v->first)), k_add(k, v->begin, column));
   k_end(k);
   k_end(k);
+}
+
+static void write_block(cpu_entry *e, kernel_text *k, const plan_gemm *g, const char *name) {
+  block_values v = begin_block(k, name);
+  int most = g->trans_b ? ROWS_AT_ONCE : AXPY_ROWS_AT_ONCE;
+  int parts = ((int)g->m + most - 1) / most, rows = ((int)g->m + parts - 1) / parts;
+  for (v.first = 0; v.first < g->m; v.first += rows) {
+    v.rows = (int)g->m - v.first < rows ? (int)g->m - v.first : rows;
+    if (g->trans_b) dot_rows(e, k, g, &v);
+    else axpy_rows(k, g, &v);
+  }
   k_return(k);
 }
 
@@ -220,8 +228,7 @@ static void write_few_rows(cpu_entry *e, const product *p, const char *name) {
   kernel_text text = {0}, *k = &text;
   const char *block_name = arena_printf(e->arena, "%s_block", name);
   if (p->body) write_tile(e, k, p);
-  if (g->trans_b) write_dot_block(e, k, g, block_name);
-  else write_axpy_block(k, g, block_name);
+  write_block(e, k, g, block_name);
   kernel_abi abi = k_kernel(k, name);
   ssa groups = k_dim(k, abi, DIM_GROUPS), n = k_dim(k, abi, DIM_N), zero = k_int(k, 0), one = k_int(k, 1);
   ssa lda = k_dim(k, abi, DIM_LDA), ldb = k_dim(k, abi, DIM_LDB), ldc = k_dim(k, abi, DIM_LDC);
@@ -326,7 +333,7 @@ static bool emit_product(cpu_entry *e, MlirOperation op, product *p, lmn_error *
   if (!p->body && (columns.count || p->row_count || p->extra_count))
     return fail(error, "columns, rows or extras without an epilogue");
   if (!check_places(e, op, p, error)) return false;
-  bool few_rows = g->m <= FEW_ROWS && !g->trans_a;
+  bool few_rows = !g->trans_a && g->m <= (g->trans_b ? FEW_ROWS_DOT : FEW_ROWS_AXPY);
   plan_launch *launch = few_rows ? launch_few_rows(e, op, p) : launch_gemm(e, op, p);
   if (!group_args(e, launch, op, ir_operands(e->ir, op, 0), false, "a", g->groups, error) ||
       !group_args(e, launch, op, ir_operands(e->ir, op, 1), false, "b", g->groups, error) ||

@@ -183,11 +183,11 @@ static void test_forms(void **state) {
       {.m = 17, .n = 33, .k = 21, .groups = 1},
       {.m = 17, .n = 33, .k = 21, .groups = 1, .trans_a = true},
       {.m = 17, .n = 33, .k = 21, .groups = 1, .trans_a = true, .trans_b = true, .pad = 3},
-      {.m = 13, .n = 1, .k = 1, .groups = 1, .trans_b = true, .accumulate = true},
+      {.m = 23, .n = 1, .k = 1, .groups = 1, .trans_b = true, .accumulate = true},
       {.m = 3, .n = 40, .k = 70, .groups = 2, .trans_a = true, .accumulate = true},
-      {.m = 14, .n = 20, .k = 16, .groups = 3, .trans_b = true, .pad = 5},
-      {.m = 14, .n = 20, .k = 16, .groups = 3, .trans_b = true, .stacked = true, .pad = 1},
-      {.m = 14, .n = 20, .k = 16, .groups = 3, .accumulate = true, .stacked = true},
+      {.m = 18, .n = 20, .k = 16, .groups = 3, .trans_b = true, .pad = 5},
+      {.m = 18, .n = 20, .k = 16, .groups = 3, .trans_b = true, .stacked = true, .pad = 1},
+      {.m = 18, .n = 20, .k = 16, .groups = 3, .accumulate = true, .stacked = true},
   };
   run_cases(cases, LENGTH(cases));
 }
@@ -207,7 +207,7 @@ static void test_epilogues(void **state) {
 static void test_few_rows(void **state) {
   (void)state;
   gemm_case cases[24];
-  static const int ms[] = {1, 2, 3, 4, 8, 12}, ns[] = {1, 31, 35, 130}, ks[] = {5, 37, 64, 299};
+  static const int ms[] = {1, 2, 3, 4, 12, 15}, ns[] = {1, 31, 35, 130}, ks[] = {5, 37, 64, 299};
   for (int i = 0; i < 24; ++i)
     cases[i] = (gemm_case){.m = ms[i % 6],
                            .n = ns[(i / 2) % 4],
