@@ -61,11 +61,13 @@ static const char *plural(int64_t count) { return count == 1 ? "" : "s"; }
 
 static void print_network(const graph *g, element_counts counts) {
   int vertices = g->node_count - 2;
+  int64_t total;
+  if (__builtin_add_overflow(counts.models, counts.added, &total)) total = INT64_MAX;
   printf("%s: network %s, %d %s, %d edge%s, %d model%s, %" PRId64 " parameters (%" PRId64 " of models, %" PRId64
          " new), %d phase%s\n",
          g->file, g->name, vertices, vertices == 1 ? "vertex" : "vertices", g->arrow_count, plural(g->arrow_count),
-         g->model_count, plural(g->model_count), counts.models + counts.added, counts.models, counts.added,
-         g->phase_count, plural(g->phase_count));
+         g->model_count, plural(g->model_count), total, counts.models, counts.added, g->phase_count,
+         plural(g->phase_count));
 }
 
 static void print_errors(const diagnostics *d, bool json) {

@@ -80,11 +80,12 @@ static bool ends_with(const char *string, const char *end) {
   return length >= tail && !strcasecmp(string + length - tail, end);
 }
 
-static bool read_model(resolver *r, const ast_value *path, const char *name, model *result) {
+// Fills the description in, or leaves it empty after an error.
+static void read_model(resolver *r, const ast_value *path, const char *name, model *result) {
   if (ends_with(name, ".gguf")) {
     diagnostic *item = report(r->d, ERROR_GGUF, path->place, "`%s`: GGUF files are not supported yet", name);
     report_help(r->d, item, "name a Hugging Face directory: one with a config.json and safetensors");
-    return false;
+    return;
   }
   text tried = {0};
   const char *directory =
@@ -94,14 +95,13 @@ static bool read_model(resolver *r, const ast_value *path, const char *name, mod
     if (tried.length) report_label(r->d, item, "no config.json there");
     if (tried.length) report_help(r->d, item, "looked in %s; LMN_MODELS may name more folders", tried.data);
     text_free(&tried);
-    return false;
+    return;
   }
   text_free(&tried);
   lmn_error error = {{0}};
-  if (model_read(r->arena, directory, result, &error)) return true;
+  if (model_read(r->arena, directory, result, &error)) return;
   report(r->d, ERROR_MODEL_CONFIG, path->place, "%s", error.text);
   memset(result, 0, sizeof *result);
-  return false;
 }
 
 void run_model(resolver *r, const ast_statement *s) {
@@ -111,8 +111,7 @@ void run_model(resolver *r, const ast_statement *s) {
   GROW(r->models, r->model_count, r->model_capacity);
   graph_model *m = &r->models[r->model_count];
   *m = (graph_model){.name = s->name.text, .place = s->name.place};
-  bool ok = take_string(r, s->value, "a model", &name) && read_model(r, s->value, name, &m->description);
+  if (take_string(r, s->value, "a model", &name)) read_model(r, s->value, name, &m->description);
   symbol *declared = symbol_declare(r, SYMBOL_MODEL, s->name);
   if (declared) declared->model = r->model_count++; // a broken one has hidden 0: no message about its sizes
-  (void)ok;
 }

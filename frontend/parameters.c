@@ -27,10 +27,16 @@ static const char *name_of(collector *c, const char *format, ...) {
   return arena_copy(c->arena, c->name.data, c->name.length);
 }
 
+// *sum += a * b, at most INT64_MAX: sizes of a network may be nonsense.
+static void count(int64_t *sum, int64_t a, int64_t b) {
+  int64_t product;
+  if (__builtin_mul_overflow(a, b, &product) || __builtin_add_overflow(*sum, product, sum)) *sum = INT64_MAX;
+}
+
 static parameter *add(collector *c, parameter_kind kind, const char *name, int rank, int64_t rows, int64_t columns) {
   parameter *p = &c->scratch;
   if (c->counting) {
-    c->elements[kind] += rows * (rank == 2 ? columns : 1);
+    count(&c->elements[kind], rows, rank == 2 ? columns : 1);
   } else {
     GROW(c->items, c->count, c->capacity);
     p = &c->items[c->count++];
@@ -67,10 +73,13 @@ static void add_tensor(collector *c, const char *owner, int model_index, int nod
 }
 
 static void add_body(collector *c, const char *owner, int model_index, int node) {
-  int64_t layers = c->graph->models[model_index].description.layers;
-  for (int layer = 0; layer < layers; ++layer)
+  int64_t layers = c->graph->models[model_index].description.layers, *sum = &c->elements[PARAMETER_VERTEX],
+          before = *sum;
+  bool once = c->counting && node >= 0; // layers are alike: one is counted for all
+  for (int layer = 0; layer < (once ? 1 : layers); ++layer)
     for (int role = 0; role < TENSOR_ROLES; ++role)
       if (model_role_in_layer((tensor_role)role)) add_tensor(c, owner, model_index, node, (tensor_role)role, layer);
+  if (once) count(sum, *sum - before, layers - 1);
   add_tensor(c, owner, model_index, node, TENSOR_FINAL_NORM, 0);
   add_tensor(c, owner, model_index, node, TENSOR_FINAL_NORM_BIAS, 0);
 }
@@ -240,9 +249,10 @@ parameter_list *graph_parameters(arena *a, const graph *g, bool random_weights) 
 void graph_elements(const graph *g, int64_t *models, int64_t *added) {
   collector c = {.graph = g, .counting = true};
   collect(&c);
-  *models = c.elements[PARAMETER_MODEL] + c.elements[PARAMETER_VERTEX];
-  *added = c.elements[PARAMETER_EDGE] + c.elements[PARAMETER_PROJECT] + c.elements[PARAMETER_HEAD] +
-           c.elements[PARAMETER_PREFIX];
+  *models = c.elements[PARAMETER_MODEL];
+  count(models, c.elements[PARAMETER_VERTEX], 1);
+  *added = 0;
+  for (int kind = PARAMETER_EDGE; kind <= PARAMETER_PREFIX; ++kind) count(added, c.elements[kind], 1);
 }
 
 // ---- frozen or trained

@@ -52,7 +52,7 @@ static const ast_value *parse_slashes(resolver *r, const char *shown, size_t off
 }
 
 // "-D name=value" for a param whose default is `standard`.
-value evaluate_define(resolver *r, const define *d, int order, value standard, span declared) {
+static value evaluate_define(resolver *r, const define *d, int order, value standard, span declared) {
   const value nothing = {.type = TYPE_NONE};
   const source *before = r->d->source;
   const char *shown = arena_printf(r->arena, "-D %s=%s", d->name, d->value);

@@ -46,7 +46,7 @@ typedef struct vertex_array {
   const char *name;
   span place;
   int model; // -1: broken
-  bool shared, share_said;
+  bool shared;
   int aggregate; // -1: not said
   span aggregate_place;
   bool layered, broken;            // broken: an error was reported, uses of it are silent
@@ -95,10 +95,6 @@ typedef struct arrow_draft {
   edge_template *edge; // NULL: the default
 } arrow_draft;
 
-typedef struct option_said { // an option of input or output, or a default
-  ast_argument *argument;
-} option_said;
-
 typedef enum {
   NODE_ID_INPUT,
   NODE_ID_OUTPUT,
@@ -142,11 +138,10 @@ typedef struct resolver {
 
   edge_template *default_edge;
   int default_aggregate; // -1: not said
-  bool default_share, default_share_said;
-  span default_edge_place, default_aggregate_place, default_share_place;
+  span default_edge_place, default_aggregate_place;
 
   int input_model, output_model; // -1: not said, -2: broken
-  span input_model_place, output_model_place, output_aggregate_place, head_place;
+  span input_model_place, output_model_place, output_aggregate_place;
   int output_aggregate;
   bool prefix_said, prefix_init_said, prefix_frozen_said, head_said;
 
@@ -169,7 +164,6 @@ void report_unknown(resolver *r, ast_name name, const char *what, unsigned kinds
 // evaluate.c
 value evaluate(resolver *r, const ast_value *v);
 const char *type_text(value_type type);
-const char *value_type_text(resolver *r, value v);
 // The values that something named `what` takes. False after an error.
 bool take_integer(resolver *r, const ast_value *v, const char *what, int64_t least, int64_t most, int64_t *result);
 bool take_real(resolver *r, const ast_value *v, const char *what, double least, double most, double *result);
@@ -177,7 +171,6 @@ bool take_truth(resolver *r, const ast_value *v, const char *what, bool *result)
 bool take_string(resolver *r, const ast_value *v, const char *what, const char **result);
 bool take_word(resolver *r, const ast_value *v, const char *what, const char *const *words, int count, int *result);
 bool take_model(resolver *r, const ast_value *v, int *result);
-value evaluate_define(resolver *r, const define *d, int order, value standard, span declared);
 
 // arguments.c
 #define SIGNATURE_PARAMETERS 6

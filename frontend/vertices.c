@@ -121,7 +121,7 @@ void run_vertex(resolver *r, const ast_statement *s) {
     ok &= take_word(r, option[0]->value, "`aggregate`", aggregates, words, &a->aggregate);
     a->aggregate_place = option[0]->value->place;
   }
-  if (option[1]) ok &= a->share_said = take_truth(r, option[1]->value, "`share`", &a->shared);
+  if (option[1]) ok &= take_truth(r, option[1]->value, "`share`", &a->shared);
   symbol *declared = symbol_declare(r, SYMBOL_VERTEX, s->name);
   if (ok && !add_vertices(r, r->owner_count, a->count, s->name.place)) ok = false;
   a->broken = !ok;
