@@ -81,7 +81,7 @@ typedef struct random_stream {
 random_stream random_named(uint64_t seed, const char *name);
 uint64_t random_next(random_stream *r);
 void random_skip(random_stream *r, uint64_t count); // as that many calls of random_next
-double random_uniform(random_stream *r); // in [0, 1)
+double random_uniform(random_stream *r);            // in [0, 1)
 double random_normal(random_stream *r);
 
 double clock_seconds(void); // monotonic

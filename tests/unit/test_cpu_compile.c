@@ -1,5 +1,6 @@
 // links: codegen
-// Kernels to kernels.so: the cache (hit, miss, damaged, unusable), two processes at once, many kernels over several modules, wrong kernels.
+// Kernels to kernels.so: the cache (hit, miss, damaged, unusable), two processes at once, many kernels over several
+// modules, wrong kernels.
 #include "codegen/cpu/cpu.h"
 
 #include <dirent.h>
@@ -28,13 +29,16 @@ static const char *in(const char *name) {
 static void add_scale(cpu_codegen *cg, const char *name, double factor) {
   text t = {0};
   text_printf(&t,
-              "func.func @%s(%%args: !llvm.ptr, %%dims: !llvm.ptr, %%begin: i64, %%end: i64, %%scratch: !llvm.ptr, %%host: !llvm.ptr) {\n"
+              "func.func @%s(%%args: !llvm.ptr, %%dims: !llvm.ptr, %%begin: i64, %%end: i64, %%scratch: !llvm.ptr, "
+              "%%host: !llvm.ptr) {\n"
               "  %%one = arith.constant 1 : i64\n  %%f = arith.constant %.6f : f32\n"
               "  %%x = llvm.load %%args : !llvm.ptr -> !llvm.ptr\n"
-              "  %%p = llvm.getelementptr %%args[1] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr\n  %%y = llvm.load %%p : !llvm.ptr -> !llvm.ptr\n"
+              "  %%p = llvm.getelementptr %%args[1] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr\n  %%y = llvm.load %%p : "
+              "!llvm.ptr -> !llvm.ptr\n"
               "  scf.for %%i = %%begin to %%end step %%one : i64 {\n"
               "    %%from = llvm.getelementptr %%x[%%i] : (!llvm.ptr, i64) -> !llvm.ptr, f32\n"
-              "    %%to = llvm.getelementptr %%y[%%i] : (!llvm.ptr, i64) -> !llvm.ptr, f32\n    %%v = llvm.load %%from : !llvm.ptr -> f32\n"
+              "    %%to = llvm.getelementptr %%y[%%i] : (!llvm.ptr, i64) -> !llvm.ptr, f32\n    %%v = llvm.load %%from "
+              ": !llvm.ptr -> f32\n"
               "    %%w = arith.mulf %%v, %%f : f32\n    llvm.store %%w, %%to : f32, !llvm.ptr\n  }\n  return\n}\n",
               name, factor);
   cpu_add_kernel(cg, name, t.data);
@@ -230,9 +234,12 @@ static int remove_directory(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_cache),        cmocka_unit_test(test_damaged_cache), cmocka_unit_test(test_unusable_folders),
-      cmocka_unit_test(test_two_processes), cmocka_unit_test(test_many_kernels), cmocka_unit_test(test_wrong_kernels),
-      cmocka_unit_test(test_print)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_cache),
+                                     cmocka_unit_test(test_damaged_cache),
+                                     cmocka_unit_test(test_unusable_folders),
+                                     cmocka_unit_test(test_two_processes),
+                                     cmocka_unit_test(test_many_kernels),
+                                     cmocka_unit_test(test_wrong_kernels),
+                                     cmocka_unit_test(test_print)};
   return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }

@@ -37,8 +37,10 @@ static void test_copies(void **state) {
     y[i] = harness_room(&h, c->elements);
     text_printf(&h.body, "    %%y%zu = \"kernel.copy\"(", i);
     for (int s = 0; s < c->sources; ++s) text_printf(&h.body, "%s%%s%zu_%d", s ? ", " : "", i, s);
-    text_printf(&h.body, ") {n0 = %d : i64, n1 = %d : i64, columns = %d : i64, from = %d : i64, from0 = %d : i64, from1 = %d : i64, ", c->n0,
-                c->n1, c->columns, c->from, c->from0, c->from1);
+    text_printf(
+        &h.body,
+        ") {n0 = %d : i64, n1 = %d : i64, columns = %d : i64, from = %d : i64, from0 = %d : i64, from1 = %d : i64, ",
+        c->n0, c->n1, c->columns, c->from, c->from0, c->from1);
     text_printf(&h.body, "to0 = %d : i64, to1 = %d : i64, zero = %d : i64, to = array<i64: ", c->to0, c->to1, c->zero);
     for (int s = 0; s < c->sources; ++s) text_printf(&h.body, "%s%d", s ? ", " : "", c->to[s]);
     text_printf(&h.body, ">, places = array<i64: 4, %lld>} : (", (long long)y[i] * 4);
@@ -46,7 +48,8 @@ static void test_copies(void **state) {
     text_printf(&h.body, ") -> tensor<1x%dxf32>\n", c->elements);
   }
   int64_t zeros = harness_room(&h, 40001);
-  text_printf(&h.body, "    %%z = \"kernel.zero\"() {places = array<i64: 4, %lld>} : () -> tensor<1x40001xf32>\n", (long long)zeros * 4);
+  text_printf(&h.body, "    %%z = \"kernel.zero\"() {places = array<i64: 4, %lld>} : () -> tensor<1x40001xf32>\n",
+              (long long)zeros * 4);
   harness_run(&h);
   for (size_t n = 0; n < LENGTH(cases); ++n) {
     const copy_case *c = &cases[n];
@@ -57,7 +60,8 @@ static void test_copies(void **state) {
       for (int i = 0; i < c->n0; ++i)
         for (int j = 0; j < c->n1; ++j)
           for (int k = 0; k < c->columns; ++k)
-            expected[c->to[s] + i * c->to0 + j * c->to1 + k] = h.memory[source[n][s] + c->from + i * c->from0 + j * c->from1 + k];
+            expected[c->to[s] + i * c->to0 + j * c->to1 + k] =
+                h.memory[source[n][s] + c->from + i * c->from0 + j * c->from1 + k];
     assert_memory_equal(h.after + y[n], expected, sizeof(float) * (size_t)c->elements);
     free(expected);
   }
@@ -73,9 +77,12 @@ static void test_in_place(void **state) {
   int64_t both = harness_room(&h, 40);
   for (int i = 0; i < 40; ++i) h.memory[both + i] = (float)i;
   text_printf(&h.body,
-              "    %%s = \"kernel.buffer\"() {space = \"arena\", name = \"s\", places = array<i64: 4, %lld>} : () -> tensor<2x10xf32>\n"
-              "    %%y = \"kernel.copy\"(%%s, %%s) {n0 = 1 : i64, n1 = 2 : i64, columns = 10 : i64, from = 0 : i64, from0 = 20 : i64, from1 = 10 : "
-              "i64, to0 = 40 : i64, to1 = 10 : i64, zero = 0 : i64, to = array<i64: 0, 20>, places = array<i64: 4, %lld>} : (tensor<2x10xf32>, "
+              "    %%s = \"kernel.buffer\"() {space = \"arena\", name = \"s\", places = array<i64: 4, %lld>} : () -> "
+              "tensor<2x10xf32>\n"
+              "    %%y = \"kernel.copy\"(%%s, %%s) {n0 = 1 : i64, n1 = 2 : i64, columns = 10 : i64, from = 0 : i64, "
+              "from0 = 20 : i64, from1 = 10 : "
+              "i64, to0 = 40 : i64, to1 = 10 : i64, zero = 0 : i64, to = array<i64: 0, 20>, places = array<i64: 4, "
+              "%lld>} : (tensor<2x10xf32>, "
               "tensor<2x10xf32>) -> tensor<4x10xf32>\n",
               (long long)both * 4, (long long)both * 4);
   harness_run(&h);

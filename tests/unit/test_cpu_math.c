@@ -1,6 +1,6 @@
 // links: codegen
-// exp, tanh, erf and log of the CPU back end beside libm's in double, over four million floats spread over all of them, and over the
-// ranges where activations live.
+// exp, tanh, erf and log of the CPU back end beside libm's in double, over four million floats spread over all of them,
+// and over the ranges where activations live.
 #include "cpu_harness.h"
 
 enum { ROWS = 4096, COLUMNS = 1024, POINTS = ROWS * COLUMNS, STEP = 1021 };
@@ -21,12 +21,16 @@ static void check_point(int function, float x, float got, double *worst) {
     return;
   }
   double exact = function == 0 ? exp(x) : function == 1 ? tanh(x) : function == 2 ? erf(x) : log(x), error;
-  bool flushed = fpclassify(x) == FP_SUBNORMAL || fabs(exact) < 0x1p-126; // below the normal floats is zero to the device
+  bool flushed =
+      fpclassify(x) == FP_SUBNORMAL || fabs(exact) < 0x1p-126; // below the normal floats is zero to the device
   if (function == 3 && x < 0) {
     assert_true(isnan(got) || flushed);
     return;
   }
-  if (function == 0) error = fabs(exact) < 0x1p-126 ? !(got >= 0 && got <= 0x1p-126f) : exact > 3.4028235e38 ? got != INFINITY : fabs(got - exact) / exact;
+  if (function == 0)
+    error = fabs(exact) < 0x1p-126 ? !(got >= 0 && got <= 0x1p-126f)
+            : exact > 3.4028235e38 ? got != INFINITY
+                                   : fabs(got - exact) / exact;
   else if (function == 3) error = flushed && exact ? 0 : ulps(got, exact);
   else error = fabs(got - exact);
   if (!(error <= worst[function])) worst[function] = isnan(error) ? INFINITY : error;
@@ -37,8 +41,9 @@ static void run(harness *h, int64_t x, int64_t y[4]) {
   text_add(&h->functions, "  func.func private @all(%x: f32) -> (f32, f32, f32, f32) {\n");
   for (int f = 0; f < 4; ++f) text_printf(&h->functions, "    %%y%d = math.%s %%x : f32\n", f, names[f]);
   text_add(&h->functions, "    return %y0, %y1, %y2, %y3 : f32, f32, f32, f32\n  }\n");
-  text_add(&h->body, "    %y:4 = \"kernel.row\"(%x) {groups = 1 : i64, stages = [@all], reductions = [], operandSegmentSizes = "
-                     "array<i32: 1, 0, 0>, resultSegmentSizes = array<i32: 4, 0>, places = array<i64: ");
+  text_add(&h->body,
+           "    %y:4 = \"kernel.row\"(%x) {groups = 1 : i64, stages = [@all], reductions = [], operandSegmentSizes = "
+           "array<i32: 1, 0, 0>, resultSegmentSizes = array<i32: 4, 0>, places = array<i64: ");
   for (int f = 0; f < 4; ++f) {
     y[f] = harness_room(h, POINTS);
     text_printf(&h->body, "%s4, %lld", f ? ", " : "", (long long)y[f] * 4);
@@ -58,7 +63,8 @@ static void check_range(void (*fill)(float *points), const char *what) {
   double worst[4] = {0};
   for (int f = 0; f < 4; ++f)
     for (int64_t i = 0; i < POINTS; ++i) check_point(f, h.memory[x + i], h.after[y[f] + i], worst);
-  print_message("%s: exp %.3g relative, tanh %.3g and erf %.3g absolute, log %.3g ulp\n", what, worst[0], worst[1], worst[2], worst[3]);
+  print_message("%s: exp %.3g relative, tanh %.3g and erf %.3g absolute, log %.3g ulp\n", what, worst[0], worst[1],
+                worst[2], worst[3]);
   assert_true(worst[0] < 2e-7);
   assert_true(worst[1] < 2e-7);
   assert_true(worst[2] < 2e-7);
@@ -71,7 +77,8 @@ static void fill_bits(float *points) {
     uint32_t bits = (uint32_t)(i * STEP);
     memcpy(&points[i], &bits, sizeof bits);
   }
-  static const float special[] = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, -1e30f, 1e30f, 88.722f, 88.73f, -87.33f, -87.34f, -104, 1};
+  static const float special[] = {0.0f,    -0.0f,  INFINITY, -INFINITY, NAN,  -1e30f, 1e30f,
+                                  88.722f, 88.73f, -87.33f,  -87.34f,   -104, 1};
   memcpy(points, special, sizeof special);
 }
 
@@ -99,6 +106,7 @@ static void test_near_one(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_floats), cmocka_unit_test(test_small), cmocka_unit_test(test_near_one)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_floats), cmocka_unit_test(test_small),
+                                     cmocka_unit_test(test_near_one)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 // links: codegen
-// kernel.gemm beside plain loops in double: every form, groups, strides, accumulation, epilogues, few rows, pieces for the threads.
+// kernel.gemm beside plain loops in double: every form, groups, strides, accumulation, epilogues, few rows, pieces for
+// the threads.
 #include "cpu_harness.h"
 
 typedef struct gemm_case {
@@ -59,7 +60,8 @@ static void add_epilogue(harness *h, const gemm_case *c) {
   text_add(t, ") {\n    %zero = arith.constant 0.0 : f32\n    %s0 = arith.addf %c, %zero : f32\n");
   for (int i = 0; i < inputs; ++i) text_printf(t, "    %%s%d = arith.addf %%s%d, %%x%d : f32\n", i + 1, i, i);
   for (int i = 0; i < c->extras; ++i)
-    text_printf(t, "    %%f%d = arith.constant %d.0 : f32\n    %%e%d = arith.mulf %%s%d, %%f%d : f32\n", i, i + 2, i, c->kinds, i);
+    text_printf(t, "    %%f%d = arith.constant %d.0 : f32\n    %%e%d = arith.mulf %%s%d, %%f%d : f32\n", i, i + 2, i,
+                c->kinds, i);
   text_printf(t, "    return %%s%d", inputs);
   for (int i = 0; i < c->extras; ++i) text_printf(t, ", %%e%d", i);
   text_add(t, " : f32");
@@ -69,14 +71,20 @@ static void add_epilogue(harness *h, const gemm_case *c) {
 
 static void add_attributes(harness *h, const gemm_case *c, const gemm_values *v, int values, int accumulate) {
   text *t = &h->body;
-  int64_t a_stride = stored_rows(c->trans_a, c->m, c->k) * v->lda, b_stride = stored_rows(c->trans_b, c->k, c->n) * v->ldb;
-  text_printf(t, ") {m = %d : i64, n = %d : i64, k = %d : i64, groups = %d : i64, trans_a = %d : i64, trans_b = %d : i64, ", c->m, c->n,
-              c->k, c->groups, c->trans_a, c->trans_b);
-  text_printf(t, "lda = %lld : i64, ldb = %lld : i64, ldc = %lld : i64, ", (long long)v->lda, (long long)v->ldb, (long long)v->ldc);
-  text_printf(t, "a_stride = %lld : i64, b_stride = %lld : i64, c_stride = %lld : i64, ", (long long)(c->stacked ? a_stride : 0),
-              (long long)(c->stacked ? b_stride : 0), (long long)(c->stacked ? c->m * v->ldc : 0));
+  int64_t a_stride = stored_rows(c->trans_a, c->m, c->k) * v->lda,
+          b_stride = stored_rows(c->trans_b, c->k, c->n) * v->ldb;
+  text_printf(
+      t, ") {m = %d : i64, n = %d : i64, k = %d : i64, groups = %d : i64, trans_a = %d : i64, trans_b = %d : i64, ",
+      c->m, c->n, c->k, c->groups, c->trans_a, c->trans_b);
+  text_printf(t, "lda = %lld : i64, ldb = %lld : i64, ldc = %lld : i64, ", (long long)v->lda, (long long)v->ldb,
+              (long long)v->ldc);
+  text_printf(t, "a_stride = %lld : i64, b_stride = %lld : i64, c_stride = %lld : i64, ",
+              (long long)(c->stacked ? a_stride : 0), (long long)(c->stacked ? b_stride : 0),
+              (long long)(c->stacked ? c->m * v->ldc : 0));
   if (has_epilogue(c)) text_printf(t, "epilogue = @epilogue%d, ", h->names);
-  text_printf(t, "operandSegmentSizes = array<i32: %d, %d, %d, %d, %d>, resultSegmentSizes = array<i32: %d, %d>, places = array<i64: ",
+  text_printf(t,
+              "operandSegmentSizes = array<i32: %d, %d, %d, %d, %d>, resultSegmentSizes = array<i32: %d, %d>, places = "
+              "array<i64: ",
               values, values, accumulate, c->kinds * c->groups, c->rows, values, c->extras);
   for (int i = 0; i < values; ++i) text_printf(t, "%s%d, %lld", i ? ", " : "", SPACE_ARENA, (long long)v->c[i] * 4);
   for (int i = 0; i < c->extras; ++i) text_printf(t, ", %d, %lld", SPACE_ARENA, (long long)v->extras[i] * 4);
@@ -121,7 +129,8 @@ static gemm_values add_gemm(harness *h, const gemm_case *c) {
 }
 
 static double reference_element(const harness *h, const gemm_case *c, const gemm_values *v, int g, int i, int j) {
-  int64_t a_stride = stored_rows(c->trans_a, c->m, c->k) * v->lda, b_stride = stored_rows(c->trans_b, c->k, c->n) * v->ldb;
+  int64_t a_stride = stored_rows(c->trans_a, c->m, c->k) * v->lda,
+          b_stride = stored_rows(c->trans_b, c->k, c->n) * v->ldb;
   const float *a = h->memory + (c->stacked ? v->a[0] + g * a_stride : v->a[g]);
   const float *b = h->memory + (c->stacked ? v->b[0] + g * b_stride : v->b[g]);
   double sum = 0;
@@ -148,7 +157,8 @@ static void check_gemm(const harness *h, const gemm_case *c, const gemm_values *
           fail_msg("%dx%dx%d group %d [%d, %d]: %.9g, not %.9g", c->m, c->n, c->k, g, i, j, (double)h->after[at], y);
         for (int x = 0; x < c->extras; ++x) {
           double got = h->after[v->extras[x] + row * c->n + j], expected = s * (x + 2);
-          if (!(fabs(got - expected) <= tolerance * 4)) fail_msg("extra %d [%d, %d]: %.9g, not %.9g", x, i, j, got, expected);
+          if (!(fabs(got - expected) <= tolerance * 4))
+            fail_msg("extra %d [%d, %d]: %.9g, not %.9g", x, i, j, got, expected);
         }
       }
 }
@@ -239,21 +249,28 @@ static void test_pieces(void **state) {
 // A wrong place or count is an error with a message, not a wrong result.
 static void test_refused(void **state) {
   (void)state;
-  static const char *const ops[] = {
-      "%c = \"kernel.gemm\"(%a, %b, %d) {m = 16 : i64, n = 16 : i64, k = 16 : i64, groups = 1 : i64, trans_a = 0 : i64, "
-      "trans_b = 0 : i64, lda = 16 : i64, ldb = 16 : i64, ldc = 16 : i64, a_stride = 0 : i64, b_stride = 0 : i64, c_stride = 0 : i64, "
-      "operandSegmentSizes = array<i32: 1, 1, 1, 0, 0>, resultSegmentSizes = array<i32: 1, 0>, places = array<i64: 4, 0>} : "
-      "(tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>) -> tensor<16x16xf32>\n",
-      "%c = \"kernel.gemm\"(%a, %b, %d) {m = 16 : i64, n = 16 : i64, k = 16 : i64, groups = 1 : i64, trans_a = 0 : i64, "
-      "trans_b = 0 : i64, lda = 16 : i64, ldb = 16 : i64, ldc = 16 : i64, a_stride = 0 : i64, b_stride = 0 : i64, c_stride = 0 : i64, "
-      "operandSegmentSizes = array<i32: 1, 1, 0, 0, 1>, resultSegmentSizes = array<i32: 1, 0>, places = array<i64: 4, 0>} : "
-      "(tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>) -> tensor<16x16xf32>\n"};
+  static const char *const ops[] = {"%c = \"kernel.gemm\"(%a, %b, %d) {m = 16 : i64, n = 16 : i64, k = 16 : i64, "
+                                    "groups = 1 : i64, trans_a = 0 : i64, "
+                                    "trans_b = 0 : i64, lda = 16 : i64, ldb = 16 : i64, ldc = 16 : i64, a_stride = 0 : "
+                                    "i64, b_stride = 0 : i64, c_stride = 0 : i64, "
+                                    "operandSegmentSizes = array<i32: 1, 1, 1, 0, 0>, resultSegmentSizes = array<i32: "
+                                    "1, 0>, places = array<i64: 4, 0>} : "
+                                    "(tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>) -> tensor<16x16xf32>\n",
+                                    "%c = \"kernel.gemm\"(%a, %b, %d) {m = 16 : i64, n = 16 : i64, k = 16 : i64, "
+                                    "groups = 1 : i64, trans_a = 0 : i64, "
+                                    "trans_b = 0 : i64, lda = 16 : i64, ldb = 16 : i64, ldc = 16 : i64, a_stride = 0 : "
+                                    "i64, b_stride = 0 : i64, c_stride = 0 : i64, "
+                                    "operandSegmentSizes = array<i32: 1, 1, 0, 0, 1>, resultSegmentSizes = array<i32: "
+                                    "1, 0>, places = array<i64: 4, 0>} : "
+                                    "(tensor<16x16xf32>, tensor<16x16xf32>, tensor<16x16xf32>) -> tensor<16x16xf32>\n"};
   for (size_t i = 0; i < LENGTH(ops); ++i) {
     text source = {0};
     text_add(&source, "module { func.func @entry() {\n");
     for (int v = 0; v < 4; ++v)
       if (v != 2)
-        text_printf(&source, "%%%c = \"kernel.buffer\"() {space = \"arena\", name = \"x\", places = array<i64: 4, %d>} : () -> tensor<16x16xf32>\n",
+        text_printf(&source,
+                    "%%%c = \"kernel.buffer\"() {space = \"arena\", name = \"x\", places = array<i64: 4, %d>} : () -> "
+                    "tensor<16x16xf32>\n",
                     letters[v], (v + 1) * 1024);
     text_printf(&source, "%s return } }", ops[i]);
     lmn_error error = {{0}};
@@ -275,7 +292,8 @@ static void test_refused(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms), cmocka_unit_test(test_epilogues), cmocka_unit_test(test_few_rows),
-                                     cmocka_unit_test(test_pieces), cmocka_unit_test(test_refused)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_forms), cmocka_unit_test(test_epilogues),
+                                     cmocka_unit_test(test_few_rows), cmocka_unit_test(test_pieces),
+                                     cmocka_unit_test(test_refused)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

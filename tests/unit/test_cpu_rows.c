@@ -4,7 +4,8 @@
 
 #include <float.h>
 
-// ---- kernel.row: y = (x + z) rstd w with rstd = 1 / sqrt(mean((x + z)²) + scalar), also x + z itself, rstd and the largest element
+// ---- kernel.row: y = (x + z) rstd w with rstd = 1 / sqrt(mean((x + z)²) + scalar), also x + z itself, rstd and the
+// largest element
 
 typedef struct row_case {
   int rows, columns, groups;
@@ -16,18 +17,19 @@ typedef struct row_values {
 } row_values;
 
 static void add_row_bodies(harness *h, int columns) {
-  text_printf(&h->functions,
-              "  func.func private @square%d(%%x: f32, %%z: f32, %%e: f32, %%w: f32) -> (f32, f32) {\n"
-              "    %%s = arith.addf %%x, %%z : f32\n    %%q = arith.mulf %%s, %%s : f32\n    return %%q, %%s : f32, f32\n  }\n"
-              "  func.func private @scale%d(%%q: f32, %%e: f32) -> f32 {\n    %%n = arith.constant %d.0 : f32\n"
-              "    %%m = arith.divf %%q, %%n : f32\n    %%v = arith.addf %%m, %%e : f32\n    %%r = math.rsqrt %%v : f32\n"
-              "    return %%r : f32\n  }\n"
-              "  func.func private @norm%d(%%x: f32, %%z: f32, %%e: f32, %%w: f32, %%q: f32, %%t: f32) -> (f32, f32) {\n"
-              "    %%s = arith.addf %%x, %%z : f32\n    %%r = func.call @scale%d(%%q, %%e) : (f32, f32) -> f32\n"
-              "    %%a = arith.mulf %%s, %%r : f32\n    %%y = arith.mulf %%a, %%w : f32\n    return %%y, %%s : f32, f32\n  }\n"
-              "  func.func private @finish%d(%%e: f32, %%q: f32, %%t: f32) -> (f32, f32) {\n"
-              "    %%r = func.call @scale%d(%%q, %%e) : (f32, f32) -> f32\n    return %%r, %%t : f32, f32\n  }\n",
-              h->names, h->names, columns, h->names, h->names, h->names, h->names);
+  text_printf(
+      &h->functions,
+      "  func.func private @square%d(%%x: f32, %%z: f32, %%e: f32, %%w: f32) -> (f32, f32) {\n"
+      "    %%s = arith.addf %%x, %%z : f32\n    %%q = arith.mulf %%s, %%s : f32\n    return %%q, %%s : f32, f32\n  }\n"
+      "  func.func private @scale%d(%%q: f32, %%e: f32) -> f32 {\n    %%n = arith.constant %d.0 : f32\n"
+      "    %%m = arith.divf %%q, %%n : f32\n    %%v = arith.addf %%m, %%e : f32\n    %%r = math.rsqrt %%v : f32\n"
+      "    return %%r : f32\n  }\n"
+      "  func.func private @norm%d(%%x: f32, %%z: f32, %%e: f32, %%w: f32, %%q: f32, %%t: f32) -> (f32, f32) {\n"
+      "    %%s = arith.addf %%x, %%z : f32\n    %%r = func.call @scale%d(%%q, %%e) : (f32, f32) -> f32\n"
+      "    %%a = arith.mulf %%s, %%r : f32\n    %%y = arith.mulf %%a, %%w : f32\n    return %%y, %%s : f32, f32\n  }\n"
+      "  func.func private @finish%d(%%e: f32, %%q: f32, %%t: f32) -> (f32, f32) {\n"
+      "    %%r = func.call @scale%d(%%q, %%e) : (f32, f32) -> f32\n    return %%r, %%t : f32, f32\n  }\n",
+      h->names, h->names, columns, h->names, h->names, h->names, h->names);
 }
 
 static row_values add_row(harness *h, const row_case *c) {
@@ -56,10 +58,14 @@ static row_values add_row(harness *h, const row_case *c) {
   text *t = &h->body;
   text_printf(t, "    %%y%d:4 = \"kernel.row\"(%%x%d, %%z%d, %%e%d", n, n, n, n);
   for (int g = 0; g < c->groups; ++g) text_printf(t, ", %%w%d_%d", n, g);
-  text_printf(t, ") {groups = %d : i64, stages = [@square%d, @norm%d], reductions = [\"sum max\"], finish = @finish%d, ", c->groups, n, n, n);
-  text_printf(t, "operandSegmentSizes = array<i32: 2, 1, %d>, resultSegmentSizes = array<i32: 2, 2>, places = array<i64: ", c->groups);
-  text_printf(t, "4, %lld, 4, %lld, 4, %lld, 4, %lld>} : (%s, %s, %s", (long long)v.y * 4, (long long)v.sum * 4, (long long)v.rstd * 4,
-              (long long)v.top * 4, matrix, matrix, vector);
+  text_printf(t,
+              ") {groups = %d : i64, stages = [@square%d, @norm%d], reductions = [\"sum max\"], finish = @finish%d, ",
+              c->groups, n, n, n);
+  text_printf(t,
+              "operandSegmentSizes = array<i32: 2, 1, %d>, resultSegmentSizes = array<i32: 2, 2>, places = array<i64: ",
+              c->groups);
+  text_printf(t, "4, %lld, 4, %lld, 4, %lld, 4, %lld>} : (%s, %s, %s", (long long)v.y * 4, (long long)v.sum * 4,
+              (long long)v.rstd * 4, (long long)v.top * 4, matrix, matrix, vector);
   for (int g = 0; g < c->groups; ++g) text_printf(t, ", %s", column);
   text_printf(t, ") -> (%s, %s, %s, %s)\n", matrix, matrix, vector, vector);
   return v;
@@ -67,7 +73,8 @@ static row_values add_row(harness *h, const row_case *c) {
 
 static void check_row(const harness *h, const row_case *c, const row_values *v) {
   size_t elements = (size_t)c->rows * (size_t)c->columns;
-  double *y = calloc(elements, sizeof *y), *sum = calloc(elements, sizeof *sum), *rstd = calloc((size_t)c->rows, sizeof *rstd);
+  double *y = calloc(elements, sizeof *y), *sum = calloc(elements, sizeof *sum),
+         *rstd = calloc((size_t)c->rows, sizeof *rstd);
   double *top = calloc((size_t)c->rows, sizeof *top);
   for (int r = 0; r < c->rows; ++r) {
     double squares = 0;
@@ -80,7 +87,8 @@ static void check_row(const harness *h, const row_case *c, const row_values *v) 
     }
     rstd[r] = 1 / sqrt(squares / c->columns + h->memory[v->e + r]);
     for (int d = 0; d < c->columns; ++d)
-      y[(int64_t)r * c->columns + d] = sum[(int64_t)r * c->columns + d] * rstd[r] * h->memory[v->w[r / (c->rows / c->groups)] + d];
+      y[(int64_t)r * c->columns + d] =
+          sum[(int64_t)r * c->columns + d] * rstd[r] * h->memory[v->w[r / (c->rows / c->groups)] + d];
   }
   harness_near("y", h->after + v->y, y, (int64_t)elements, 2e-6);
   harness_near("sum", h->after + v->sum, sum, (int64_t)elements, 0);
@@ -94,7 +102,7 @@ static void check_row(const harness *h, const row_case *c, const row_values *v) 
 
 static void test_row(void **state) {
   (void)state;
-  const row_case cases[] = {{1, 1, 1, false},   {1, 17, 1, false},     {6, 288, 3, false}, {7, 31, 1, true},
+  const row_case cases[] = {{1, 1, 1, false},   {1, 17, 1, false},    {6, 288, 3, false}, {7, 31, 1, true},
                             {12, 100, 4, true}, {90, 1000, 2, false}, {512, 64, 1, true}};
   row_values values[LENGTH(cases)];
   harness h;
@@ -105,13 +113,15 @@ static void test_row(void **state) {
   harness_close(&h);
 }
 
-// Rows that are masked with -infinity or -1e30, whole rows too; a maximum of them; two stages that use what came before.
+// Rows that are masked with -infinity or -1e30, whole rows too; a maximum of them; two stages that use what came
+// before.
 static void test_masked_rows(void **state) {
   (void)state;
   enum { ROWS = 4, COLUMNS = 50 };
   harness h;
   harness_open(&h);
-  int64_t x = harness_noise(&h, "x", ROWS, COLUMNS, 3), y = harness_room(&h, ROWS * COLUMNS), top = harness_room(&h, ROWS);
+  int64_t x = harness_noise(&h, "x", ROWS, COLUMNS, 3), y = harness_room(&h, ROWS * COLUMNS),
+          top = harness_room(&h, ROWS);
   for (int d = 0; d < COLUMNS; ++d) {
     if (d % 3) h.memory[x + COLUMNS + d] = -INFINITY;
     if (d % 2) h.memory[x + 2 * COLUMNS + d] = -1e30f;
@@ -121,11 +131,14 @@ static void test_masked_rows(void **state) {
                          "  func.func private @power(%x: f32, %m: f32) -> f32 {\n    %d = arith.subf %x, %m : f32\n"
                          "    %e = math.exp %d : f32\n    return %e : f32\n  }\n"
                          "  func.func private @part(%x: f32, %m: f32, %s: f32) -> f32 {\n"
-                         "    %e = func.call @power(%x, %m) : (f32, f32) -> f32\n    %p = arith.divf %e, %s : f32\n    return %p : f32\n  }\n"
+                         "    %e = func.call @power(%x, %m) : (f32, f32) -> f32\n    %p = arith.divf %e, %s : f32\n    "
+                         "return %p : f32\n  }\n"
                          "  func.func private @first(%m: f32, %s: f32) -> f32 { return %m : f32 }\n");
   text_printf(&h.body,
-              "    %%y:2 = \"kernel.row\"(%%x) {groups = 1 : i64, stages = [@same, @power, @part], reductions = [\"max\", \"sum\"], finish "
-              "= @first, operandSegmentSizes = array<i32: 1, 0, 0>, resultSegmentSizes = array<i32: 1, 1>, places = array<i64: 4, %lld, 4, "
+              "    %%y:2 = \"kernel.row\"(%%x) {groups = 1 : i64, stages = [@same, @power, @part], reductions = "
+              "[\"max\", \"sum\"], finish "
+              "= @first, operandSegmentSizes = array<i32: 1, 0, 0>, resultSegmentSizes = array<i32: 1, 1>, places = "
+              "array<i64: 4, %lld, 4, "
               "%lld>} : (tensor<4x50xf32>) -> (tensor<4x50xf32>, tensor<4xf32>)\n",
               (long long)y * 4, (long long)top * 4);
   harness_run(&h);
@@ -164,11 +177,13 @@ static void add_column(harness *h, const column_case *c, int64_t *x, int64_t *z,
   harness_type(vector, c->rows, 0, "f32");
   harness_type(column, c->columns, 0, "f32");
   text_printf(&h->functions,
-              "  func.func private @products%d(%%x: f32, %%z: f32, %%s: f32) -> (f32, f32) {\n    %%a = arith.mulf %%x, %%s : f32\n"
+              "  func.func private @products%d(%%x: f32, %%z: f32, %%s: f32) -> (f32, f32) {\n    %%a = arith.mulf "
+              "%%x, %%s : f32\n"
               "    %%b = arith.mulf %%a, %%z : f32\n    return %%a, %%b : f32, f32\n  }\n",
               n);
-  text_printf(&h->body, "    %%r%d:%d = \"kernel.column\"(%%x%d, %%z%d, %%s%d) {groups = %d : i64, body = @products%d, ", n, 2 * c->groups, n,
-              n, n, c->groups, n);
+  text_printf(&h->body,
+              "    %%r%d:%d = \"kernel.column\"(%%x%d, %%z%d, %%s%d) {groups = %d : i64, body = @products%d, ", n,
+              2 * c->groups, n, n, n, c->groups, n);
   text_add(&h->body, "operandSegmentSizes = array<i32: 2, 1>, places = array<i64: ");
   for (int i = 0; i < 2 * c->groups; ++i) {
     sums[i] = harness_room(h, c->columns);
@@ -218,23 +233,32 @@ static void run_glu(int rows, int width, bool in_place) {
   harness_type(half, rows, width, "f32");
   int64_t x = harness_noise(&h, "x", rows, 2 * width, 6), dy = harness_noise(&h, "dy", rows, width, 1);
   int64_t y = harness_room(&h, (int64_t)rows * width), dx = in_place ? x : harness_room(&h, 2 * (int64_t)rows * width);
-  text_add(&h.functions,
-           "  func.func private @sigmoid(%x: f32) -> f32 {\n    %one = arith.constant 1.0 : f32\n    %n = arith.negf %x : f32\n"
-           "    %e = math.exp %n : f32\n    %d = arith.addf %e, %one : f32\n    %s = arith.divf %one, %d : f32\n    return %s : f32\n  }\n"
-           "  func.func private @swiglu(%g: f32, %u: f32) -> f32 {\n    %s = func.call @sigmoid(%g) : (f32) -> f32\n"
-           "    %a = arith.mulf %g, %s : f32\n    %y = arith.mulf %a, %u : f32\n    return %y : f32\n  }\n"
-           "  func.func private @swiglu_grad(%g: f32, %u: f32, %dy: f32) -> (f32, f32) {\n    %one = arith.constant 1.0 : f32\n"
-           "    %s = func.call @sigmoid(%g) : (f32) -> f32\n    %a = arith.mulf %g, %s : f32\n    %du = arith.mulf %dy, %a : f32\n"
-           "    %c = arith.subf %one, %s : f32\n    %gc = arith.mulf %g, %c : f32\n    %p = arith.addf %gc, %one : f32\n"
-           "    %sp = arith.mulf %s, %p : f32\n    %dyu = arith.mulf %dy, %u : f32\n    %dg = arith.mulf %dyu, %sp : f32\n"
-           "    return %dg, %du : f32, f32\n  }\n");
-  text_printf(&h.body, "    %%y = \"kernel.glu\"(%%x) {body = @swiglu, places = array<i64: 4, %lld>} : (%s) -> %s\n", (long long)y * 4, both, half);
-  text_printf(&h.body, "    %%dx = \"kernel.glu_grad\"(%%x, %%dy) {body = @swiglu_grad, places = array<i64: 4, %lld>} : (%s, %s) -> %s\n",
+  text_add(
+      &h.functions,
+      "  func.func private @sigmoid(%x: f32) -> f32 {\n    %one = arith.constant 1.0 : f32\n    %n = arith.negf %x : "
+      "f32\n"
+      "    %e = math.exp %n : f32\n    %d = arith.addf %e, %one : f32\n    %s = arith.divf %one, %d : f32\n    return "
+      "%s : f32\n  }\n"
+      "  func.func private @swiglu(%g: f32, %u: f32) -> f32 {\n    %s = func.call @sigmoid(%g) : (f32) -> f32\n"
+      "    %a = arith.mulf %g, %s : f32\n    %y = arith.mulf %a, %u : f32\n    return %y : f32\n  }\n"
+      "  func.func private @swiglu_grad(%g: f32, %u: f32, %dy: f32) -> (f32, f32) {\n    %one = arith.constant 1.0 : "
+      "f32\n"
+      "    %s = func.call @sigmoid(%g) : (f32) -> f32\n    %a = arith.mulf %g, %s : f32\n    %du = arith.mulf %dy, %a "
+      ": f32\n"
+      "    %c = arith.subf %one, %s : f32\n    %gc = arith.mulf %g, %c : f32\n    %p = arith.addf %gc, %one : f32\n"
+      "    %sp = arith.mulf %s, %p : f32\n    %dyu = arith.mulf %dy, %u : f32\n    %dg = arith.mulf %dyu, %sp : f32\n"
+      "    return %dg, %du : f32, f32\n  }\n");
+  text_printf(&h.body, "    %%y = \"kernel.glu\"(%%x) {body = @swiglu, places = array<i64: 4, %lld>} : (%s) -> %s\n",
+              (long long)y * 4, both, half);
+  text_printf(&h.body,
+              "    %%dx = \"kernel.glu_grad\"(%%x, %%dy) {body = @swiglu_grad, places = array<i64: 4, %lld>} : (%s, "
+              "%s) -> %s\n",
               (long long)dx * 4, both, half, both);
   harness_run(&h);
   for (int r = 0; r < rows; ++r)
     for (int f = 0; f < width; ++f) {
-      double g = h.memory[x + r * 2 * width + f], u = h.memory[x + r * 2 * width + width + f], d = h.memory[dy + r * width + f];
+      double g = h.memory[x + r * 2 * width + f], u = h.memory[x + r * 2 * width + width + f],
+             d = h.memory[dy + r * width + f];
       double s = 1 / (1 + exp(-g));
       assert_true(fabs(h.after[y + r * width + f] - silu(g) * u) < 2e-5);
       assert_true(fabs(h.after[dx + r * 2 * width + f] - d * u * s * (1 + g * (1 - s))) < 2e-5);
@@ -252,7 +276,7 @@ static void test_glu(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_row), cmocka_unit_test(test_masked_rows), cmocka_unit_test(test_column),
-                                     cmocka_unit_test(test_glu)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_row), cmocka_unit_test(test_masked_rows),
+                                     cmocka_unit_test(test_column), cmocka_unit_test(test_glu)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
