@@ -77,11 +77,12 @@ static bool same_shape(const entry_shape *a, const entry_shape *b) {
 }
 
 // The shapes asked for without repeats, each training phase followed by its update; returns their number.
-static int complete_shapes(const entry_shape *shapes, int count, entry_shape *all) {
+static int complete_shapes(const plan *p, const entry_shape *shapes, int count, entry_shape *all) {
   int total = 0;
   for (int i = 0; i < count; ++i) {
     entry_shape wanted[2] = {shapes[i], {.kind = ENTRY_UPDATE, .phase = shapes[i].phase}};
-    bool trains = shapes[i].kind == ENTRY_TRAIN || (shapes[i].kind == ENTRY_TRACE && shapes[i].gradients);
+    bool trains = shapes[i].kind == ENTRY_TRAIN ||
+                  (shapes[i].kind == ENTRY_TRACE && shapes[i].gradients && p->phases[shapes[i].phase].gradient_bytes);
     if (wanted[0].kind == ENTRY_UPDATE) wanted[0] = wanted[1];
     for (int k = 0; k < (trains ? 2 : 1); ++k) {
       bool there = false;
@@ -160,7 +161,7 @@ static bool print_or_write(session *s, const char *artifact) {
 static bool begin_session(session *s, compilation *c, const entry_shape *shapes, int count, lmn_error *error) {
   *s = (session){.c = c, .error = error, .plan = plan_create(c->arena, c->graph, c->parameters)};
   entry_shape *all = ARENA_ARRAY(c->arena, entry_shape, 2 * count + 1);
-  int total = complete_shapes(shapes, count, all);
+  int total = complete_shapes(s->plan, shapes, count, all);
   s->plan->cpu = cpu_name();
   s->plan->cpu_features = cpu_features();
   s->plan->entries = ARENA_ARRAY(c->arena, plan_entry, total);
