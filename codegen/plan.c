@@ -178,6 +178,7 @@ plan_entry *plan_add_entry(plan *p, ir *m) {
                     .length = s->length,
                     .capacity = s->capacity,
                     .packed = s->packed,
+                    .recompute = m->recompute ? recompute_names[m->recompute] : NULL,
                     .arena_bytes = m->arena_bytes,
                     .cache_bytes = m->cache_bytes,
                     .vertex_runs = m->vertex_runs,

@@ -55,20 +55,74 @@ static pipeline_result lower_entry(session *s, ir *m) {
   return pipeline_run(m, &options, s->error);
 }
 
-static bool compile_entry(session *s, entry_shape shape) {
+// The entry on the kernel level, its backward pass remaking what `policy` says; NULL: an error, or it was to be printed
+// only and is.
+static ir *lowered(session *s, entry_shape shape, recompute_policy policy, bool *ok) {
   ir *m = ir_create(s->c->arena, s->context, s->c->graph, s->c->parameters, shape, s->error);
-  if (!m) return false;
+  *ok = m != NULL;
+  if (!m) return NULL;
   m->plan = s->plan;
+  m->recompute = policy;
   pipeline_result result = lower_entry(s, m);
-  bool ok = result != PIPELINE_FAILED;
-  if (result == PIPELINE_DONE) {
-    plan_entry *entry = plan_add_entry(s->plan, m);
-    text_printf(&s->kernels, "// %s\n", entry->name);
-    ir_print(m, &s->kernels);
-    ok = cpu_codegen_entry(s->codegen, m, entry, s->error) || fail_in(s->error, "entry %s", entry->name);
-  }
+  *ok = result != PIPELINE_FAILED;
+  if (result == PIPELINE_DONE) return m;
   ir_destroy(m);
-  return ok;
+  return NULL;
+}
+
+static bool too_large(session *s, const plan_entry *e, int64_t least, int64_t limit) {
+  int64_t fixed = plan_bytes(s->plan, e) - e->arena_bytes, room = limit - fixed;
+  int64_t batch = least > fixed && room > 0 ? e->batch * room / (least - fixed) : 0;
+  text remedy = {0};
+  if (batch > 0) text_printf(&remedy, "a batch of %lld might fit (-B %lld)", (long long)batch, (long long)batch);
+  else
+    text_printf(&remedy,
+                "%.1f MiB are parameters, gradients and optimizer state: freeze more of the network, or "
+                "allow more",
+                (double)fixed / 1048576.0);
+  fail(s->error, "%s: needs %.1f MiB, and %.1f MiB with all remade that can be; --memory-limit is %.1f MiB; %s",
+       e->name, (double)plan_bytes(s->plan, e) / 1048576.0, (double)least / 1048576.0, (double)limit / 1048576.0,
+       remedy.data);
+  text_free(&remedy);
+  return false;
+}
+
+static int recompute_named(const char *name, lmn_error *error) {
+  text names = {0};
+  int found = name ? -1 : RECOMPUTE_NOTHING;
+  for (int i = 0; i < RECOMPUTE_POLICIES; ++i) {
+    if (name && !strcmp(name, recompute_names[i])) found = i;
+    text_printf(&names, "%s%s", i ? ", " : "", recompute_names[i]);
+  }
+  if (found < 0) fail(error, "--recompute %s: it is one of %s", name, names.data);
+  text_free(&names);
+  return found;
+}
+
+// An entry with gradients remakes as little as fits the memory limit: the policies are tried from the first on.
+static bool compile_entry(session *s, entry_shape shape) {
+  int64_t limit = s->c->options->memory_limit, least = INT64_MAX;
+  bool gradients = shape.kind == ENTRY_TRAIN || shape.gradients, limited = limit && gradients, ok = true;
+  plan_entry first = {0};
+  int start = gradients ? recompute_named(s->c->options->recompute, s->error) : RECOMPUTE_NOTHING;
+  if (start < 0) return false;
+  for (int policy = start; policy < RECOMPUTE_POLICIES; ++policy) {
+    ir *m = lowered(s, shape, (recompute_policy)policy, &ok);
+    if (!m) return ok;
+    plan_entry *entry = plan_add_entry(s->plan, m);
+    int64_t bytes = plan_bytes(s->plan, entry);
+    if (policy == start) first = *entry;
+    if (bytes < least) least = bytes;
+    bool fits = !limited || bytes <= limit;
+    if (fits) {
+      text_printf(&s->kernels, "// %s\n", entry->name);
+      ir_print(m, &s->kernels);
+      ok = cpu_codegen_entry(s->codegen, m, entry, s->error) || fail_in(s->error, "entry %s", entry->name);
+    } else --s->plan->entry_count; // it was only asked for its memory
+    ir_destroy(m);
+    if (fits) return ok;
+  }
+  return too_large(s, &first, least, limit);
 }
 
 static bool same_shape(const entry_shape *a, const entry_shape *b) {

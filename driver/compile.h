@@ -15,7 +15,9 @@ typedef struct compile_options {
   const char *emit;        // --emit=LEVEL: print that level to `printed`, and stop there; NULL: none
   const char *print_after; // --print-after=PASS: printed to `printed` as the pass ends
   text *printed;
-  const char *cache; // NULL: $LMN_CACHE, $XDG_CACHE_HOME/lmnc or ~/.cache/lmnc; "": no cache
+  const char *recompute; // the least to remake in the backward pass, see recompute_names; NULL: nothing
+  int64_t memory_limit;  // bytes for a training step and all it needs; 0: none
+  const char *cache;     // NULL: $LMN_CACHE, $XDG_CACHE_HOME/lmnc or ~/.cache/lmnc; "": no cache
 } compile_options;
 
 // The parsed network of a compilation; lives until compile_close.

@@ -11,7 +11,8 @@ typedef struct request {
   define_list defines, overrides;
   text_list disabled;
   const char *output, *emit, *print_after, *wanted;
-  int64_t batch, length, capacity, rows;
+  int64_t batch, length, capacity, rows, memory_limit;
+  const char *recompute;
   bool random_weights, packed, json;
   const char *net;
 } request;
@@ -90,6 +91,8 @@ static bool run(const request *r, text *printed, text *messages, lmn_error *erro
                        .overrides = r->overrides.items,
                        .override_count = r->overrides.count,
                        .random_weights = r->random_weights,
+                       .recompute = r->recompute,
+                       .memory_limit = r->memory_limit,
                        .disabled = r->disabled.items,
                        .disabled_count = r->disabled.count,
                        .emit = r->emit,
@@ -135,6 +138,10 @@ int command_compile(int argument_count, char **arguments) {
       {"loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, &r.overrides},
       {"random-weights", 0, NULL, "the models have a config.json only", OPTION_FLAG, &r.random_weights},
       {"disable-pass", 0, "PASS", "leave this optimisation out (repeatable)", OPTION_TEXTS, &r.disabled},
+      {"recompute", 0, "WHAT", "remake, not keep: rows, feed-forward, layers, layers-2, -4, -8", OPTION_TEXT,
+       &r.recompute},
+      {"memory-limit", 0, "SIZE", "of a training step, 800M or 1.5G: what does not fit is remade", OPTION_BYTES,
+       &r.memory_limit},
       {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, mlir, llvm or plan instead", OPTION_TEXT, &r.emit},
       {"print-after", 0, "PASS", "print the entries as this pass leaves them", OPTION_TEXT, &r.print_after},
       {"json", 0, NULL, "the result as one JSON object", OPTION_FLAG, &r.json},

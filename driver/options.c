@@ -89,12 +89,30 @@ static options_result take_real(const command_usage *u, const command_option *o,
   return end == value || *end ? wrong(u, "--%s %s: it must be a number", o->name, value) : OPTIONS_RUN;
 }
 
+// "800M", "1.5G", "2GiB", or bytes.
+static options_result take_bytes(const command_usage *u, const command_option *o, const char *value) {
+  static const char units[] = "KMGT";
+  char *end;
+  double size = strtod(value, &end);
+  const char *unit = *end ? strchr(units, *end >= 'a' ? *end - 32 : *end) : NULL;
+  if (unit) {
+    size *= (double)((int64_t)1 << 10 * (unit - units + 1));
+    end += 1 + strspn(end + 1, "i");
+  }
+  if (*end == 'B') ++end;
+  if (end == value || *end || !(size > 0) || size > 1e18)
+    return wrong(u, "--%s %s: it must be a size, such as 800M or 1.5G", o->name, value);
+  *(int64_t *)o->to = (int64_t)size;
+  return OPTIONS_RUN;
+}
+
 static options_result take(const command_usage *u, const command_option *o, char *value) {
   switch (o->value) {
   case OPTION_FLAG: *(bool *)o->to = true; break;
   case OPTION_TEXT: *(const char **)o->to = value; break;
   case OPTION_COUNT: return take_count(u, o, value);
   case OPTION_REAL: return take_real(u, o, value);
+  case OPTION_BYTES: return take_bytes(u, o, value);
   case OPTION_DEFINE: return take_define(u, o->to, value);
   case OPTION_SETTING: take_setting(o->to, o->name, value); break;
   case OPTION_TEXTS: {

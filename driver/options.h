@@ -19,6 +19,7 @@ typedef enum {
   OPTION_TEXT,    // const char *
   OPTION_COUNT,   // int64_t, not negative
   OPTION_REAL,    // double
+  OPTION_BYTES,   // int64_t: a number, or one with K, M, G behind it (powers of 1024)
   OPTION_TEXTS,   // text_list: repeatable
   OPTION_DEFINE,  // define_list: NAME=VALUE, repeatable
   OPTION_SETTING, // define_list: the option's own name, with _ for -, and its value

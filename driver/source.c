@@ -39,6 +39,8 @@ static bool compile_source(network_source *s) {
                                .overrides = r->settings,
                                .override_count = r->setting_count,
                                .random_weights = r->random_weights,
+                               .recompute = r->recompute,
+                               .memory_limit = r->memory_limit,
                                .disabled = r->disabled,
                                .disabled_count = r->disabled_count};
   text messages = {0};

@@ -14,7 +14,9 @@ typedef struct source_request {
   const char *const *disabled; // --disable-pass
   int disabled_count;
   bool random_weights;
-  int threads; // 0: all
+  const char *recompute; // what the backward pass remakes at least; NULL: nothing
+  int64_t memory_limit;  // bytes that training may take; 0: any
+  int threads;           // 0: all
 } source_request;
 
 // An entry that a command needs; as in plan_entry. gradients: of a trace entry.

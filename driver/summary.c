@@ -13,7 +13,8 @@
 typedef struct request {
   define_list defines, overrides;
   text_list disabled;
-  int64_t batch, length;
+  int64_t batch, length, memory_limit;
+  const char *recompute;
   bool random_weights, json, run;
   const char *net;
 } request;
@@ -69,8 +70,10 @@ static void print_nodes(const graph *g, const plan_phase *phase) {
 }
 
 static void print_entry(arena *a, const plan_entry *e, int64_t tokens) {
-  printf("%-28s %6d launches  %10.2f GFLOP (%.1f MFLOP a token)  arena %s\n", e->name, e->launch_count,
+  printf("%-28s %6d launches  %10.2f GFLOP (%.1f MFLOP a token)  arena %s", e->name, e->launch_count,
          (double)e->flops / 1e9, (double)e->flops / 1e6 / (double)tokens, megabytes(a, e->arena_bytes));
+  if (e->recompute) printf("  remade: %s", e->recompute);
+  putchar('\n');
 }
 
 static void print_summary(arena *a, const compilation *c, const plan *p, int64_t ran) {
@@ -121,8 +124,9 @@ static void print_json(const compilation *c, const plan *p, int64_t ran) {
   json_t *entries = json_array(), *phases = json_array();
   for (int i = 0; i < p->entry_count; ++i) {
     const plan_entry *e = &p->entries[i];
-    json_array_append_new(entries, json_pack("{s:s, s:i, s:I, s:I}", "name", e->name, "launches", e->launch_count,
-                                             "flops", (json_int_t)e->flops, "arena_bytes", (json_int_t)e->arena_bytes));
+    json_array_append_new(entries, json_pack("{s:s, s:i, s:I, s:I, s:s*}", "name", e->name, "launches", e->launch_count,
+                                             "flops", (json_int_t)e->flops, "arena_bytes", (json_int_t)e->arena_bytes,
+                                             "recompute", e->recompute));
   }
   for (int i = 0; i < p->phase_count; ++i)
     json_array_append_new(phases, json_pack("{s:s, s:I, s:I}", "name", p->phases[i].name, "trained",
@@ -166,6 +170,8 @@ static bool summarize(const request *r, text *messages, lmn_error *error) {
                        .overrides = r->overrides.items,
                        .override_count = r->overrides.count,
                        .random_weights = r->random_weights,
+                       .recompute = r->recompute,
+                       .memory_limit = r->memory_limit,
                        .disabled = r->disabled.items,
                        .disabled_count = r->disabled.count};
   compilation *c = compile_open(&o, messages);
@@ -200,6 +206,10 @@ int command_summary(int argument_count, char **arguments) {
       {"freeze", 0, "NAMES", "not trained: models, edges, or names of these", OPTION_SETTING, &r.overrides},
       {"random-weights", 0, NULL, "the models have a config.json only", OPTION_FLAG, &r.random_weights},
       {"disable-pass", 0, "PASS", "leave this optimisation out (repeatable)", OPTION_TEXTS, &r.disabled},
+      {"recompute", 0, "WHAT", "remake, not keep: rows, feed-forward, layers, layers-2, -4, -8", OPTION_TEXT,
+       &r.recompute},
+      {"memory-limit", 0, "SIZE", "of a training step, 800M or 1.5G: what does not fit is remade", OPTION_BYTES,
+       &r.memory_limit},
       {"json", 0, NULL, "one JSON object", OPTION_FLAG, &r.json},
   };
   const command_usage usage = {"summary", "Says what a network is and costs: nodes, shapes, parameters, work, memory.",

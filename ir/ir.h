@@ -28,6 +28,20 @@ typedef struct entry_shape {
   bool packed, gradients; // gradients: a trace entry with --grad
 } entry_shape;
 
+// What the backward pass remakes instead of keeping, less memory and more work down the list; each with what is above
+// it.
+typedef enum {
+  RECOMPUTE_NOTHING,
+  RECOMPUTE_ROWS,         // norms and activations
+  RECOMPUTE_FEED_FORWARD, // the products that activations read (gate and up)
+  RECOMPUTE_LAYERS,       // all but the residual stream
+  RECOMPUTE_LAYERS_2,     // all but every second, fourth, eighth sum of the residual stream: one a layer, …
+  RECOMPUTE_LAYERS_4,
+  RECOMPUTE_LAYERS_8,
+  RECOMPUTE_POLICIES
+} recompute_policy;
+extern const char *const recompute_names[RECOMPUTE_POLICIES];
+
 typedef struct ir {
   MlirContext context; // shared by all entries of a compilation
   MlirModule module;
@@ -37,6 +51,7 @@ typedef struct ir {
   const graph *graph;
   const parameter_list *parameters;
   entry_shape shape;
+  recompute_policy recompute;                      // asked for; the pass recompute does it
   plan *plan;                                      // the artifact in the making: parameters, rotary tables, phases
   int64_t cache_bytes;                             // extend: of all KV caches, set by lower-lmn
   int64_t arena_bytes;                             // set by plan-memory

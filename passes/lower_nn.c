@@ -16,7 +16,6 @@ typedef struct lowering {
   builder b;
 } lowering;
 
-static int64_t imax(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t imin(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static MlirValue operand(lowering *l, MlirOperation op, int i) { return ir_operand(l->m, op, i); }
@@ -304,9 +303,9 @@ static void lower_cross_entropy(lowering *l, MlirOperation op) {
   ir *m = l->m;
   MlirValue hidden = operand(l, op, 0), weight = operand(l, op, 1);
   int64_t rows = value_rows(hidden), vocabulary = value_rows(weight);
-  // Enough rows for a product at full speed, few enough that a chunk of logits stays small: 4 Mi elements, 64 to 512
-  // rows.
-  int64_t chunk = imin(rows, imax(64, imin(512, ((int64_t)1 << 22) / vocabulary / 16 * 16)));
+  // Products with fewer rows spend much of their time on packing the head's weight; more make the logits large.
+  enum { CHUNK = 256 };
+  int64_t chunk = imin(rows, CHUNK);
   bool gradients = ir_code(m, op) == NN_CROSS_ENTROPY_GRAD;
   MlirValue dhidden = gradients ? ir_result(m, op, 2) : no_value, dweight = gradients ? ir_result(m, op, 3) : no_value;
   MlirType hidden_type = mlirValueGetType(hidden), weight_type = mlirValueGetType(weight);

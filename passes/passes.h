@@ -16,6 +16,7 @@
   PASS(differentiate, "differentiate", false, "add the gradients of the trained parameters")                           \
   PASS(cse, "cse", true, "merge ops that compute the same")                                                            \
   PASS(dce, "dce", true, "remove ops that nothing reads")                                                              \
+  PASS(recompute, "recompute", true, "remake in the backward pass what the memory limit does not let it keep")         \
   PASS(lower_nn, "lower-nn", false, "turn layers into kernels and their bodies")                                       \
   PASS(fuse_kernels, "fuse-kernels", true, "let neighbouring kernels run as one")                                      \
   PASS(schedule, "schedule", false, "order the kernels")                                                               \

@@ -44,6 +44,8 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_cse);
   // The backward rules make gradients of inputs that nobody wants, and sharing leaves stacks behind.
   step(&p, pass_dce);
+  // After cse, which would merge what is made twice with what is kept; it needs to see the readers that dce has left.
+  step(&p, pass_recompute);
   level(&p, "nn");
 
   step(&p, pass_lower_nn);

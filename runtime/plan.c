@@ -11,3 +11,9 @@ const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t b
   }
   return NULL;
 }
+
+int64_t plan_bytes(const plan *p, const plan_entry *e) {
+  int64_t gradient = e->phase >= 0 ? p->phases[e->phase].gradient_bytes : 0;
+  return p->parameter_bytes + p->constant_bytes + 3 * gradient + e->arena_bytes + e->input_bytes + e->output_bytes +
+         e->cache_bytes;
+}

@@ -100,6 +100,7 @@ typedef struct plan_entry {
   int phase;                       // index into plan.phases; -1
   int64_t batch, length, capacity; // length: T or C
   bool packed;
+  const char *recompute; // what the backward pass remakes to save memory: "rows", "layers" …; NULL: nothing
   int64_t arena_bytes, input_bytes, output_bytes, cache_bytes;
   plan_value *inputs, *outputs;
   int input_count, output_count;
@@ -152,7 +153,9 @@ typedef struct plan {
 // plan.json <-> plan. Reading checks everything a wrong file could break (offsets inside their spaces, counts, kinds)
 // and names the place.
 bool plan_read(arena *a, const char *path, plan **result, lmn_error *error);
-void plan_write(const plan *p, text *out);                                                             // as JSON
+void plan_write(const plan *p, text *out); // as JSON
+// The memory that running `e` takes: parameters, gradients and optimizer state of its phase, and its own spaces.
+int64_t plan_bytes(const plan *p, const plan_entry *e);
 const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t batch, int64_t length); // NULL: none
 
 #endif

@@ -455,6 +455,7 @@ static void read_entry(struct object *o, plan_entry *e) {
   e->length = integer_or(o, "length", 0);
   e->capacity = integer_or(o, "capacity", 0);
   e->packed = flag(o, "packed");
+  e->recompute = string_or_null(o, "recompute");
   e->arena_bytes = integer(o, "arena_bytes", 0);
   e->input_bytes = integer(o, "input_bytes", 0);
   e->output_bytes = integer(o, "output_bytes", 0);

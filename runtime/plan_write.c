@@ -241,6 +241,7 @@ static void write_entry(text *out, const plan_entry *e) {
   integer_unless(out, "length", e->length, 0);
   integer_unless(out, "capacity", e->capacity, 0);
   flag(out, "packed", e->packed);
+  if (e->recompute) string(out, "recompute", e->recompute);
   integer(out, "arena_bytes", e->arena_bytes);
   integer(out, "input_bytes", e->input_bytes);
   integer(out, "output_bytes", e->output_bytes);

@@ -35,6 +35,7 @@ for name; do
     trace "$name" --disable-pass "$pass"
     all="$all --disable-pass $pass"
   done
+  for what in feed-forward layers-2; do trace "$name" --recompute $what; done
   # shellcheck disable=SC2086
   trace "$name" $all
 done

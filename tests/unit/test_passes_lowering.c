@@ -49,14 +49,28 @@ static void run_folder(const char *pass_name, golden_pass *pass) { golden_folder
 
 static void lower_lmn(void **state) { (void)state, run_folder("lower-lmn", pass_lower_lmn); }
 static void differentiate(void **state) { (void)state, run_folder("differentiate", pass_differentiate); }
+// The gradients are made first: the pass looks at what they read.
+static bool recompute(ir *m, recompute_policy policy, lmn_error *error) {
+  m->recompute = policy;
+  return pass_differentiate(m, error) && pass_dce(m, error) && pass_recompute(m, error);
+}
+static bool recompute_rows(ir *m, lmn_error *error) { return recompute(m, RECOMPUTE_ROWS, error); }
+static bool recompute_layers(ir *m, lmn_error *error) { return recompute(m, RECOMPUTE_LAYERS, error); }
+static void recompute_policies(void **state) {
+  (void)state;
+  run_folder("recompute/rows", recompute_rows);
+  run_folder("recompute/layers", recompute_layers);
+}
+
 static void lower_nn(void **state) { (void)state, run_folder("lower-nn", pass_lower_nn); }
 static void fuse_kernels(void **state) { (void)state, run_folder("fuse-kernels", pass_fuse_kernels); }
 static void schedule(void **state) { (void)state, run_folder("schedule", pass_schedule); }
 static void plan_memory(void **state) { (void)state, run_folder("plan-memory", pass_plan_memory); }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(lower_lmn), cmocka_unit_test(differentiate),
-                                     cmocka_unit_test(lower_nn),  cmocka_unit_test(fuse_kernels),
-                                     cmocka_unit_test(schedule),  cmocka_unit_test(plan_memory)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(lower_lmn),         cmocka_unit_test(differentiate),
+                                     cmocka_unit_test(lower_nn),          cmocka_unit_test(fuse_kernels),
+                                     cmocka_unit_test(schedule),          cmocka_unit_test(plan_memory),
+                                     cmocka_unit_test(recompute_policies)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
