@@ -143,12 +143,12 @@ typedef struct share { // of all launches that do the same
 } share;
 
 // A kernel's name; a product's is its shape.
-static void name_launch(const plan_launch *l, char name[96]) {
+static void name_launch(const plan_launch *l, int riders, char name[96]) {
   const plan_gemm *g = &l->gemm;
   if (l->kind == LAUNCH_GEMM)
-    snprintf(name, 96, "gemm %lldx%lldx%lld%s%s%s groups %lld%s", (long long)g->m, (long long)g->n, (long long)g->k,
-             g->trans_a ? " At" : "", g->trans_b ? " Bt" : "", g->accumulate ? " +=" : "", (long long)g->groups,
-             l->kernel ? " + epilogue" : "");
+    snprintf(name, 96, "gemm %lldx%lldx%lld%s%s%s groups %lld%s%s%.0d", (long long)g->m, (long long)g->n,
+             (long long)g->k, g->trans_a ? " At" : "", g->trans_b ? " Bt" : "", g->accumulate ? " +=" : "",
+             (long long)g->groups, l->kernel ? " + epilogue" : "", riders ? " + riders " : "", riders);
   else snprintf(name, 96, "%s", l->kernel);
 }
 
@@ -163,8 +163,11 @@ static void print_shares(const plan_entry *entry, const double *seconds) {
   double total = 0;
   for (int i = 0; i < entry->launch_count; ++i) {
     const plan_launch *l = &entry->launches[i];
+    if (l->rides) continue; // its time is its product's
+    int riders = 0;
+    while (i + riders + 1 < entry->launch_count && l[riders + 1].rides) ++riders;
     char name[96];
-    name_launch(l, name);
+    name_launch(l, riders, name);
     int at = 0;
     while (at < count && strcmp(shares[at].name, name)) ++at;
     if (at == count) memcpy(shares[count++].name, name, sizeof name);
@@ -174,7 +177,7 @@ static void print_shares(const plan_entry *entry, const double *seconds) {
     total += seconds[i];
   }
   qsort(shares, (size_t)count, sizeof *shares, compare_shares);
-  fprintf(stderr, "%s: %.1f ms, %d launches\n", entry->name, total * 1e3, entry->launch_count);
+  fprintf(stderr, "%s: %.1f ms, %d launches\n", entry->name, total * 1e3, plan_launches(entry));
   for (int i = 0; i < count && shares[i].seconds > 0.002 * total; ++i) {
     fprintf(stderr, "%9.2f ms %5.1f %% %5lld x %s", shares[i].seconds * 1e3, 100 * shares[i].seconds / total,
             (long long)shares[i].launches, shares[i].name);

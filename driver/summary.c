@@ -70,7 +70,7 @@ static void print_nodes(const graph *g, const plan_phase *phase) {
 }
 
 static void print_entry(arena *a, const plan_entry *e, int64_t tokens) {
-  printf("%-28s %6d launches  %10.2f GFLOP (%.1f MFLOP a token)  arena %s", e->name, e->launch_count,
+  printf("%-28s %6d launches  %10.2f GFLOP (%.1f MFLOP a token)  arena %s", e->name, plan_launches(e),
          (double)e->flops / 1e9, (double)e->flops / 1e6 / (double)tokens, megabytes(a, e->arena_bytes));
   if (e->recompute) printf("  remade: %s", e->recompute);
   putchar('\n');
@@ -124,9 +124,9 @@ static void print_json(const compilation *c, const plan *p, int64_t ran) {
   json_t *entries = json_array(), *phases = json_array();
   for (int i = 0; i < p->entry_count; ++i) {
     const plan_entry *e = &p->entries[i];
-    json_array_append_new(entries, json_pack("{s:s, s:i, s:I, s:I, s:s*}", "name", e->name, "launches", e->launch_count,
-                                             "flops", (json_int_t)e->flops, "arena_bytes", (json_int_t)e->arena_bytes,
-                                             "recompute", e->recompute));
+    json_array_append_new(entries, json_pack("{s:s, s:i, s:I, s:I, s:s*}", "name", e->name, "launches",
+                                             plan_launches(e), "flops", (json_int_t)e->flops, "arena_bytes",
+                                             (json_int_t)e->arena_bytes, "recompute", e->recompute));
   }
   for (int i = 0; i < p->phase_count; ++i)
     json_array_append_new(phases, json_pack("{s:s, s:I, s:I}", "name", p->phases[i].name, "trained",

@@ -19,6 +19,7 @@
   PASS(recompute, "recompute", true, "remake in the backward pass what the memory limit does not let it keep")         \
   PASS(lower_nn, "lower-nn", false, "turn layers into kernels and their bodies")                                       \
   PASS(fuse_kernels, "fuse-kernels", true, "let neighbouring kernels run as one")                                      \
+  PASS(ride_products, "ride-products", true, "let row formulas run on a product's pieces as they are made")            \
   PASS(schedule, "schedule", false, "order the kernels")                                                               \
   PASS(plan_memory, "plan-memory", false, "give every value its place by its lifetime")
 

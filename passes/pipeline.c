@@ -51,6 +51,8 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_lower_nn);
   // Last before the order is fixed: it needs to see all producers and readers of a value.
   step(&p, pass_fuse_kernels);
+  // After fuse-kernels, whose epilogues are cheaper still: they need no memory of their own.
+  step(&p, pass_ride_products);
   // What was fused has no readers of its own any more.
   step(&p, pass_dce);
   // Lifetimes, and with them the memory needed, follow from the order.

@@ -273,7 +273,7 @@ static void make_roots(memory *p) {
       if (value_is(over)) {
         slot s = *slot_of(p, over);
         put_slot(p, v, s.root, s.offset + (ir_code(m, op) == KERNEL_VIEW ? ir_int(op, "offset") : 0));
-      } else put_slot(p, v, new_root(p, aligned(bytes_of(v)), i), 0);
+      } else put_slot(p, v, new_root(p, aligned(bytes_of(v)), map_get(&p->order, op.ptr, i)), 0);
       root *at = &p->roots[slot_of(p, v)->root];
       int64_t last = last_reader(p, v);
       if (last > at->last) at->last = last;
@@ -421,10 +421,23 @@ static void write_places(memory *p) {
   }
 }
 
+// Numbers in program order. Riders have their product's, as has what stands between: pieces of all of them are done in
+// turns, so none may lie where another reads.
+static void number_ops(memory *p) {
+  int host = -1;
+  for (int i = 0; i < p->ops.count; ++i) {
+    MlirOperation op = p->ops.items[i];
+    op_code code = ir_code(p->m, op);
+    bool rides = !mlirAttributeIsNull(mlirOperationGetAttributeByName(op, mlirStringRefCreateFromCString("rides")));
+    if (!rides && code != KERNEL_VIEW) host = i;
+    map_put(&p->order, op.ptr, rides ? host : i);
+  }
+}
+
 bool pass_plan_memory(ir *m, lmn_error *error) {
   own_sinks(m);
   memory p = {.m = m, .ops = ir_ops(m), .error = error};
-  for (int i = 0; i < p.ops.count; ++i) map_put(&p.order, p.ops.items[i].ptr, i);
+  number_ops(&p);
   make_roots(&p);
   place_sinks(&p);
   absorb_stacks(&p);

@@ -31,7 +31,7 @@ struct device {
   memory spaces[SPACE_COUNT];
   memory scratch; // scratch_stride bytes a thread
   int64_t scratch_stride;
-  void **args; // of the launch that runs
+  void **args; // of the launch that runs, then of its riders
   double *profile;
 };
 
@@ -134,14 +134,15 @@ static bool check_launch(const plan_entry *entry, const plan_launch *launch, lmn
 static bool resolve_kernels(device *d, const char *artifact, lmn_error *error) {
   const plan *p = d->plan;
   d->functions = memory_zero((size_t)p->entry_count * sizeof *d->functions);
-  int most = 1;
+  int most = 1, together = 0; // together: a product and its riders
   for (int e = 0; e < p->entry_count; ++e) {
     const plan_entry *entry = &p->entries[e];
     d->functions[e] = memory_zero((size_t)entry->launch_count * sizeof(void *));
     for (int i = 0; i < entry->launch_count; ++i) {
       const plan_launch *launch = &entry->launches[i];
       if (!check_launch(entry, launch, error)) return false;
-      if (launch->arg_count > most) most = launch->arg_count;
+      together = launch->rides ? together + launch->arg_count : launch->arg_count;
+      if (together > most) most = together;
       if (launch->scratch > d->scratch_stride) d->scratch_stride = launch->scratch;
       if (!launch->kernel) continue;
       d->functions[e][i] = dlsym(d->library, launch->kernel);
@@ -218,6 +219,9 @@ typedef struct gemm_run {
   device *device;
   const plan_launch *launch;
   epilogue_function *epilogue;
+  const plan_launch *riders; // launches behind it that run on each piece
+  void *const *rider_functions;
+  int rider_count;
   int64_t row_pieces, column_pieces, rows, columns; // rows x columns: a piece of C
 } gemm_run;
 
@@ -226,7 +230,7 @@ typedef struct gemm_run {
 // keeps a piece's packed rows of A in the second-level cache while it walks over B, so high pieces are fast. Its
 // kernels differ in the order of a sum between the bulk of a matrix and its last rows and columns: a cut at a multiple
 // of all their heights (ROW_MULTIPLE) changes no bit, one by columns does.
-enum { FEW_ROWS = 192, WIDE = 8, LEAST_COLUMNS = 128, MOST_COLUMNS = 4096, COLUMN_PIECES = 8, COLUMN_MULTIPLE = 48 };
+enum { LEAST_COLUMNS = 128, MOST_COLUMNS = 4096, COLUMN_PIECES = 8, COLUMN_MULTIPLE = 48 };
 enum { LEAST_ROWS = 96, ROW_MULTIPLE = 24, LEAST_WORK = 1 << 20, PIECES_PER_THREAD = 4 };
 
 static int64_t pieces_of(int64_t length, int64_t piece) { return (length + piece - 1) / piece; }
@@ -234,7 +238,7 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t rounded(int64_t length, int64_t multiple) { return pieces_of(length, multiple) * multiple; }
 
 static int64_t column_length(const plan_gemm *g) {
-  if (g->m >= FEW_ROWS && g->n <= WIDE * g->m) return g->n;
+  if (g->m >= GEMM_FEW_ROWS && g->n <= GEMM_WIDE * g->m) return g->n;
   double work = (double)g->m * (double)g->n * (double)g->k / LEAST_WORK;
   int64_t pieces = least(g->n / LEAST_COLUMNS, work < COLUMN_PIECES ? (int64_t)work : COLUMN_PIECES);
   if (pieces < pieces_of(g->n, MOST_COLUMNS)) pieces = pieces_of(g->n, MOST_COLUMNS);
@@ -250,13 +254,23 @@ static int64_t row_length(const plan_gemm *g, int64_t others, int threads) {
 
 static void cut(gemm_run *r, int threads) {
   const plan_gemm *g = &r->launch->gemm;
-  r->columns = column_length(g);
+  r->columns = r->rider_count ? g->n : column_length(g);
   r->column_pieces = pieces_of(g->n, r->columns);
   r->rows = row_length(g, g->groups * r->column_pieces, threads);
   r->row_pieces = pieces_of(g->m, r->rows);
 }
 
-static void run_piece(const gemm_run *r, int64_t piece) {
+static void run_riders(const gemm_run *r, int64_t begin, int64_t end, int thread) {
+  device *d = r->device;
+  void **args = d->args + r->launch->arg_count;
+  for (int i = 0; i < r->rider_count; args += r->riders[i++].arg_count) {
+    kernel_function *function = NULL;
+    *(void **)&function = r->rider_functions[i];
+    function(args, r->riders[i].dims, begin, end, d->scratch.bytes + thread * d->scratch_stride, &d->host);
+  }
+}
+
+static void run_piece(const gemm_run *r, int64_t piece, int thread) {
   const device *d = r->device;
   const plan_gemm *g = &r->launch->gemm;
   int64_t group = piece / (r->row_pieces * r->column_pieces), row = piece / r->column_pieces % r->row_pieces * r->rows;
@@ -269,35 +283,37 @@ static void run_piece(const gemm_run *r, int64_t piece) {
   d->host.sgemm(g->trans_a, g->trans_b, row_end - row, column_end - column, g->k, 1, a, g->lda, b, g->ldb,
                 g->accumulate, c + row * g->ldc + column, g->ldc);
   if (r->epilogue) r->epilogue(d->args, r->launch->dims, row, row_end, column, column_end, group);
+  run_riders(r, group * g->m + row, group * g->m + row_end, thread);
 }
 
 static void run_pieces(void *context, int64_t begin, int64_t end, int thread) {
-  (void)thread;
-  for (int64_t piece = begin; piece < end; ++piece) run_piece(context, piece);
+  for (int64_t piece = begin; piece < end; ++piece) run_piece(context, piece, thread);
 }
 
 // Below this many multiplications waking the threads costs more than they save.
 enum { SMALL_PRODUCT = 1 << 18 };
 
-static void run_gemm(device *d, const plan_launch *launch, epilogue_function *epilogue) {
+static void run_gemm(device *d, const plan_launch *launch, void *const *functions, int riders) {
   const plan_gemm *g = &launch->gemm;
-  gemm_run r = {.device = d, .launch = launch, .epilogue = epilogue};
+  gemm_run r = {
+      .device = d, .launch = launch, .riders = launch + 1, .rider_functions = functions + 1, .rider_count = riders};
+  *(void **)&r.epilogue = functions[0];
   bool small = (double)g->m * (double)g->n * (double)g->k * (double)g->groups < SMALL_PRODUCT;
   cut(&r, small ? 1 : pool_threads(d->pool));
   int64_t pieces = r.row_pieces * r.column_pieces * g->groups;
   pool_run(d->pool, pieces, small ? pieces : 1, run_pieces, &r);
 }
 
-static void run_launch(device *d, const plan_launch *launch, void *function) {
-  for (int i = 0; i < launch->arg_count; ++i)
-    d->args[i] = d->spaces[launch->args[i].space].bytes + launch->args[i].offset;
-  if (launch->kind == LAUNCH_GEMM) {
-    epilogue_function *epilogue = NULL;
-    *(void **)&epilogue = function;
-    run_gemm(d, launch, epilogue);
-  } else {
+// `functions`: of the launch and the riders behind it.
+static void run_launch(device *d, const plan_launch *launch, void *const *functions, int riders) {
+  int count = 0;
+  for (int l = 0; l <= riders; ++l)
+    for (int i = 0; i < launch[l].arg_count; ++i)
+      d->args[count++] = d->spaces[launch[l].args[i].space].bytes + launch[l].args[i].offset;
+  if (launch->kind == LAUNCH_GEMM) run_gemm(d, launch, functions, riders);
+  else {
     kernel_run r = {.device = d, .launch = launch};
-    *(void **)&r.function = function;
+    *(void **)&r.function = functions[0];
     pool_run(d->pool, launch->tasks, launch->grain, run_kernel, &r);
   }
 }
@@ -327,9 +343,11 @@ static bool check_spaces(const device *d, const plan_entry *entry, lmn_error *er
 
 static void run_launches(device *d, const plan_entry *entry, void *const *functions) {
   double before = d->profile ? clock_seconds() : 0;
-  for (int i = 0; i < entry->launch_count; ++i) {
-    run_launch(d, &entry->launches[i], functions[i]);
-    d->vertex_runs += entry->launches[i].vertices > 0;
+  for (int i = 0, riders = 0; i < entry->launch_count; i += 1 + riders) {
+    riders = 0;
+    while (i + riders + 1 < entry->launch_count && entry->launches[i + riders + 1].rides) ++riders;
+    run_launch(d, &entry->launches[i], &functions[i], riders);
+    for (int k = i; k <= i + riders; ++k) d->vertex_runs += entry->launches[k].vertices > 0;
     if (!d->profile) continue;
     double now = clock_seconds();
     d->profile[i] += now - before;

@@ -12,6 +12,12 @@ const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t b
   return NULL;
 }
 
+int plan_launches(const plan_entry *e) {
+  int count = 0;
+  for (int i = 0; i < e->launch_count; ++i) count += !e->launches[i].rides;
+  return count;
+}
+
 int64_t plan_bytes(const plan *p, const plan_entry *e) {
   int64_t gradient = e->phase >= 0 ? p->phases[e->phase].gradient_bytes : 0;
   return p->parameter_bytes + p->constant_bytes + 3 * gradient + e->arena_bytes + e->input_bytes + e->output_bytes +

@@ -65,6 +65,10 @@ typedef struct plan_gemm {
   bool trans_a, trans_b, accumulate;
 } plan_gemm;
 
+// The CPU cuts C by columns too where it has fewer rows, or is more than so many times wider than high (B would be
+// packed again for every few rows): then no row of it is whole before all of it is.
+enum { GEMM_FEW_ROWS = 192, GEMM_WIDE = 8 };
+
 typedef enum { LAUNCH_KERNEL, LAUNCH_GEMM } launch_kind;
 typedef struct plan_launch {
   launch_kind kind;
@@ -76,6 +80,7 @@ typedef struct plan_launch {
   int64_t *dims; // what the kernel's header comment says
   int dim_count;
   int64_t tasks, grain; // a kernel runs over [0, tasks), split in pieces of at least `grain`
+  bool rides;           // a kernel over the rows of the product before it: runs on each piece of that as it is ready
   int64_t scratch;      // bytes of scratch memory for each thread
   plan_gemm gemm;
 } plan_launch;
@@ -155,6 +160,7 @@ typedef struct plan {
 bool plan_read(arena *a, const char *path, plan **result, lmn_error *error);
 void plan_write(const plan *p, text *out); // as JSON
 // The memory that running `e` takes: parameters, gradients and optimizer state of its phase, and its own spaces.
+int plan_launches(const plan_entry *e); // without riders
 int64_t plan_bytes(const plan *p, const plan_entry *e);
 const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t batch, int64_t length); // NULL: none
 

@@ -420,6 +420,7 @@ static void read_launch(struct object *o, plan_launch *l, const int64_t bytes[SP
     BAD(o, "kernel", "\"%.60s\" is no kernel's name", l->kernel);
   l->what = string_or_null(o, "what");
   l->vertices = integer_or(o, "vertices", 0);
+  l->rides = flag(o, "rides");
   l->tasks = integer_or(o, "tasks", 0);
   l->grain = integer_or(o, "grain", 0);
   l->scratch = integer_or(o, "scratch", 0);
@@ -444,6 +445,17 @@ static void read_launch(struct object *o, plan_launch *l, const int64_t bytes[SP
       close_object(&element);                                                                                          \
     }                                                                                                                  \
   } while (0)
+
+// A rider does the rows of the product before it, all of them.
+static void check_riders(struct object *o, const plan_entry *e) {
+  const plan_launch *product = NULL;
+  for (int i = 0; i < e->launch_count && !o->reader->failed; ++i) {
+    const plan_launch *l = &e->launches[i];
+    if (!l->rides) product = l->kind == LAUNCH_GEMM ? l : NULL;
+    else if (!product || l->kind != LAUNCH_KERNEL || l->tasks != product->gemm.m * product->gemm.groups)
+      bad(o->reader, &(struct place){&o->place, "launches", i}, "rides on no product of as many rows");
+  }
+}
 
 static void read_entry(struct object *o, plan_entry *e) {
   const plan *whole = o->reader->plan;
@@ -471,6 +483,7 @@ static void read_entry(struct object *o, plan_entry *e) {
   READ_LIST(o, "inputs", e->inputs, e->input_count, plan_value, read_value(&element, item, true, bytes));
   READ_LIST(o, "outputs", e->outputs, e->output_count, plan_value, read_value(&element, item, false, bytes));
   READ_LIST(o, "launches", e->launches, e->launch_count, plan_launch, read_launch(&element, item, bytes));
+  check_riders(o, e);
 }
 
 static void read_plan(struct object *o, plan *p) {

@@ -213,6 +213,7 @@ static void write_launch(text *out, const plan_launch *l) {
     text_add(out, "\"");
   }
   string(out, "kernel", l->kernel);
+  flag(out, "rides", l->rides);
   integer_unless(out, "tasks", l->tasks, 0);
   integer_unless(out, "grain", l->grain, 0);
   integer_unless(out, "scratch", l->scratch, 0);

@@ -79,6 +79,7 @@ static plan *example(arena *a) {
                     .batch = 4,
                     .length = 8,
                     .packed = true,
+                    .recompute = "layers",
                     .arena_bytes = 65536,
                     .input_bytes = 512,
                     .output_bytes = 64,
@@ -87,8 +88,8 @@ static plan *example(arena *a) {
                     .input_count = 2,
                     .outputs = ARENA_NEW(a, plan_value),
                     .output_count = 1,
-                    .launches = ARENA_ARRAY(a, plan_launch, 3),
-                    .launch_count = 3,
+                    .launches = ARENA_ARRAY(a, plan_launch, 4),
+                    .launch_count = 4,
                     .vertex_runs = 5,
                     .vertices = 14,
                     .masks = 1,
@@ -119,6 +120,8 @@ static plan *example(arena *a) {
                                  .gemm = {16, 16, 32, 32, 32, 16, 2, false, true, true}};
   e->launches[2] = (plan_launch){
       .kind = LAUNCH_GEMM, .args = product, .arg_count = 7, .gemm = {32, 16, 16, 32, 16, 16, 2, true, false, false}};
+  e->launches[3] =
+      (plan_launch){.kernel = "glu_2", .args = product, .arg_count = 2, .tasks = 64, .grain = 1, .rides = true};
   p->entries[1] = (plan_entry){.name = "extend:1x0:16", .kind = ENTRY_EXTEND, .phase = -1, .batch = 1, .capacity = 16};
   return p;
 }
@@ -235,6 +238,9 @@ static void refused(void **state) {
        "entries[0].launches[1].args[2]: matrix B does not lie in the 4096 bytes"},
       {"nt+ 16 16 32 32 32 16 2\"", "nt+ 4000 16 32 32 32 16 2\"", "matrix A does not lie in the 65536 bytes"},
       {"\"tasks\":32", "\"tasks\":-1", "entries[0].launches[0].tasks"},
+      {"\"tasks\":64", "\"tasks\":63", "entries[0].launches[3]: rides on no product of as many rows"},
+      {"\"tasks\":32", "\"rides\":true,\"tasks\":32", "entries[0].launches[0]: rides on no product"},
+      {"\"recompute\":\"layers\"", "\"recompute\":1", "entries[0].recompute"},
       {"\"dims\":\"4 -8", "\"dims\":\"4 0.5", "entries[0].launches[0].dims: must be numbers"},
       {"\"gemm\":\"nt+ ", "\"gemm\":\"nx+ ", "entries[0].launches[1].gemm: must be as \"nt m n k lda"},
       {"\"gemm\":\"nt+ 16", "\"gemm\":\"nt+ -16", "entries[0].launches[1].gemm: must be as \"nt m n k lda"},
