@@ -16,6 +16,13 @@ static const char *absolute(arena *a, const char *path) {
   return result;
 }
 
+// The embedding table that is its model's head too.
+static bool is_tied(const graph *g, const parameter *p) {
+  if (p->kind != PARAMETER_MODEL) return false;
+  const model *m = &g->models[p->model].description;
+  return m->tied && !strcmp(p->tensor, model_tensor_of(m, TENSOR_EMBEDDING).name);
+}
+
 static void add_parameters(arena *a, plan *p, const graph *g, const parameter_list *list) {
   static const char *const groups[] = {"model", "vertex", "edge", "project", "head", "prefix"};
   const char **directories = ARENA_ARRAY(a, const char *, g->model_count);
@@ -34,7 +41,8 @@ static void add_parameters(arena *a, plan *p, const graph *g, const parameter_li
                                         .mean = from->mean,
                                         .std = from->std,
                                         .group = groups[from->kind],
-                                        .matrix = from->matrix};
+                                        .matrix = from->matrix,
+                                        .tied = is_tied(g, from)};
     if (from->init == INIT_TENSOR) {
       p->parameters[i].directory = directories[from->model];
       p->parameters[i].tensor = from->tensor;

@@ -68,6 +68,14 @@ static void add_parameters(struct export *e, const plan *p, const float *base, c
   }
 }
 
+static bool is_tied(const plan *p, const char *model) {
+  size_t length = strlen(model);
+  for (int i = 0; i < p->parameter_count; ++i)
+    if (p->parameters[i].tied && !strncmp(p->parameters[i].name, model, length) && p->parameters[i].name[length] == '.')
+      return true;
+  return false;
+}
+
 static bool is_among(const safetensors_item *items, int count, const safetensors *file,
                      const safetensors_tensor *tensor) {
   for (int i = 0; i < count; ++i)
@@ -75,14 +83,14 @@ static bool is_among(const safetensors_item *items, int count, const safetensors
   return false;
 }
 
-// What the source has besides, but for GPT-2's masks and old rotary tables, which are no parameters. The full name is
-// the one that source_tensor would find it by.
-static bool add_rest(struct export *e, const safetensors *file, bool gpt2, lmn_error *error) {
+// What the source has besides, but for GPT-2's masks and old rotary tables, which are no parameters, and for a copy of
+// a tied table, which would no longer be one. The full name is the one that source_tensor would find it by.
+static bool add_rest(struct export *e, const safetensors *file, bool gpt2, bool tied, lmn_error *error) {
   int own = e->count;
   for (int i = 0; i < safetensors_count(file); ++i) {
     const safetensors_tensor *tensor = safetensors_at(file, i);
     static const char *const buffers[] = {".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq"};
-    bool skip = is_among(e->items, own, file, tensor);
+    bool skip = is_among(e->items, own, file, tensor) || (tied && !strcmp(tensor->name, SOURCE_HEAD));
     for (size_t j = 0; !skip && j < LENGTH(buffers); ++j) {
       size_t length = strlen(tensor->name), tail = strlen(buffers[j]);
       skip = length > tail && !strcmp(tensor->name + length - tail, buffers[j]);
@@ -113,12 +121,12 @@ static bool has_weights(const char *directory) {
   return has;
 }
 
-static bool write_weights(struct export *e, const char *source, const char *directory, lmn_error *error) {
+static bool write_weights(struct export *e, bool tied, const char *source, const char *directory, lmn_error *error) {
   bool gpt2 = false;
   for (int i = 0; i < e->count; ++i) gpt2 |= !strncmp(e->items[i].name, "transformer.", 12);
   safetensors *file = has_weights(source) ? safetensors_open(source, error) : NULL;
   if (!file && has_weights(source)) return false;
-  bool ok = !file || add_rest(e, file, gpt2, error);
+  bool ok = !file || add_rest(e, file, gpt2, tied, error);
   const safetensors_pair metadata = {"format", "pt"}; // what transformers looks for
   const char *path = arena_printf(e->memory, "%s/model.safetensors", directory);
   ok = ok && safetensors_write(path, e->items, e->count, &metadata, 1, error);
@@ -145,7 +153,7 @@ bool parameters_save_model(const plan *p, const float *base, const char *model, 
   add_parameters(&e, p, base, model);
   bool ok = e.count > 0 || fail(error, "the network has no parameters of a model or unshared vertex \"%s\"", model);
   ok = ok && directory_make(directory, error) && copy_config(source, directory, error) &&
-       write_weights(&e, source, directory, error);
+       write_weights(&e, is_tied(p, model), source, directory, error);
   for (size_t i = 0; ok && i < LENGTH(copied_files); ++i) ok = copy_file(source, directory, copied_files[i], error);
   free(e.items);
   arena_destroy(e.memory);

@@ -5,6 +5,8 @@
 #include "runtime/plan.h"
 #include "runtime/safetensors.h"
 
+#define SOURCE_HEAD "lm_head.weight" // every family calls the head so
+
 struct source {
   const safetensors *file;
   const safetensors_tensor *tensor; // of the parameter's shape
@@ -12,7 +14,7 @@ struct source {
 struct sources;
 
 // Opens every directory that the plan's parameters name and finds each tensor. NULL with a message where one is missing
-// or of another shape.
+// or of another shape, or where a tied table has a head beside it that differs.
 struct sources *sources_open(const plan *p, lmn_error *error);
 void sources_close(struct sources *s);
 const struct source *sources_of(const struct sources *s); // one a parameter; NULL file: not from a tensor

@@ -37,6 +37,7 @@ typedef struct plan_parameter {
   double mean, std;               // SOURCE_NORMAL, from the stream named `name`
   const char *group;              // "model", "vertex", "edge", "project", "head", "prefix"
   bool matrix;
+  bool tied; // the embedding table of a model whose head it is too
 } plan_parameter;
 
 // A rotary table [length, dim] float32: cos in columns 0 … dim/2 - 1, sin in the rest, computed in float32 as

@@ -179,6 +179,7 @@ static void read_parameter(struct object *o, plan_parameter *p) {
         (long long)o->reader->plan->parameter_bytes);
   p->group = string(o, "group");
   p->matrix = flag(o, "matrix");
+  p->tied = flag(o, "tied");
   p->source = choice(o, "source", source_names, LENGTH(source_names));
   if (p->source == SOURCE_TENSOR) {
     p->directory = string(o, "directory");

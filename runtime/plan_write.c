@@ -129,6 +129,7 @@ static void write_parameter(text *out, const plan_parameter *p) {
   integer(out, "offset", p->offset);
   string(out, "group", p->group);
   flag(out, "matrix", p->matrix);
+  flag(out, "tied", p->tied);
   string(out, "source", source_names[p->source]);
   if (p->source == SOURCE_TENSOR) {
     string(out, "directory", p->directory);

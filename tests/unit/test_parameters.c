@@ -311,11 +311,50 @@ static void exported_vertex(void **state) {
   arena_destroy(a);
 }
 
+// A file may have a tied head as a copy of the table. Another head is refused; an export has none, since the table has
+// changed.
+static void tied_head(void **state) {
+  (void)state;
+  arena *a = arena_create();
+  lmn_error error = {0};
+  float values[2][8] = {{1, 2, 3, 4, 5, 6, 7, 8}, {1, 2, 3, 4, 5, 6, 7, 9}};
+  const char *directory = arena_string(a, temporary_path("tied"));
+  assert_true(directory_make(directory, &error));
+  assert_true(file_write(arena_printf(a, "%s/config.json", directory), "{}", 2, &error));
+  plan_parameter q = {.name = "m.model.embed_tokens.weight",
+                      .rank = 2,
+                      .shape = {4, 2},
+                      .source = SOURCE_TENSOR,
+                      .directory = directory,
+                      .tensor = "model.embed_tokens.weight",
+                      .group = "model",
+                      .tied = true};
+  safetensors_item items[] = {{"model.embed_tokens.weight", STORED_F32, 2, {4, 2}, values[0]},
+                              {"lm_head.weight", STORED_F32, 2, {4, 2}, values[0]}};
+  const char *file = arena_printf(a, "%s/model.safetensors", directory);
+  assert_true(safetensors_write(file, items, 2, NULL, 0, &error));
+  plan *p = plan_of(a, &q, 1);
+  float *base = loaded(a, p, 1);
+  base[0] = 10; // trained
+  const char *out = arena_string(a, temporary_path("tied-export"));
+  if (!parameters_save_model(p, base, "m", NULL, out, &error)) fail_msg("%s", error.text);
+  safetensors *s = open_good(out);
+  assert_int_equal(safetensors_count(s), 1);
+  safetensors_close(s);
+
+  items[1].data = values[1];
+  assert_true(safetensors_write(file, items, 2, NULL, 0, &error));
+  expect_load_error(p, "tied: tensor \"lm_head.weight\" differs from \"model.embed_tokens.weight\", but config.json");
+  p->parameters[0].tied = false;
+  loaded(a, p, 1);
+  arena_destroy(a);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(from_directories), cmocka_unit_test(other_spellings),    cmocka_unit_test(from_seeds),
       cmocka_unit_test(bad_sources),      cmocka_unit_test(replaced_and_saved), cmocka_unit_test(exported),
-      cmocka_unit_test(exported_vertex),
+      cmocka_unit_test(exported_vertex),  cmocka_unit_test(tied_head),
   };
   return cmocka_run_group_tests(tests, temporary_make, temporary_remove);
 }

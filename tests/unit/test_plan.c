@@ -30,14 +30,15 @@ static plan *example(arena *a) {
               .phase_count = 2,
               .entry_count = 2};
   p->parameters = ARENA_ARRAY(a, plan_parameter, 4);
-  p->parameters[0] = (plan_parameter){"qwen.model.norm.weight", 1, {16, 1}, 0,       16,   SOURCE_TENSOR, "models/qwen",
-                                      "model.norm.weight",      0, 0,       "model", false};
+  p->parameters[0] =
+      (plan_parameter){"qwen.model.norm.weight", 1, {16, 1}, 0,       16,    SOURCE_TENSOR, "models/qwen",
+                       "model.norm.weight",      0, 0,       "model", false, true};
   p->parameters[1] = (plan_parameter){
-      "v[0]->v[1].0.weight", 2, {16, 32}, 64, 512, SOURCE_NORMAL, NULL, NULL, 0.1, 1.0 / 3, "edge", true};
+      "v[0]->v[1].0.weight", 2, {16, 32}, 64, 512, SOURCE_NORMAL, NULL, NULL, 0.1, 1.0 / 3, "edge", true, false};
   p->parameters[2] =
-      (plan_parameter){"v[0]->v[1].0.bias", 1, {16, 1}, 2112, 16, SOURCE_ZEROS, NULL, NULL, 0, 0, "edge", false};
-  p->parameters[3] =
-      (plan_parameter){"v[0]->v[1].1.weight", 1, {16, 1}, 2176, 16, SOURCE_ONES, NULL, NULL, 0, 0, "edge", false};
+      (plan_parameter){"v[0]->v[1].0.bias", 1, {16, 1}, 2112, 16, SOURCE_ZEROS, NULL, NULL, 0, 0, "edge", false, false};
+  p->parameters[3] = (plan_parameter){
+      "v[0]->v[1].1.weight", 1, {16, 1}, 2176, 16, SOURCE_ONES, NULL, NULL, 0, 0, "edge", false, false};
   p->rotary = ARENA_NEW(a, plan_rotary);
   p->rotary[0] = (plan_rotary){0, 16, 8, 3, 500000, 32, 1, 4, 8192};
   p->phases = ARENA_ARRAY(a, plan_phase, 2);
