@@ -4,6 +4,7 @@
 #define LMN_DRIVER_COMMANDS_H
 
 int command_check(int argument_count, char **arguments);
+int command_fmt(int argument_count, char **arguments);
 int command_graph(int argument_count, char **arguments);
 int command_explain(int argument_count, char **arguments); // lmnc --explain E0404
 int command_summary(int argument_count, char **arguments);

@@ -14,6 +14,7 @@ typedef struct command {
 static const command commands[] = {
     {"check", "every error of a network", command_check},
     {"summary", "nodes, shapes, parameters, work, memory", command_summary},
+    {"fmt", "networks in the one layout", command_fmt},
     {"graph", "a drawing, as DOT or Mermaid", command_graph},
     {"compile", "kernels and a plan, for lmn-run", command_compile},
     {"train", "train a network, phase by phase", command_train},
@@ -66,7 +67,6 @@ int main(int argc, char **argv) {
     print_usage(stdout);
     return 0;
   }
-  if (!strcmp(name, "--explain")) return command_explain(argc - 1, argv + 1);
   if (!strcmp(name, "--explain")) return command_explain(argc - 1, argv + 1);
   if (!strcmp(name, "--version")) {
     printf("lmnc %s\n", LMN_VERSION);

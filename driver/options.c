@@ -150,7 +150,7 @@ static options_result parse_options(const command_usage *u, int argument_count, 
   return OPTIONS_RUN;
 }
 
-options_result options_parse(const command_usage *u, int argument_count, char **arguments, const char **operand) {
+options_result options_parse_several(const command_usage *u, int argument_count, char **arguments, int *first) {
   struct option *table = memory_zero(sizeof *table * (size_t)(u->option_count + 2));
   text letters = {0};
   text_add(&letters, ":h");
@@ -165,10 +165,17 @@ options_result options_parse(const command_usage *u, int argument_count, char **
   free(table);
   text_free(&letters);
   if (result != OPTIONS_RUN) return result;
-  int left = argument_count - optind;
-  if (left < 1) return wrong(u, "%s needs its %s", u->name, u->operand);
-  if (left > 1) return wrong(u, "%s takes one %s; what is \"%s\"?", u->name, u->operand, arguments[optind + 1]);
-  *operand = arguments[optind];
+  *first = optind;
+  return optind < argument_count ? OPTIONS_RUN : wrong(u, "%s needs its %s", u->name, u->operand);
+}
+
+options_result options_parse(const command_usage *u, int argument_count, char **arguments, const char **operand) {
+  int first;
+  options_result result = options_parse_several(u, argument_count, arguments, &first);
+  if (result != OPTIONS_RUN) return result;
+  if (first + 1 < argument_count)
+    return wrong(u, "%s takes one %s; what is \"%s\"?", u->name, u->operand, arguments[first + 1]);
+  *operand = arguments[first];
   return OPTIONS_RUN;
 }
 

@@ -49,6 +49,8 @@ typedef enum {
 
 // Fills in what the table points to and the one operand. Texts point into `arguments`.
 options_result options_parse(const command_usage *usage, int argument_count, char **arguments, const char **operand);
+// The same for one operand or more: arguments[*first] and those after it.
+options_result options_parse_several(const command_usage *usage, int argument_count, char **arguments, int *first);
 void define_list_free(define_list *list);
 void text_list_free(text_list *list);
 

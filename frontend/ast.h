@@ -155,6 +155,18 @@ typedef struct ast_network {
   ast_block body;
 } ast_network;
 
+// The tokens and comments of a file in their order, for `lmnc fmt`.
+typedef struct lexeme {
+  int kind; // the parser's token, or LEXEME_COMMENT
+  span place;
+  size_t offset, length; // in the source
+} lexeme;
+typedef struct lexeme_list {
+  lexeme *items; // malloc'ed
+  int count, capacity;
+} lexeme_list;
+#define LEXEME_COMMENT (-1)
+
 // The state of one parse, shared by scanner and parser.
 typedef struct parse_state {
   arena *arena;
@@ -167,6 +179,7 @@ typedef struct parse_state {
   int braces, braces_at_error; // how many `{` and `}` were read, for recovery
   text string;                 // a string literal being read
   span string_place;
+  lexeme_list *lexemes; // NULL: not kept
   ast_network *network;
   ast_value *value;
   bool argument;        // one value of the command line
@@ -176,6 +189,7 @@ typedef struct parse_state {
 // The whole file, or the value from `offset` on of an argument of the command line (places refer to d->source). NULL:
 // there was an error.
 ast_network *parse_network(diagnostics *d);
+ast_network *parse_lexemes(diagnostics *d, lexeme_list *lexemes); // the same, and keeps the lexemes; free their items
 ast_value *parse_value(diagnostics *d, const char *data, size_t length, size_t offset);
 
 void ast_print(const ast_network *network, text *out);

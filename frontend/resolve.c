@@ -260,7 +260,7 @@ static void resolver_free(resolver *r) {
   free(r);
 }
 
-static source *read_source(diagnostics *d, const char *path) {
+source *source_read(diagnostics *d, const char *path) {
   lmn_error error = {{0}};
   char *data = NULL;
   size_t length = 0;
@@ -274,7 +274,7 @@ static source *read_source(diagnostics *d, const char *path) {
 
 graph *graph_resolve(diagnostics *d, const char *path, const define *defines, int define_count, const define *overrides,
                      int override_count) {
-  source *file = read_source(d, path);
+  source *file = source_read(d, path);
   ast_network *network = file ? parse_network(d) : NULL;
   if (!network) {
     diagnostics_sort(d);
@@ -318,7 +318,7 @@ graph *graph_read(arena *a, const char *path, const define *defines, int define_
 
 bool graph_print_ast(const char *path, text *out, text *messages) {
   diagnostics d = {.arena = arena_create()};
-  ast_network *network = read_source(&d, path) ? parse_network(&d) : NULL;
+  ast_network *network = source_read(&d, path) ? parse_network(&d) : NULL;
   if (network) ast_print(network, out);
   diagnostics_sort(&d);
   if (!network) diagnostics_print(&d, messages);

@@ -219,6 +219,8 @@ bool check_network(resolver *r, int *order,
                    int *layers); // order: node ids in topological order, input first, output last
 void finish_graph(resolver *r);
 
+// The text of a file, as d->source too; NULL with a report where it cannot be read.
+source *source_read(diagnostics *d, const char *path);
 // The whole of it, with the messages as they are; graph_read prints them.
 graph *graph_resolve(diagnostics *d, const char *path, const define *defines, int define_count, const define *overrides,
                      int override_count);
