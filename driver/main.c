@@ -15,7 +15,7 @@ static const command commands[] = {
     {"check", "every error of a network", command_check},
     {"summary", "nodes, shapes, parameters, work, memory", command_summary},
     {"fmt", "networks in the one layout", command_fmt},
-    {"graph", "a drawing, as DOT or Mermaid", command_graph},
+    {"graph", "a drawing, as SVG, DOT or Mermaid", command_graph},
     {"compile", "kernels and a plan, for lmn-run", command_compile},
     {"train", "train a network, phase by phase", command_train},
     {"eval", "loss, perplexity or accuracy on data", command_eval},

@@ -120,6 +120,7 @@ bool graph_print_ast(const char *path, text *out, text *messages);
 void graph_print(const graph *g, text *out);    // --emit=graph
 void graph_draw_dot(const graph *g, text *out); // lmnc graph
 void graph_draw_mermaid(const graph *g, text *out);
+bool graph_draw_svg(const graph *g, text *out, lmn_error *error); // false where it is too large to be drawn
 
 // Every parameter of the network, by its checkpoint name, in memory order: models in declared order (unshared vertices
 // after them), then edges in declared order, projections, head, prefix.

@@ -233,6 +233,7 @@ static bool read_text(const char *path, const text *t) {
     graph_print(g, &messages);
     graph_draw_dot(g, &messages);
     graph_draw_mermaid(g, &messages);
+    graph_draw_svg(g, &messages, NULL);
   }
   text_free(&messages);
   arena_destroy(a);
