@@ -2,6 +2,13 @@
 #include "driver/commands.h"
 #include "frontend/diagnostic.h"
 
+static void print_example(const char *name, const char *example) {
+  if (!example) return;
+  printf("\n%s:\n\n  ", name);
+  for (const char *p = example; *p; ++p) printf(*p == '\n' ? "\n  " : "%c", *p);
+  puts("");
+}
+
 int command_explain(int argument_count, char **arguments) {
   if (argument_count < 2) {
     puts("usage: lmnc --explain CODE\n\ncodes:");
@@ -14,5 +21,7 @@ int command_explain(int argument_count, char **arguments) {
     return 2;
   }
   printf("%s: %s\n\n%s\n", entry->code, entry->title, entry->explanation);
+  print_example("wrong", entry->wrong);
+  print_example("right", entry->right);
   return 0;
 }

@@ -5,7 +5,7 @@
 #include <utf8proc.h>
 
 const error_entry error_entries[ERROR_CODES] = {
-#define ERROR(name, code, title, explanation) {code, title, explanation},
+#define ERROR(name, code, title, explanation, wrong, right) {code, title, explanation, wrong, right},
 #include "frontend/errors.def"
 #undef ERROR
 };

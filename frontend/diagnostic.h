@@ -12,14 +12,14 @@
 #include "frontend/graph.h"
 
 typedef enum {
-#define ERROR(name, code, title, explanation) name,
+#define ERROR(name, code, title, explanation, wrong, right) name,
 #include "frontend/errors.def"
 #undef ERROR
   ERROR_CODES
 } error_code;
 
 typedef struct error_entry {
-  const char *code, *title, *explanation;
+  const char *code, *title, *explanation, *wrong, *right; // the last two are examples, or NULL
 } error_entry;
 extern const error_entry error_entries[ERROR_CODES];
 // The row of a code such as "E0107" (any case, the E may be left out); NULL: there is none.
