@@ -3,6 +3,14 @@
 #ifndef LMN_DRIVER_COMMANDS_H
 #define LMN_DRIVER_COMMANDS_H
 
+typedef struct command {
+  const char *name, *about;
+  int (*run)(int argument_count, char **arguments);
+} command;
+extern const command commands[];
+extern const int command_count;
+extern const char program_about[], program_examples[]; // a sentence; lines
+
 int command_check(int argument_count, char **arguments);
 int command_fmt(int argument_count, char **arguments);
 int command_graph(int argument_count, char **arguments);
@@ -16,5 +24,7 @@ int command_bench(int argument_count, char **arguments);
 int command_trace(int argument_count, char **arguments);
 int command_export(int argument_count, char **arguments);
 int command_tokenizer(int argument_count, char **arguments);
+int command_completion(int argument_count, char **arguments);
+int command_man(int argument_count, char **arguments);
 
 #endif

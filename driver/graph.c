@@ -35,7 +35,7 @@ int command_graph(int argument_count, char **arguments) {
       {"define", 'D', "NAME=VALUE", "set a param of the network (repeatable); lists as [1, 2, 1] or 1/2/1",
        OPTION_DEFINE, &defines},
       {"svg", 0, NULL, "draw it: as --format svg", OPTION_FLAG, &svg},
-      {"format", 0, "FORMAT", "dot (Graphviz, the default), mermaid or svg", OPTION_TEXT, &name},
+      {"format", 0, "dot|mermaid|svg", "default: dot, for Graphviz", OPTION_TEXT, &name},
       {"output", 'o', "FILE", "where to write it; default: the standard output", OPTION_TEXT, &output},
   };
   const command_usage usage = {"graph", "Draws a network, as SVG or for Graphviz or Mermaid.",

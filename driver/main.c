@@ -6,12 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-typedef struct command {
-  const char *name, *about;
-  int (*run)(int argument_count, char **arguments); // arguments[0] is the command's name
-} command;
+const char program_about[] = "lmnc compiles, trains and runs networks of language models, each a .lmn file.";
+const char program_examples[] =
+    "lmnc check net.lmn\n"
+    "lmnc train net.lmn --data train.csv --prompt '{mr} =>' --completion ' {ref}' -o run\n"
+    "lmnc generate net.lmn --init run/parameters.safetensors --prompt 'name[The Eagle] =>'\n";
 
-static const command commands[] = {
+const command commands[] = {
     {"check", "every error of a network", command_check},
     {"summary", "nodes, shapes, parameters, work, memory", command_summary},
     {"fmt", "networks in the one layout", command_fmt},
@@ -24,7 +25,10 @@ static const command commands[] = {
     {"bench", "time and memory of training, decoding and prefill", command_bench},
     {"export", "a trained model as a Hugging Face directory", command_export},
     {"tokenizer", "train a tokenizer on text", command_tokenizer},
+    {"completion", "completion for bash, zsh or fish", command_completion},
+    {"man", "manual pages", command_man},
 };
+const int command_count = LENGTH(commands);
 
 // Those that lmn-run has too.
 static int run_shared(int argument_count, char **arguments) {
@@ -37,20 +41,17 @@ int command_bench(int argument_count, char **arguments) { return run_shared(argu
 int command_trace(int argument_count, char **arguments) { return run_shared(argument_count, arguments); }
 
 static void print_usage(FILE *out) {
-  fputs("lmnc compiles, trains and runs networks of language models, each a .lmn file.\n\nusage: lmnc COMMAND NET "
-        "[options]\n\ncommands (each has --help with an example):\n",
-        out);
-  for (size_t i = 0; i < LENGTH(commands); ++i) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].about);
-  fputs("\nlmnc --explain CODE says more about an error of a network.\n\nexamples:\n"
-        "  lmnc check net.lmn\n"
-        "  lmnc train net.lmn --data train.csv --prompt '{mr} =>' --completion ' {ref}' -o run\n"
-        "  lmnc generate net.lmn --init run/parameters.safetensors --prompt 'name[The Eagle] =>'\n",
-        out);
+  fprintf(out, "%s\n\nusage: lmnc COMMAND NET [options]\n\ncommands (each has --help with an example):\n",
+          program_about);
+  for (int i = 0; i < command_count; ++i) fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].about);
+  fputs("\nlmnc --explain CODE says more about an error of a network.\n\nexamples:\n", out);
+  for (const char *line = program_examples; *line; line += strcspn(line, "\n") + 1)
+    fprintf(out, "  %.*s\n", (int)strcspn(line, "\n"), line);
 }
 
 static int unknown(const char *name) {
   nearest n = {.wanted = name};
-  for (size_t i = 0; i < LENGTH(commands); ++i) nearest_try(&n, commands[i].name);
+  for (int i = 0; i < command_count; ++i) nearest_try(&n, commands[i].name);
   fprintf(stderr, "error: there is no command \"%s\"", name);
   if (n.best) fprintf(stderr, "; did you mean %s?", n.best);
   fputs("\nlmnc --help lists them.\n", stderr);
@@ -72,7 +73,7 @@ int main(int argc, char **argv) {
     printf("lmnc %s\n", LMN_VERSION);
     return 0;
   }
-  for (size_t i = 0; i < LENGTH(commands); ++i)
+  for (int i = 0; i < command_count; ++i)
     if (!strcmp(commands[i].name, name)) return commands[i].run(argc - 1, argv + 1);
   return unknown(name);
 }

@@ -12,7 +12,8 @@ static void print_option(const command_option *o) {
   char left[80];
   snprintf(left, sizeof left, "%c%c%s--%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
            o->letter ? ", " : "  ", o->name, o->argument ? " " : "", o->argument ? o->argument : "");
-  printf("  %-30s %s\n", left, o->help);
+  bool wide = strlen(left) > 30;
+  printf("  %-30s%s%*s %s\n", left, wide ? "\n" : "", wide ? 32 : 0, "", o->help);
 }
 
 static void print_help(const command_usage *u) {
@@ -150,7 +151,21 @@ static options_result parse_options(const command_usage *u, int argument_count, 
   return OPTIONS_RUN;
 }
 
+static usage_reader *reading; // while a table is only read
+static void *read_to;
+
+void options_read(int (*run)(int argument_count, char **arguments), const char *name, usage_reader *reader, void *to) {
+  reading = reader;
+  read_to = to;
+  run(1, (char *[]){(char *)name, NULL});
+  reading = NULL;
+}
+
 options_result options_parse_several(const command_usage *u, int argument_count, char **arguments, int *first) {
+  if (reading) {
+    reading(u, read_to);
+    return OPTIONS_DONE;
+  }
   struct option *table = memory_zero(sizeof *table * (size_t)(u->option_count + 2));
   text letters = {0};
   text_add(&letters, ":h");

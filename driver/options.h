@@ -51,6 +51,10 @@ typedef enum {
 options_result options_parse(const command_usage *usage, int argument_count, char **arguments, const char **operand);
 // The same for one operand or more: arguments[*first] and those after it.
 options_result options_parse_several(const command_usage *usage, int argument_count, char **arguments, int *first);
+// Gives a command's table to `reader` instead of running the command: man pages and completion are made of it. The
+// table lives as long as the call.
+typedef void usage_reader(const command_usage *usage, void *to);
+void options_read(int (*run)(int argument_count, char **arguments), const char *name, usage_reader *reader, void *to);
 void define_list_free(define_list *list);
 void text_list_free(text_list *list);
 

@@ -64,7 +64,7 @@ static const run_option options[] = {
   {RUN_TRACE, "steps", 0, "N", "optimizer steps: losses, parameters after them", OPTION_COUNT, AT(steps)},
   {RUN_TRACE, "greedy", 0, "N", "tokens after the first 4 of row 0, through the KV cache", OPTION_COUNT, AT(greedy)},
   {RUN_TRACE, "output", 'o', "FILE", "safetensors to write", OPTION_TEXT, AT(output)},
-  {RUN_BENCH, "mode", 0, "MODE", "train (everything), edges (models frozen), decode, prefill", OPTION_TEXT, AT(mode)},
+  {RUN_BENCH, "mode", 0, "train|edges|decode|prefill", "edges: train with frozen models", OPTION_TEXT, AT(mode)},
   {RUN_BENCH, "batch", 'B', "N", "sequences; default: 4", OPTION_COUNT, AT(batch)},
   {RUN_BENCH, "length", 'T', "N", "tokens in a sequence, or in the cache; default: 128", OPTION_COUNT, AT(length)},
   {RUN_BENCH, "repeat", 'n', "N", "timed runs, after 2 others; the median is given; default: 5", OPTION_COUNT, AT(repeats)},
@@ -177,6 +177,12 @@ static void free_options(run_options *o) {
 int run_failed(const lmn_error *error) {
   if (error->text[0]) fprintf(stderr, "error: %s\n", error->text);
   return 1;
+}
+
+bool run_command_known(const char *name) {
+  for (size_t i = 0; i < LENGTH(commands); ++i)
+    if (!strcmp(commands[i].name, name)) return true;
+  return false;
 }
 
 int run_command_named(const char *name, int argument_count, char **arguments) {

@@ -28,7 +28,8 @@ int trace_command(const run_options *o);
 int bench_command(const run_options *o);
 // The command `name` of these five with its options; -1: it is none of them.
 int run_command_named(const char *name, int argument_count, char **arguments);
-int run_failed(const lmn_error *error); // prints the message unless it is empty; 1
+bool run_command_known(const char *name); // whether it is one of them
+int run_failed(const lmn_error *error);   // prints the message unless it is empty; 1
 
 // Opens the source, with --threads and the like.
 bool run_source(const run_options *o, network_source *s, lmn_error *error);
