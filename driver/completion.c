@@ -89,15 +89,15 @@ static void add_bash_command(const command_usage *u, void *to) {
   for (int i = 0; i < u->option_count; ++i) {
     const command_option *o = &u->options[i];
     if (!o->help) continue;
-    text_printf(&all, " --%s", o->name);
+    text_printf(&all, "--%s ", o->name);
     if (!o->argument) continue;
     if (o->letter) text_printf(w->out, "    -%c | --%s) ", o->letter, o->name);
     else text_printf(w->out, "    --%s) ", o->name);
     add_bash_value(w->out, value_of(w, o->name, o->argument));
     text_add(w->out, " ;;\n");
   }
-  text_printf(w->out, "    esac\n    [[ $current == -* ]] && _lmnc_words '%s --help' && return 0\n    ",
-              all.data + (all.data != NULL));
+  text_add(&all, "--help");
+  text_printf(w->out, "    esac\n    [[ $current == -* ]] && _lmnc_words '%s' && return 0\n    ", all.data);
   add_bash_value(w->out, value_of(w, "", u->operand));
   text_add(w->out, "\n    ;;\n");
   text_free(&all);

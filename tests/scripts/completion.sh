@@ -40,7 +40,7 @@ expect 'a folder folder' train net.lmn -o ''
 expect 'depth= widths=' check net.lmn -D ''
 expect 'widths=' check net.lmn --define w
 expect 'mermaid' graph --format m
-expect 'reuse-masks' bench net.lmn --disable-pass r
+expect 'reuse-masks' bench net.lmn --disable-pass reu
 expect 'lower-lmn lower-nn' compile net.lmn --print-after low
 expect 'bash fish zsh' completion ''
 expect 'generate graph' man g

@@ -12,6 +12,15 @@ wrong() {
 "$LMNC" fmt --check "$LMN_SOURCE"/examples/*.lmn "$LMN_SOURCE"/examples/demo/*.lmn "$LMN_TESTS"/golden/*/net.lmn
 
 cd "$work"
+# So are those in the documents: ```lmn … ```, but for pieces of networks.
+awk '/^```lmn$/ { file = "doc" ++n ".lmn"; next } /^```$/ { file = "" } file { print > file }' \
+  "$LMN_SOURCE/README.md" "$LMN_SOURCE"/docs/*.md
+count=0
+for file in doc*.lmn; do
+  ! grep -q '^network ' "$file" || { "$LMNC" fmt --check "$file" && count=$((count + 1)); }
+done
+[ $count -ge 2 ] || wrong "only $count networks in the documents"
+rm doc*.lmn
 printf 'network n {\nmodel m="x"; // why\nvertex v:m;\ninput->v->output;\n}' >net.lmn
 cat >expected.lmn <<'END'
 network n {
