@@ -2,6 +2,7 @@
 // so that the loops over a row become straight vector code; counts of rows and groups are dims, so that every batch and
 // group shares the kernel.
 #include "codegen/cpu/kernel_text.h"
+#include "codegen/cpu/rows.h"
 #include "codegen/cpu/slots.h"
 
 #include <math.h>
@@ -200,6 +201,7 @@ static void write_row_kernel(cpu_entry *e, const row_kernel *r) {
 }
 
 bool cpu_emit_row(cpu_entry *e, MlirOperation op, lmn_error *error) {
+  if (cpu_is_long_sum(e, op)) return cpu_emit_long_sum(e, op);
   row_kernel r = {0};
   bool ok = read_row_kernel(e, op, &r, error);
   if (ok) {

@@ -158,6 +158,51 @@ static void test_masked_rows(void **state) {
   harness_close(&h);
 }
 
+// ---- a sum of many rows: the body's bits, also where the result takes the place of one of them
+
+static void run_sum(int terms, int rows, int columns, int in_place) {
+  harness h;
+  harness_open(&h);
+  char name[32], matrix[64];
+  harness_type(matrix, rows, columns, "f32");
+  int64_t *x = calloc((size_t)terms, sizeof *x), elements = (int64_t)rows * columns;
+  for (int i = 0; i < terms; ++i) {
+    snprintf(name, sizeof name, "x%d", i);
+    x[i] = harness_noise(&h, name, rows, columns, 1);
+  }
+  int64_t y = in_place < 0 ? harness_room(&h, elements) : x[in_place];
+  text_printf(&h.functions, "  func.func private @sum%d(", terms);
+  for (int i = 0; i < terms; ++i) text_printf(&h.functions, "%s%%x%d: f32", i ? ", " : "", i);
+  text_add(&h.functions, ") -> f32 {\n    %s1 = arith.addf %x0, %x1 : f32\n");
+  for (int i = 2; i < terms; ++i) text_printf(&h.functions, "    %%s%d = arith.addf %%s%d, %%x%d : f32\n", i, i - 1, i);
+  text_printf(&h.functions, "    return %%s%d : f32\n  }\n", terms - 1);
+  text_add(&h.body, "    %y = \"kernel.row\"(");
+  for (int i = 0; i < terms; ++i) text_printf(&h.body, "%s%%x%d", i ? ", " : "", i);
+  text_printf(&h.body,
+              ") {groups = 1 : i64, stages = [@sum%d], reductions = [], operandSegmentSizes = array<i32: ", terms);
+  text_printf(&h.body, "%d, 0, 0>, resultSegmentSizes = array<i32: 1, 0>, places = array<i64: 4, %lld>} : (", terms,
+              (long long)y * 4);
+  for (int i = 0; i < terms; ++i) text_printf(&h.body, "%s%s", i ? ", " : "", matrix);
+  text_printf(&h.body, ") -> %s\n", matrix);
+  harness_run(&h);
+  for (int64_t i = 0; i < elements; ++i) {
+    float sum = h.memory[x[0] + i];
+    for (int k = 1; k < terms; ++k) sum += h.memory[x[k] + i];
+    assert_true(h.after[y + i] == sum);
+  }
+  free(x);
+  harness_close(&h);
+}
+
+static void test_sums(void **state) {
+  (void)state;
+  run_sum(32, 3, 70, -1); // written out
+  run_sum(33, 1, 1, -1);
+  run_sum(40, 5, 13, 39);
+  run_sum(70, 3, 64, 0);
+  run_sum(100, 90, 100, 50);
+}
+
 // ---- kernel.column: the sums of x s and of x z s
 
 typedef struct column_case {
@@ -277,6 +322,7 @@ static void test_glu(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_row), cmocka_unit_test(test_masked_rows),
-                                     cmocka_unit_test(test_column), cmocka_unit_test(test_glu)};
+                                     cmocka_unit_test(test_sums), cmocka_unit_test(test_column),
+                                     cmocka_unit_test(test_glu)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
