@@ -1,5 +1,7 @@
 #include "codegen/plan.h"
 
+#include "codegen/cost.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -193,45 +195,7 @@ plan_entry *plan_add_entry(plan *p, ir *m) {
                     .vertices = m->vertices,
                     .masks = m->masks,
                     .mask_uses = m->mask_uses,
-                    .flops = plan_flops(m)};
+                    .flops = cost_of(m).flops};
   add_values(e, m);
   return e;
-}
-
-// ---- counting
-// ---------------------------------------------------------------------------------------------------------------------
-
-static int64_t attention_flops(const ir *m, MlirOperation op, op_code code) {
-  int64_t rows = value_rows(ir_operand(m, op, 0)), width = ir_int(op, "heads") * ir_int(op, "head_size"),
-          segments = ir_int(op, "segments");
-  int64_t length = ir_int(op, "length");
-  // A query sees half of its own segment on average, and as much of each earlier one. QKᵀ and PV: 4 a key and column;
-  // backward 2.5 times.
-  int64_t keys = code == KERNEL_ATTENTION_CACHED ? ir_int(op, "capacity") * 2 : length * (segments + 1) / 2;
-  int64_t forward = 2 * rows * width * keys;
-  return code == KERNEL_ATTENTION_GRAD ? forward / 2 * 5 : forward;
-}
-
-static int64_t head_flops(const ir *m, MlirOperation op) {
-  MlirValue weight = ir_operand(m, op, 1);
-  int64_t product = 2 * value_rows(ir_operand(m, op, 0)) * value_rows(weight) * value_columns(weight);
-  return product * (1 + ir_results(m, op, 5).count + ir_results(m, op, 6).count);
-}
-
-int64_t plan_flops(ir *m) {
-  int64_t flops = 0;
-  op_list ops = ir_ops(m);
-  for (int i = 0; i < ops.count; ++i) {
-    MlirOperation op = ops.items[i];
-    op_code code = ir_code(m, op);
-    switch (code) {
-    case KERNEL_GEMM: flops += 2 * ir_int(op, "m") * ir_int(op, "n") * ir_int(op, "k") * ir_int(op, "groups"); break;
-    case KERNEL_ATTENTION:
-    case KERNEL_ATTENTION_GRAD:
-    case KERNEL_ATTENTION_CACHED: flops += attention_flops(m, op, code); break;
-    case KERNEL_CROSS_ENTROPY: flops += head_flops(m, op); break;
-    default: break;
-    }
-  }
-  return flops;
 }

@@ -12,7 +12,5 @@ plan_phase plan_phase_of(const settings *s);
 // A new entry for the scheduled, placed kernels of `m`: shape, inputs, outputs and counts; the back end adds the
 // launches. `entries` has room for it.
 plan_entry *plan_add_entry(plan *p, ir *m);
-// Floating point operations of the entry's products and attention (a multiply-add is two).
-int64_t plan_flops(ir *m);
 
 #endif
