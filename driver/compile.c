@@ -2,25 +2,43 @@
 
 #include "codegen/cpu/cpu.h"
 #include "codegen/plan.h"
-#include "ir/build.h"
-#include "passes/pipeline.h"
+#include "driver/lower.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+const char compile_from_levels[] = "lmn, nn, kernel or mlir";
+
+static bool from_known(const char *level) { return pipeline_level_known(level) || !strcmp(level, "mlir"); }
+
+static graph *read_emitted(compilation *c, const compile_options *o, text *messages) {
+  lmn_error error = {0};
+  if (!from_known(o->from)) fail(&error, "--from=%s: it is %s", o->from, compile_from_levels);
+  else c->emitted = emitted_read(c->arena, o->file, o->from, &error);
+  if (error.text[0]) text_printf(messages, "error: %s\n", error.text);
+  if (!c->emitted) return NULL;
+  c->random_weights = c->emitted->random_weights;
+  return graph_read_kept(c->arena, &c->emitted->network, messages);
+}
+
 compilation *compile_open(const compile_options *options, text *messages) {
   arena *a = arena_create();
   compilation *c = ARENA_NEW(a, compilation);
-  *c = (compilation){.arena = a, .options = options};
-  c->graph = graph_read(a, options->file, options->defines, options->define_count, options->overrides,
-                        options->override_count, messages);
+  *c = (compilation){.arena = a, .options = options, .random_weights = options->random_weights};
+  double began = clock_seconds();
+  if (options->from) c->graph = read_emitted(c, options, messages);
+  else
+    c->graph = graph_read(a, options->file, options->defines, options->define_count, options->overrides,
+                          options->override_count, messages);
   if (!c->graph) {
     arena_destroy(a);
     return NULL;
   }
-  c->parameters = graph_parameters(a, c->graph, options->random_weights);
+  began = timings_add(options->timings, "front end", options->from ? "header" : "network", began);
+  c->parameters = graph_parameters(a, c->graph, c->random_weights);
+  timings_add(options->timings, "front end", "parameters", began);
   return c;
 }
 
@@ -36,38 +54,60 @@ typedef struct session { // one compile_entries
   plan *plan;
   cpu_codegen *codegen;
   text kernels; // kernel.mlir of the artifact
+  int printed;  // entries
+  ir **read;    // those of the emitted text, each NULL once it is used
   lmn_error *error;
 } session;
+
+static lowering lowering_of(session *s) {
+  return (lowering){.c = s->c, .context = s->context, .plan = s->plan, .error = s->error};
+}
 
 static bool emits(const session *s, const char *level) {
   return s->c->options->emit && !strcmp(s->c->options->emit, level);
 }
 
-static pipeline_result lower_entry(session *s, ir *m) {
-  if (m->shape.kind == ENTRY_UPDATE) {
-    bool ok = ir_build_update(m, s->error) && pass_plan_memory(m, s->error) && ir_verify(m, s->error);
-    if (ok && emits(s, "kernel")) ir_print(m, s->c->options->printed);
-    return ok ? PIPELINE_DONE : PIPELINE_FAILED;
-  }
-  const compile_options *o = s->c->options;
-  pipeline_options options = {o->disabled, o->disabled_count, o->emit, o->print_after, o->printed};
-  if (!ir_build_lmn(m, s->error)) return PIPELINE_FAILED;
-  return pipeline_run(m, &options, s->error);
+static void print_entry(session *s, ir *m) {
+  text *printed = s->c->options->printed;
+  if (m->shape.kind == ENTRY_UPDATE && !emits(s, "kernel")) return; // it has that level only
+  if (!s->printed++) emitted_header(s->c, s->c->options->emit, 0, NULL, printed);
+  text_printf(printed, "// entry %d\n", s->printed);
+  ir_emit(m, printed);
 }
 
-// The entry on the kernel level, its backward pass remaking what `policy` says; NULL: an error, or it was to be printed
-// only and is.
-static ir *lowered(session *s, entry_shape shape, recompute_policy policy, bool *ok) {
-  ir *m = ir_create(s->c->arena, s->context, s->c->graph, s->c->parameters, shape, s->error);
-  *ok = m != NULL;
-  if (!m) return NULL;
-  m->plan = s->plan;
-  m->recompute = policy;
-  pipeline_result result = lower_entry(s, m);
-  *ok = result != PIPELINE_FAILED;
-  if (result == PIPELINE_DONE) return m;
-  ir_destroy(m);
+static bool make_launches(session *s, ir *m) {
+  double began = clock_seconds();
+  plan_entry *entry = plan_add_entry(s->plan, m);
+  text_printf(&s->kernels, "// %s\n", entry->name);
+  ir_print(m, &s->kernels);
+  bool ok = cpu_codegen_entry(s->codegen, m, entry, s->error) || fail_in(s->error, "entry %s", entry->name);
+  timings_add(s->c->options->timings, "back end", "launches and kernels' text", began);
+  return ok;
+}
+
+static bool same_shape(const entry_shape *a, const entry_shape *b);
+
+// The entry of that shape in the emitted text, and where it was; NULL: it has none.
+static ir *take_read(session *s, const entry_shape *shape, const emitted_part **part) {
+  const emitted *e = s->c->emitted;
+  for (int i = 0; e && i < e->entry_count; ++i) {
+    ir *m = s->read[i];
+    if (!m || !same_shape(&m->shape, shape)) continue;
+    s->read[i] = NULL;
+    *part = &e->entries[i];
+    return m;
+  }
   return NULL;
+}
+
+static bool finish_entry(session *s, ir *m, const emitted_part *part) {
+  lowering l = lowering_of(s);
+  pipeline_result result = lower_run(&l, m, part);
+  bool ok = result != PIPELINE_FAILED;
+  if (result == PIPELINE_STOPPED) print_entry(s, m);
+  else if (ok) ok = make_launches(s, m);
+  ir_destroy(m);
+  return ok;
 }
 
 static bool too_large(session *s, const plan_entry *e, int64_t least, int64_t limit) {
@@ -87,42 +127,45 @@ static bool too_large(session *s, const plan_entry *e, int64_t least, int64_t li
   return false;
 }
 
-static int recompute_named(const char *name, lmn_error *error) {
-  text names = {0};
-  int found = name ? -1 : RECOMPUTE_NOTHING;
-  for (int i = 0; i < RECOMPUTE_POLICIES; ++i) {
-    if (name && !strcmp(name, recompute_names[i])) found = i;
-    text_printf(&names, "%s%s", i ? ", " : "", recompute_names[i]);
+// The entry as the plan would have it; it is only asked for its memory.
+static bool measure_entry(session *s, entry_shape shape, recompute_policy policy, plan_entry *entry) {
+  lowering l = lowering_of(s);
+  l.whole = true;
+  ir *m = lower_build(&l, shape, policy);
+  bool ok = m && lower_run(&l, m, NULL) == PIPELINE_DONE;
+  if (ok) {
+    *entry = *plan_add_entry(s->plan, m);
+    --s->plan->entry_count;
   }
-  if (found < 0) fail(error, "--recompute %s: it is one of %s", name, names.data);
-  text_free(&names);
-  return found;
+  ir_destroy(m);
+  return ok;
 }
 
-// An entry with gradients remakes as little as fits the memory limit: the policies are tried from the first on.
-static bool compile_entry(session *s, entry_shape shape) {
+// The first policy from `policy` on with which the entry fits the memory limit; -1: error.
+static int fitting_policy(session *s, entry_shape shape, int policy) {
   int64_t limit = s->c->options->memory_limit, least = INT64_MAX;
-  bool gradients = shape.kind == ENTRY_TRAIN || shape.gradients, limited = limit && gradients, ok = true;
-  plan_entry first = {0};
-  int start = gradients ? recompute_named(s->c->options->recompute, s->error) : RECOMPUTE_NOTHING;
-  if (start < 0) return false;
-  for (int policy = start; policy < RECOMPUTE_POLICIES; ++policy) {
-    ir *m = lowered(s, shape, (recompute_policy)policy, &ok);
-    if (!m) return ok;
-    plan_entry *entry = plan_add_entry(s->plan, m);
-    int64_t bytes = plan_bytes(s->plan, entry);
-    if (policy == start) first = *entry;
+  plan_entry first = {0}, entry;
+  for (; policy < RECOMPUTE_POLICIES; ++policy) {
+    if (!measure_entry(s, shape, (recompute_policy)policy, &entry)) return -1;
+    int64_t bytes = plan_bytes(s->plan, &entry);
+    if (bytes <= limit) return policy;
+    if (!first.name) first = entry;
     if (bytes < least) least = bytes;
-    bool fits = !limited || bytes <= limit;
-    if (fits) {
-      text_printf(&s->kernels, "// %s\n", entry->name);
-      ir_print(m, &s->kernels);
-      ok = cpu_codegen_entry(s->codegen, m, entry, s->error) || fail_in(s->error, "entry %s", entry->name);
-    } else --s->plan->entry_count; // it was only asked for its memory
-    ir_destroy(m);
-    if (fits) return ok;
   }
-  return too_large(s, &first, least, limit);
+  too_large(s, &first, least, limit);
+  return -1;
+}
+
+static bool compile_entry(session *s, entry_shape shape) {
+  const emitted_part *part = NULL;
+  ir *m = take_read(s, &shape, &part);
+  if (m) return finish_entry(s, m, part);
+  int policy = lower_policy(s->c, &shape, s->error);
+  bool gradients = shape.kind == ENTRY_TRAIN || shape.gradients;
+  if (policy >= 0 && gradients && s->c->options->memory_limit) policy = fitting_policy(s, shape, policy);
+  lowering l = lowering_of(s);
+  if (policy < 0 || !(m = lower_build(&l, shape, (recompute_policy)policy))) return false;
+  return finish_entry(s, m, NULL);
 }
 
 static bool same_shape(const entry_shape *a, const entry_shape *b) {
@@ -158,14 +201,17 @@ static bool write_in(const char *folder, const char *name, const char *data, siz
 }
 
 static bool write_folder(session *s, const char *folder) {
+  double began;
   text json = {0}, library = {0};
   text_printf(&library, "%s/kernels.so", folder);
   bool ok = directory_make(folder, s->error) && cpu_codegen_finish(s->codegen, library.data, s->error);
   if (ok) {
+    began = clock_seconds();
     plan_write(s->plan, &json);
     ok = write_in(folder, "plan.json", json.data, json.length, s->error) &&
          write_in(folder, "net.lmn", s->c->graph->source, strlen(s->c->graph->source), s->error) &&
          write_in(folder, "kernel.mlir", s->kernels.data, s->kernels.length, s->error);
+    timings_add(s->c->options->timings, "writing", "plan.json and texts", began);
   }
   text_free(&json);
   text_free(&library);
@@ -202,32 +248,85 @@ static const char *cache_folder(compilation *c) {
   return home && *home ? arena_printf(c->arena, "%s/.cache/lmnc", home) : "";
 }
 
+// All that the mlir level needs to become an artifact: its other files are there as comments.
+static void print_mlir(session *s, text *printed) {
+  text json = {0};
+  plan_write(s->plan, &json);
+  emitted_header(s->c, "mlir", 0, NULL, printed);
+  emitted_block(printed, "plan", json.data);
+  emitted_block(printed, "kernel.mlir", s->kernels.data);
+  text_add(printed, "// kernels\n");
+  cpu_print_mlir(s->codegen, printed);
+  text_free(&json);
+}
+
 static bool print_or_write(session *s, const char *artifact) {
   text *printed = s->c->options->printed;
-  if (emits(s, "mlir")) return cpu_print_mlir(s->codegen, printed), true;
+  if (emits(s, "mlir")) return print_mlir(s, printed), true;
   if (emits(s, "llvm")) return cpu_print_llvm(s->codegen, printed, s->error);
   if (emits(s, "plan")) return plan_write(s->plan, printed), true;
   if (s->c->options->emit) return true; // an earlier level, printed already
   return write_artifact(s, artifact);
 }
 
-// Lowers all entries: the plan is complete, and the kernels are there as MLIR.
-static bool begin_session(session *s, compilation *c, const entry_shape *shapes, int count, lmn_error *error) {
-  *s = (session){.c = c, .error = error, .plan = plan_create(c->arena, c->graph, c->parameters)};
+// The mlir level: the plan and the kernels as they were.
+static bool read_kernels(session *s) {
+  emitted *e = s->c->emitted;
+  if (!plan_read_text(s->c->arena, e->path, e->plan.text, &s->plan, s->error)) return false;
+  text_add(&s->kernels, e->kernel_mlir.text);
+  return cpu_read_mlir(s->codegen, e->kernels.text, e->path, e->kernels.line, s->error);
+}
+
+// All entries of the emitted text; their shapes go to `shapes`.
+static bool read_entries(session *s, entry_shape *shapes) {
+  emitted *e = s->c->emitted;
+  s->read = ARENA_ARRAY(s->c->arena, ir *, e->entry_count);
+  lowering l = lowering_of(s);
+  double began = clock_seconds();
+  for (int i = 0; i < e->entry_count; ++i) {
+    if (!(s->read[i] = lower_read(&l, &e->entries[i]))) return false;
+    shapes[i] = s->read[i]->shape;
+    for (int k = 0; k < i; ++k)
+      if (same_shape(&shapes[k], &shapes[i]))
+        return fail(s->error, "%s:%d: the entry below is there already, at line %d", e->path, e->entries[i].line,
+                    e->entries[k].line);
+  }
+  timings_add(s->c->options->timings, "front end", "reading the IR", began);
+  return true;
+}
+
+static bool lower_entries(session *s, const entry_shape *shapes, int count) {
+  compilation *c = s->c;
+  if (c->emitted) {
+    entry_shape *own = ARENA_ARRAY(c->arena, entry_shape, c->emitted->entry_count + 1);
+    if (!read_entries(s, own)) return false;
+    shapes = own;
+    count = c->emitted->entry_count;
+  }
   entry_shape *all = ARENA_ARRAY(c->arena, entry_shape, 2 * count + 1);
   int total = complete_shapes(s->plan, shapes, count, all);
-  s->plan->cpu = cpu_name();
-  s->plan->cpu_features = cpu_features();
   s->plan->entries = ARENA_ARRAY(c->arena, plan_entry, total);
-  s->context = ir_context_create(error);
-  if (!s->context.ptr) return false;
-  s->codegen = cpu_codegen_create(c->arena, s->plan, cache_folder(c));
   bool ok = true;
   for (int i = 0; ok && i < total; ++i) ok = compile_entry(s, all[i]);
   return ok;
 }
 
+// Lowers all entries: the plan is complete, and the kernels are there as MLIR.
+static bool begin_session(session *s, compilation *c, const entry_shape *shapes, int count, lmn_error *error) {
+  double began = clock_seconds();
+  *s = (session){.c = c, .error = error, .plan = plan_create(c->arena, c->graph, c->parameters)};
+  s->plan->cpu = cpu_name();
+  s->plan->cpu_features = cpu_features();
+  s->codegen = cpu_codegen_create(c->arena, s->plan, cache_folder(c));
+  cpu_codegen_time(s->codegen, c->options->timings);
+  if (c->emitted && !c->emitted->entry_count) return read_kernels(s);
+  s->context = ir_context_create(error);
+  timings_add(c->options->timings, "front end", "dialects and plan", began);
+  return s->context.ptr && lower_entries(s, shapes, count);
+}
+
 static void end_session(session *s) {
+  for (int i = 0; s->read && i < s->c->emitted->entry_count; ++i) ir_destroy(s->read[i]);
   cpu_codegen_destroy(s->codegen);
   ir_context_destroy(s->context);
   text_free(&s->kernels);
@@ -236,6 +335,7 @@ static void end_session(session *s) {
 bool compile_entries(compilation *c, const entry_shape *shapes, int count, const char *artifact, lmn_error *error) {
   session s;
   bool ok = begin_session(&s, c, shapes, count, error) && print_or_write(&s, artifact);
+  c->entry_count = s.plan->entry_count;
   end_session(&s);
   return ok;
 }

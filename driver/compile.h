@@ -3,6 +3,7 @@
 #define LMN_DRIVER_COMPILE_H
 
 #include "ir/ir.h"
+#include "ir/timings.h"
 #include "runtime/plan.h"
 
 typedef struct compile_options {
@@ -17,8 +18,12 @@ typedef struct compile_options {
   text *printed;
   const char *recompute; // the least to remake in the backward pass, see recompute_names; NULL: nothing
   int64_t memory_limit;  // bytes for a training step and all it needs; 0: none
+  const char *from;      // --from=LEVEL: `file` is what --emit=LEVEL printed; NULL: it is a .lmn file
+  timings *timings;      // --time-passes; NULL: not wanted
   const char *cache;     // NULL: $LMN_CACHE, $XDG_CACHE_HOME/lmnc or ~/.cache/lmnc; "": no cache
 } compile_options;
+
+typedef struct emitted emitted; // driver/emitted.h
 
 // The parsed network of a compilation; lives until compile_close.
 typedef struct compilation {
@@ -26,13 +31,17 @@ typedef struct compilation {
   graph *graph;
   parameter_list *parameters;
   const compile_options *options;
+  bool random_weights;
+  int entry_count;  // of the last compile_entries
+  emitted *emitted; // with options->from: what was read
 } compilation;
 
+extern const char compile_from_levels[]; // "lmn, nn, kernel or mlir"
 // Reads the file. On errors in it, `messages` has them as they are to be printed, and NULL is returned.
 compilation *compile_open(const compile_options *options, text *messages);
 void compile_close(compilation *c);
 // Compiles the entries asked for into the folder `artifact` (made, or replaced as a whole). With options->emit only
-// prints. A train shape also brings its phase's update entry.
+// prints. A train shape also brings its phase's update entry. With options->from the entries are those of the text.
 bool compile_entries(compilation *c, const entry_shape *shapes, int count, const char *artifact, lmn_error *error);
 // The plan alone: what the entries' launches are, how much memory they need; nothing is compiled to machine code or
 // written. NULL: error.

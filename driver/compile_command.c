@@ -2,6 +2,7 @@
 #include "driver/commands.h"
 #include "driver/compile.h"
 #include "driver/options.h"
+#include "driver/time_passes.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -10,11 +11,13 @@
 typedef struct request {
   define_list defines, overrides;
   text_list disabled;
-  const char *output, *emit, *print_after, *wanted;
+  const char *output, *emit, *from, *print_after, *wanted;
   int64_t batch, length, capacity, rows, memory_limit;
   const char *recompute;
-  bool random_weights, packed, json;
+  bool random_weights, packed, json, time_passes;
   const char *net;
+  timings timings;
+  double began;
 } request;
 
 enum { CHUNKS = 3 };
@@ -63,13 +66,18 @@ static int shapes_of(const request *r, const graph *g, entry_shape *shapes) {
   return count;
 }
 
-static void print_result(const request *r, const graph *g, int entries) {
+static void print_result(const request *r, const compilation *c) {
+  const char *network = c->graph->name;
+  double total = clock_seconds() - r->began;
   if (!r->json) {
-    fprintf(stderr, "%s: network %s, %d kinds of entries\n", r->output, g->name, entries);
+    if (!r->emit) fprintf(stderr, "%s: network %s, %d entries\n", r->output, network, c->entry_count);
+    if (r->time_passes) time_passes_print(&r->timings, total, stderr);
     return;
   }
+  if (r->emit) return; // the level is what was asked for
   json_t *object =
-      json_pack("{s:b, s:s, s:s, s:i}", "ok", 1, "artifact", r->output, "network", g->name, "entries", entries);
+      json_pack("{s:b, s:s, s:s, s:i}", "ok", 1, "artifact", r->output, "network", network, "entries", c->entry_count);
+  if (r->time_passes) json_object_set_new(object, "time", time_passes_json(&r->timings, total));
   char *printed = json_dumps(object, JSON_PRESERVE_ORDER);
   puts(printed);
   free(printed);
@@ -77,14 +85,60 @@ static void print_result(const request *r, const graph *g, int entries) {
 }
 
 static bool emit_early(const request *r, text *printed, text *messages, bool *ok) {
-  if (!r->emit || strcmp(r->emit, "ast")) return false;
+  if (r->from || !r->emit || strcmp(r->emit, "ast")) return false;
   *ok = graph_print_ast(r->net, printed, messages);
   return true;
 }
 
-static bool run(const request *r, text *printed, text *messages, lmn_error *error) {
+// What an emitted text says itself cannot be said on the command line.
+static bool check_from(const request *r, lmn_error *error) {
+  static const char *const levels[] = {"lmn", "nn", "kernel", "mlir", "llvm", "plan"};
+  const char *given = r->defines.count     ? "-D"
+                      : r->overrides.count ? "--freeze and --loss"
+                      : r->wanted          ? "--for"
+                      : r->batch           ? "-B"
+                      : r->length          ? "-T"
+                      : r->packed          ? "--pack"
+                      : r->rows            ? "--rows"
+                      : r->capacity        ? "--capacity"
+                      : r->random_weights  ? "--random-weights"
+                      : r->recompute       ? "--recompute"
+                      : r->memory_limit    ? "--memory-limit"
+                                           : NULL;
+  if (given) return fail(error, "%s does not go with --from: %s has it already", given, r->net);
+  int from = -1, emit = (int)LENGTH(levels);
+  for (int i = 0; i < (int)LENGTH(levels); ++i) {
+    if (!strcmp(levels[i], r->from)) from = i;
+    if (r->emit && !strcmp(levels[i], r->emit)) emit = i;
+    else if (r->emit && (!strcmp(r->emit, "ast") || !strcmp(r->emit, "graph"))) emit = -1;
+  }
+  return emit >= from || fail(error, "--emit=%s stands before --from=%s", r->emit, r->from);
+}
+
+static void complete(request *r) {
+  if (!r->wanted) r->wanted = r->emit || r->print_after ? "train" : "train,evaluate,generate";
+  if (!r->capacity) r->capacity = 256;
+  if (!r->rows) r->rows = 1;
+}
+
+static bool compile(request *r, compilation *c, text *printed, lmn_error *error) {
+  if (r->emit && !strcmp(r->emit, "graph")) {
+    graph_print(c->graph, printed);
+    return true;
+  }
+  entry_shape *shapes = ARENA_ARRAY(c->arena, entry_shape, 3 * c->graph->phase_count + CHUNKS + 1);
+  int count = r->from ? 0 : shapes_of(r, c->graph, shapes);
+  if (!count && !r->from) return fail(error, "%s: a classifier does not generate; use --for train,evaluate", r->net);
+  if (!compile_entries(c, shapes, count, r->output, error)) return false;
+  print_result(r, c);
+  return true;
+}
+
+static bool run(request *r, text *printed, text *messages, lmn_error *error) {
   bool ok;
   if (emit_early(r, printed, messages, &ok)) return ok;
+  if (r->from && !check_from(r, error)) return false;
+  complete(r);
   compile_options o = {.file = r->net,
                        .defines = r->defines.items,
                        .define_count = r->defines.count,
@@ -97,20 +151,13 @@ static bool run(const request *r, text *printed, text *messages, lmn_error *erro
                        .disabled_count = r->disabled.count,
                        .emit = r->emit,
                        .print_after = r->print_after,
-                       .printed = printed};
+                       .printed = printed,
+                       .from = r->from,
+                       .timings = r->time_passes ? &r->timings : NULL};
   if (!check_wanted(r->wanted, error)) return false;
   compilation *c = compile_open(&o, messages);
   if (!c) return false;
-  if (r->emit && !strcmp(r->emit, "graph")) {
-    graph_print(c->graph, printed);
-    compile_close(c);
-    return true;
-  }
-  entry_shape *shapes = ARENA_ARRAY(c->arena, entry_shape, 3 * c->graph->phase_count + CHUNKS + 1);
-  int count = shapes_of(r, c->graph, shapes);
-  ok = count ? compile_entries(c, shapes, count, r->output, error)
-             : fail(error, "%s: a classifier does not generate; use --for train,evaluate", r->net);
-  if (ok && !r->emit) print_result(r, c->graph, count);
+  ok = compile(r, c, printed, error);
   compile_close(c);
   return ok;
 }
@@ -124,7 +171,7 @@ static void finish(request *r, text *printed, text *messages) {
 }
 
 int command_compile(int argument_count, char **arguments) {
-  request r = {.output = "net.lmnx", .capacity = 256, .rows = 1};
+  request r = {.output = "net.lmnx", .began = clock_seconds()};
   const command_option options[] = {
       {"output", 'o', "FOLDER", "the artifact to write; default: net.lmnx", OPTION_TEXT, &r.output},
       {"for", 0, "LIST", "train,evaluate,generate (the default), trace; with --emit: train", OPTION_TEXT, &r.wanted},
@@ -143,7 +190,9 @@ int command_compile(int argument_count, char **arguments) {
       {"memory-limit", 0, "SIZE", "of a training step, 800M or 1.5G: what does not fit is remade", OPTION_BYTES,
        &r.memory_limit},
       {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, mlir, llvm or plan instead", OPTION_TEXT, &r.emit},
+      {"from", 0, "LEVEL", "NET is what --emit=LEVEL printed: lmn, nn, kernel or mlir", OPTION_TEXT, &r.from},
       {"print-after", 0, "PASS", "print the entries as this pass leaves them", OPTION_TEXT, &r.print_after},
+      {"time-passes", 0, NULL, "say where the time went", OPTION_FLAG, &r.time_passes},
       {"json", 0, NULL, "the result as one JSON object", OPTION_FLAG, &r.json},
   };
   const command_usage usage = {
@@ -155,7 +204,6 @@ int command_compile(int argument_count, char **arguments) {
   int status = result == OPTIONS_DONE ? 0 : 2;
   if (result == OPTIONS_RUN) {
     lmn_error error = {0};
-    if (!r.wanted) r.wanted = r.emit || r.print_after ? "train" : "train,evaluate,generate";
     status = run(&r, &printed, &messages, &error) ? 0 : 1;
     if (printed.data) fputs(printed.data, stdout);
     if (messages.data) fputs(messages.data, stderr);

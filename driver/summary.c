@@ -3,6 +3,7 @@
 #include "driver/commands.h"
 #include "driver/compile.h"
 #include "driver/options.h"
+#include "driver/pass_costs.h"
 #include "runtime/lmn.h"
 
 #include <inttypes.h>
@@ -15,8 +16,8 @@ typedef struct request {
   text_list disabled;
   int64_t batch, length, memory_limit;
   const char *recompute;
-  bool random_weights, json, run;
-  const char *net;
+  bool random_weights, json, run, passes;
+  const char *net, *mode;
 } request;
 
 typedef struct totals { // of parameters, by where they belong
@@ -163,7 +164,70 @@ static int64_t counted_runs(compilation *c, const entry_shape *shape, lmn_error 
   return ran;
 }
 
-static bool summarize(const request *r, text *messages, lmn_error *error) {
+static bool summarize_all(const request *r, compilation *c, lmn_error *error) {
+  const graph *g = c->graph;
+  entry_shape *shapes = ARENA_ARRAY(c->arena, entry_shape, g->phase_count + 1);
+  int count = 0;
+  for (int i = 0; i < g->phase_count; ++i)
+    shapes[count++] = (entry_shape){
+        .kind = ENTRY_TRAIN, .phase = i, .batch = g->phases[i].batch, .length = g->phases[i].length, .gradients = true};
+  entry_shape evaluate = {.kind = ENTRY_EVALUATE, .batch = g->phases[0].batch, .length = g->phases[0].length};
+  shapes[count++] = evaluate;
+  const plan *p = compile_plan(c, shapes, count, error);
+  int64_t ran = p && r->run ? counted_runs(c, &evaluate, error) : -1;
+  bool ok = p && (!r->run || ran >= 0);
+  if (ok && r->json) print_json(c, p, ran);
+  else if (ok) print_summary(c->arena, c, p, ran);
+  return ok;
+}
+
+// ---- --passes ----------------------------------------------------------------------------------------------------
+
+static const char *const modes[] = {"train", "edges", "evaluate", "decode",
+                                    "prefill"}; // as bench has them, and evaluate
+
+static bool mode_is(const request *r, const char *mode) { return !strcmp(r->mode ? r->mode : "train", mode); }
+
+static bool check_mode(const request *r, lmn_error *error) {
+  bool known = false;
+  for (size_t i = 0; i < LENGTH(modes); ++i) known |= mode_is(r, modes[i]);
+  if (!known) return fail(error, "--mode %s: it is train, edges, evaluate, decode or prefill", r->mode);
+  if (r->mode && !r->passes) return fail(error, "--mode goes with --passes");
+  if (r->memory_limit && r->passes)
+    return fail(error, "--memory-limit does not go with --passes; say --recompute with what the summary names");
+  return !(r->run && r->passes) || fail(error, "--run does not go with --passes: nothing is run");
+}
+
+// The first phase's step, or an evaluation; new tokens over caches of -T tokens, for one prompt unless -B says more.
+static bool shape_of_mode(const request *r, const graph *g, entry_shape *shape, lmn_error *error) {
+  const settings *phase = &g->phases[0];
+  *shape = (entry_shape){
+      .kind = mode_is(r, "evaluate") ? ENTRY_EVALUATE : ENTRY_TRAIN, .batch = phase->batch, .length = phase->length};
+  shape->gradients = shape->kind == ENTRY_TRAIN;
+  if (!mode_is(r, "decode") && !mode_is(r, "prefill")) return true;
+  if (g->classes) return fail(error, "%s: a classifier does not generate; --mode is train, edges or evaluate", r->net);
+  *shape = (entry_shape){.kind = ENTRY_EXTEND,
+                         .batch = r->batch ? r->batch : 1,
+                         .length = mode_is(r, "decode") ? 1 : phase->length,
+                         .capacity = g->prefix + phase->length};
+  return true;
+}
+
+static bool summarize_passes(const request *r, compilation *c, lmn_error *error) {
+  entry_shape shape;
+  pass_costs costs;
+  if (!shape_of_mode(r, c->graph, &shape, error) || !pass_costs_count(c, shape, &costs, error)) return false;
+  if (r->json) pass_costs_print_json(c, &costs, stdout);
+  else pass_costs_print(&costs, stdout);
+  return true;
+}
+
+static bool summarize(request *r, text *messages, lmn_error *error) {
+  if (!check_mode(r, error)) return false;
+  if (mode_is(r, "edges")) {
+    GROW(r->overrides.items, r->overrides.count, r->overrides.capacity);
+    r->overrides.items[r->overrides.count++] = (define){"freeze", "models"};
+  }
   compile_options o = {.file = r->net,
                        .defines = r->defines.items,
                        .define_count = r->defines.count,
@@ -176,22 +240,11 @@ static bool summarize(const request *r, text *messages, lmn_error *error) {
                        .disabled_count = r->disabled.count};
   compilation *c = compile_open(&o, messages);
   if (!c) return false;
-  graph *g = c->graph;
-  entry_shape *shapes = ARENA_ARRAY(c->arena, entry_shape, g->phase_count + 1);
-  int count = 0;
-  for (int i = 0; i < g->phase_count; ++i) {
-    if (r->batch) g->phases[i].batch = r->batch;
-    if (r->length) g->phases[i].length = r->length;
-    shapes[count++] = (entry_shape){
-        .kind = ENTRY_TRAIN, .phase = i, .batch = g->phases[i].batch, .length = g->phases[i].length, .gradients = true};
+  for (int i = 0; i < c->graph->phase_count; ++i) {
+    if (r->batch) c->graph->phases[i].batch = r->batch;
+    if (r->length) c->graph->phases[i].length = r->length;
   }
-  entry_shape evaluate = {.kind = ENTRY_EVALUATE, .batch = g->phases[0].batch, .length = g->phases[0].length};
-  shapes[count++] = evaluate;
-  const plan *p = compile_plan(c, shapes, count, error);
-  int64_t ran = p && r->run ? counted_runs(c, &evaluate, error) : -1;
-  bool ok = p && (!r->run || ran >= 0);
-  if (ok && r->json) print_json(c, p, ran);
-  else if (ok) print_summary(c->arena, c, p, ran);
+  bool ok = r->passes ? summarize_passes(r, c, error) : summarize_all(r, c, error);
   compile_close(c);
   return ok;
 }
@@ -202,6 +255,8 @@ int command_summary(int argument_count, char **arguments) {
       {"batch", 'B', "N", "sequences of a step; default: the phase's", OPTION_COUNT, &r.batch},
       {"length", 'T', "N", "tokens of a sequence; default: the phase's", OPTION_COUNT, &r.length},
       {"run", 0, NULL, "run one batch and count the vertex runs as they happen", OPTION_FLAG, &r.run},
+      {"passes", 0, NULL, "what each pass is worth: runs, launches, work, memory", OPTION_FLAG, &r.passes},
+      {"mode", 0, "MODE", "with --passes: train (the default), edges, evaluate, decode, prefill", OPTION_TEXT, &r.mode},
       {"define", 'D', "NAME=VALUE", "set a param of the network (repeatable)", OPTION_DEFINE, &r.defines},
       {"freeze", 0, "NAMES", "not trained: models, edges, or names of these", OPTION_SETTING, &r.overrides},
       {"random-weights", 0, NULL, "the models have a config.json only", OPTION_FLAG, &r.random_weights},

@@ -115,6 +115,14 @@ typedef struct define { // -D name=value
 // one. `overrides`: train options of the command line, "steps" -> "100", in .lmn syntax.
 graph *graph_read(arena *a, const char *path, const define *defines, int define_count, const define *overrides,
                   int override_count, text *messages);
+// A network whose source stands in another text, as --emit prints it: path is what the source was called, `models` are
+// the directories of its models by their names.
+typedef struct kept_network {
+  const char *path, *source;
+  const define *defines, *overrides, *models;
+  int define_count, override_count, model_count;
+} kept_network;
+graph *graph_read_kept(arena *a, const kept_network *kept, text *messages);
 // The parsed file as `--emit=ast` prints it; false with `messages` where it does not parse.
 bool graph_print_ast(const char *path, text *out, text *messages);
 void graph_print(const graph *g, text *out);    // --emit=graph

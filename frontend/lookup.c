@@ -80,16 +80,23 @@ static bool ends_with(const char *string, const char *end) {
   return length >= tail && !strcasecmp(string + length - tail, end);
 }
 
+// Where the model declared as `declared` is.
+static const char *directory_of(resolver *r, const char *declared, const char *name, text *tried) {
+  if (!r->kept) return model_directory_find(r->arena, r->file->name, name, tried);
+  for (int i = 0; i < r->kept->model_count; ++i)
+    if (!strcmp(r->kept->models[i].name, declared)) return try_directory(r->arena, r->kept->models[i].value, tried);
+  return NULL;
+}
+
 // Fills the description in, or leaves it empty after an error.
-static void read_model(resolver *r, const ast_value *path, const char *name, model *result) {
+static void read_model(resolver *r, const ast_value *path, const char *declared, const char *name, model *result) {
   if (ends_with(name, ".gguf")) {
     diagnostic *item = report(r->d, ERROR_GGUF, path->place, "`%s`: GGUF files are not supported yet", name);
     report_help(r->d, item, "name a Hugging Face directory: one with a config.json and safetensors");
     return;
   }
   text tried = {0};
-  const char *directory =
-      strlen(name) > 4096 || !*name ? NULL : model_directory_find(r->arena, r->file->name, name, &tried);
+  const char *directory = strlen(name) > 4096 || !*name ? NULL : directory_of(r, declared, name, &tried);
   if (!directory) {
     diagnostic *item = report(r->d, ERROR_MODEL_MISSING, path->place, "there is no model directory `%.200s`", name);
     if (tried.length) report_label(r->d, item, "no config.json there");
@@ -111,7 +118,7 @@ void run_model(resolver *r, const ast_statement *s) {
   GROW(r->models, r->model_count, r->model_capacity);
   graph_model *m = &r->models[r->model_count];
   *m = (graph_model){.name = s->name.text, .place = s->name.place};
-  if (take_string(r, s->value, "a model", &name)) read_model(r, s->value, name, &m->description);
+  if (take_string(r, s->value, "a model", &name)) read_model(r, s->value, m->name, name, &m->description);
   symbol *declared = symbol_declare(r, SYMBOL_MODEL, s->name);
   if (declared) declared->model = r->model_count++; // a broken one has hidden 0: no message about its sizes
 }

@@ -272,11 +272,10 @@ source *source_read(diagnostics *d, const char *path) {
   return ok ? s : NULL;
 }
 
-graph *graph_resolve(diagnostics *d, const char *path, const define *defines, int define_count, const define *overrides,
-                     int override_count) {
-  source *file = source_read(d, path);
-  ast_network *network = file ? parse_network(d) : NULL;
-  if (!network) {
+// The network in `file`, which is `network->path`; models are where `network` says, unless it says of none.
+static graph *resolve(diagnostics *d, source *file, const kept_network *network, bool kept) {
+  ast_network *parsed = file ? parse_network(d) : NULL;
+  if (!parsed) {
     diagnostics_sort(d);
     return NULL;
   }
@@ -286,32 +285,52 @@ graph *graph_resolve(diagnostics *d, const char *path, const define *defines, in
                   .d = d,
                   .file = file,
                   .graph = g,
-                  .network = network,
-                  .defines = defines,
-                  .define_count = define_count,
-                  .overrides = overrides,
-                  .override_count = override_count,
+                  .network = parsed,
+                  .defines = network->defines,
+                  .define_count = network->define_count,
+                  .overrides = network->overrides,
+                  .override_count = network->override_count,
                   .default_aggregate = -1,
                   .input_model = -1,
                   .output_model = -1,
-                  .output_aggregate = -1};
-  r->define_used = ARENA_ARRAY(d->arena, bool, define_count);
-  g->name = network->name.text;
-  g->file = arena_string(d->arena, path);
+                  .output_aggregate = -1,
+                  .kept = kept ? network : NULL};
+  r->define_used = ARENA_ARRAY(d->arena, bool, network->define_count);
+  g->name = parsed->name.text;
+  g->file = arena_string(d->arena, network->path);
   g->source = file->data;
-  run_block(r, &network->body);
-  for (int i = 0; i < define_count; ++i)
-    if (!r->define_used[i] && !r->stopped) unused_define(r, &defines[i], i + 1);
+  run_block(r, &parsed->body);
+  for (int i = 0; i < network->define_count; ++i)
+    if (!r->define_used[i] && !r->stopped) unused_define(r, &network->defines[i], i + 1);
   finish_graph(r);
   resolver_free(r);
   diagnostics_sort(d);
   return d->count ? NULL : g;
 }
 
+graph *graph_resolve(diagnostics *d, const char *path, const define *defines, int define_count, const define *overrides,
+                     int override_count) {
+  kept_network network = {.path = path,
+                          .defines = defines,
+                          .define_count = define_count,
+                          .overrides = overrides,
+                          .override_count = override_count};
+  return resolve(d, source_read(d, path), &network, false);
+}
+
 graph *graph_read(arena *a, const char *path, const define *defines, int define_count, const define *overrides,
                   int override_count, text *messages) {
   diagnostics d = {.arena = a};
   graph *g = graph_resolve(&d, path, defines, define_count, overrides, override_count);
+  if (!g && messages) diagnostics_print(&d, messages);
+  return g;
+}
+
+graph *graph_read_kept(arena *a, const kept_network *kept, text *messages) {
+  diagnostics d = {.arena = a};
+  source *file = source_create(a, kept->path, kept->source, strlen(kept->source), 0);
+  d.source = file;
+  graph *g = resolve(&d, file, kept, true);
   if (!g && messages) diagnostics_print(&d, messages);
   return g;
 }

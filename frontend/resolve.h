@@ -149,6 +149,8 @@ typedef struct resolver {
   bool train_said;
   phase_draft *phases;
   int phase_count;
+
+  const kept_network *kept; // NULL: models are looked for
 } resolver;
 
 bool spend(resolver *r, int64_t work, span place);

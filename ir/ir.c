@@ -25,16 +25,19 @@ void ir_diagnostics_to(lmn_error *error) { diagnostics_to = error; }
 
 static void append(MlirStringRef part, void *to) { text_add_bytes(to, part.data, part.length); }
 
+bool ir_place_print(MlirLocation place, text *out) {
+  if (!mlirLocationIsAFileLineColRange(place)) return false;
+  MlirStringRef file = mlirIdentifierStr(mlirLocationFileLineColRangeGetFilename(place));
+  text_printf(out, "%.*s:%d:%d", (int)file.length, file.data, mlirLocationFileLineColRangeGetStartLine(place),
+              mlirLocationFileLineColRangeGetStartColumn(place));
+  return true;
+}
+
 static MlirLogicalResult on_diagnostic(MlirDiagnostic diagnostic, void *unused) {
   (void)unused;
   if (mlirDiagnosticGetSeverity(diagnostic) != MlirDiagnosticError) return mlirLogicalResultSuccess();
   text message = {0};
-  MlirLocation place = mlirDiagnosticGetLocation(diagnostic);
-  if (mlirLocationIsAFileLineColRange(place)) {
-    MlirStringRef file = mlirIdentifierStr(mlirLocationFileLineColRangeGetFilename(place));
-    text_printf(&message, "%.*s:%d:%d: ", (int)file.length, file.data, mlirLocationFileLineColRangeGetStartLine(place),
-                mlirLocationFileLineColRangeGetStartColumn(place));
-  }
+  if (ir_place_print(mlirDiagnosticGetLocation(diagnostic), &message)) text_add(&message, ": ");
   mlirDiagnosticPrint(diagnostic, append, &message);
   fail(diagnostics_to, "%s", message.data ? message.data : "MLIR refused the module");
   text_free(&message);
@@ -83,14 +86,27 @@ static bool find_entry(ir *m, lmn_error *error) {
   return fail(error, "there is no func.func @entry in the module");
 }
 
-bool ir_parse(ir *m, const char *source, lmn_error *error) {
-  diagnostics_to = error;
-  MlirModule module = mlirModuleCreateParse(m->context, ref(source));
+static bool take_module(ir *m, MlirModule module, const char *file, lmn_error *error) {
   diagnostics_to = NULL;
-  if (mlirModuleIsNull(module)) return fail(error, "the text is not a module of the lmn, nn and kernel dialects");
+  if (mlirModuleIsNull(module))
+    return fail(error, "%s: the text is not a module of the lmn, nn and kernel dialects", file);
   if (m->module.ptr) mlirModuleDestroy(m->module);
   m->module = module;
   return find_entry(m, error);
+}
+
+bool ir_parse_file(ir *m, const char *source, const char *file, lmn_error *error) {
+  diagnostics_to = error;
+  MlirOperation parsed = mlirOperationCreateParse(m->context, ref(source), ref(file));
+  MlirModule module = {NULL};
+  if (!mlirOperationIsNull(parsed)) module = mlirModuleFromOperation(parsed);
+  if (!mlirOperationIsNull(parsed) && mlirModuleIsNull(module)) mlirOperationDestroy(parsed);
+  return take_module(m, module, file, error);
+}
+
+bool ir_parse(ir *m, const char *source, lmn_error *error) {
+  diagnostics_to = error;
+  return take_module(m, mlirModuleCreateParse(m->context, ref(source)), "-", error);
 }
 
 ir *ir_create(arena *a, MlirContext context, const graph *g, const parameter_list *parameters, entry_shape shape,

@@ -73,8 +73,16 @@ bool ir_verify(ir *m, lmn_error *error);
 void ir_print(const ir *m, text *out);
 // Where MLIR's own diagnostics go until the next call; NULL: nowhere.
 void ir_diagnostics_to(lmn_error *error);
-// Reads what ir_print wrote.
+// Reads what ir_print wrote, or functions without a module around them. ir_parse_file: one module; messages name
+// `file`.
 bool ir_parse(ir *m, const char *source, lmn_error *error);
+bool ir_parse_file(ir *m, const char *source, const char *file, lmn_error *error);
+// The same with all that an entry is besides its ops: shape, counts, places in the .lmn file. ir_read reads what
+// ir_emit wrote, which began at `line` of `file`, and leaves the entry unverified.
+void ir_emit(ir *m, text *out);
+bool ir_read(ir *m, const char *source, const char *file, int line, lmn_error *error);
+// After ir_verify, for an entry that was read: what its ops name is there. placed: plan-memory has run.
+bool ir_verify_read(ir *m, bool placed, lmn_error *error);
 
 // Building. Ops go before `before`, or at the end of the block where it is null; each gets the location `place`.
 typedef struct builder {
@@ -83,8 +91,9 @@ typedef struct builder {
   MlirLocation place;
 } builder;
 builder builder_at_end(ir *m);
-builder builder_before(ir *m, MlirOperation op); // takes over its location
-MlirLocation ir_place_of(ir *m, span place);     // file:line:column of the .lmn file
+builder builder_before(ir *m, MlirOperation op);    // takes over its location
+MlirLocation ir_place_of(ir *m, span place);        // file:line:column of the .lmn file
+bool ir_place_print(MlirLocation place, text *out); // "file:line:column"; false: it says no such thing
 
 // An op under construction: begin, its operand segments in the order of ops.def (an optional one that is absent:
 // op_segment with 0), result segments, attributes, end.

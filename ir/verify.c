@@ -9,13 +9,12 @@
 
 static bool bad(const ir *m, MlirOperation op, lmn_error *error, const char *what) {
   (void)m;
-  MlirLocation place = mlirOperationGetLocation(op);
   MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
-  if (!mlirLocationIsAFileLineColRange(place)) return fail(error, "%.*s: %s", (int)name.length, name.data, what);
-  MlirStringRef file = mlirIdentifierStr(mlirLocationFileLineColRangeGetFilename(place));
-  return fail(error, "%.*s:%d:%d: %.*s: %s", (int)file.length, file.data,
-              mlirLocationFileLineColRangeGetStartLine(place), mlirLocationFileLineColRangeGetStartColumn(place),
-              (int)name.length, name.data, what);
+  text place = {0};
+  if (ir_place_print(mlirOperationGetLocation(op), &place)) text_add(&place, ": ");
+  fail(error, "%s%.*s: %s", place.data ? place.data : "", (int)name.length, name.data, what);
+  text_free(&place);
+  return false;
 }
 
 static bool verify_segments(const ir *m, MlirOperation op, const op_values *values, bool operands, lmn_error *error) {

@@ -17,14 +17,21 @@ typedef struct progress {
   const pipeline_options *options;
   lmn_error *error;
   pipeline_result result;
+  pipeline_trace *trace;
+  const char *level; // the last one that was reached
+  bool waiting;      // the entry was read from text and stands further on
 } progress;
 
 static void step(progress *p, bool (*run)(ir *m, lmn_error *error));
 static void level(progress *p, const char *name);
 
 pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *error) {
-  progress p = {m, options, error, PIPELINE_DONE};
+  pipeline_trace own, *trace = options->trace ? options->trace : &own;
+  *trace = (pipeline_trace){0};
+  progress p = {m, options, error, PIPELINE_DONE, trace, "lmn", options->from != NULL};
   if (!pipeline_check(options, error)) return PIPELINE_FAILED;
+  // What freeze decides is kept beside the IR: an entry that was read from text needs it once more.
+  if (p.waiting && !pass_freeze(m, error)) return PIPELINE_FAILED;
 
   // First, while every vertex and edge is still one op: what can run together is then plain to see.
   step(&p, pass_share_vertices);
@@ -34,7 +41,7 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_reuse_masks);
   // Before differentiate, which asks it; the graph is at hand here.
   step(&p, pass_freeze);
-  lmn_count(m, &m->vertex_runs, &m->vertices, &m->masks, &m->mask_uses);
+  if (!p.waiting) lmn_count(m, &m->vertex_runs, &m->vertices, &m->masks, &m->mask_uses);
   level(&p, "lmn");
 
   step(&p, pass_lower_lmn);
@@ -59,7 +66,9 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_schedule);
   step(&p, pass_plan_memory);
   level(&p, "kernel");
-  return p.result;
+  if (!p.waiting) return p.result;
+  fail(error, "step %d of the passes is not %s; print the text again", options->first, options->first_pass);
+  return PIPELINE_FAILED;
 }
 
 static bool disabled(const pipeline_options *options, const char *name) {
@@ -74,32 +83,48 @@ static const pass *pass_of(bool (*run)(ir *m, lmn_error *error)) {
   return &passes[i];
 }
 
+static bool fail_step(progress *p, const char *what, const pass *pass, const lmn_error *cause) {
+  p->result = PIPELINE_FAILED;
+  p->trace->failed = p->trace->count;
+  return fail(p->error, "%s %s: %s", what, pass->name, cause->text[0] ? cause->text : "failed");
+}
+
+static bool run_pass(progress *p, const pass *pass) {
+  lmn_error cause = {0};
+  double began = clock_seconds();
+  bool ok = pass->run(p->ir, &cause);
+  began = timings_add(p->options->timings, "pass", pass->name, began);
+  if (!ok) return fail_step(p, "pass", pass, &cause);
+  ok = ir_verify(p->ir, &cause);
+  timings_add(p->options->timings, "verification", "after each pass", began);
+  return ok || fail_step(p, "after pass", pass, &cause);
+}
+
 static void step(progress *p, bool (*run)(ir *m, lmn_error *error)) {
   if (p->result != PIPELINE_DONE) return;
   const pass *pass = pass_of(run);
-  lmn_error cause = {0};
-  if (!disabled(p->options, pass->name)) {
-    if (!pass->run(p->ir, &cause)) {
-      fail(p->error, "pass %s: %s", pass->name, cause.text[0] ? cause.text : "failed");
-      p->result = PIPELINE_FAILED;
-      return;
-    }
-    if (!ir_verify(p->ir, &cause)) {
-      fail(p->error, "after pass %s: %s", pass->name, cause.text);
-      p->result = PIPELINE_FAILED;
-      return;
-    }
+  const pipeline_options *o = p->options;
+  p->trace->levels[p->trace->count] = p->level;
+  p->trace->steps[p->trace->count++] = pass;
+  int number = p->trace->count;
+  if (p->waiting && number == o->first && !strcmp(pass->name, o->first_pass)) p->waiting = false;
+  if (p->waiting) return;
+  if (number == o->stop_before) {
+    p->result = PIPELINE_STOPPED;
+    return;
   }
-  if (!p->options->print_after || strcmp(p->options->print_after, pass->name)) return;
-  text_printf(p->options->printed, "// after %s%s\n", pass->name,
-              disabled(p->options, pass->name) ? " (turned off)" : "");
-  ir_print(p->ir, p->options->printed);
+  bool off = disabled(o, pass->name) || (pass->optimisation && o->plain_from && number >= o->plain_from);
+  if (!off && !run_pass(p, pass)) return;
+  if (!o->print_after || strcmp(o->print_after, pass->name)) return;
+  text_printf(o->printed, "// after %s%s\n", pass->name, off ? " (turned off)" : "");
+  ir_print(p->ir, o->printed);
 }
 
 static void level(progress *p, const char *name) {
-  if (p->result != PIPELINE_DONE || !p->options->emit || strcmp(p->options->emit, name)) return;
-  ir_print(p->ir, p->options->printed);
-  p->result = PIPELINE_STOPPED;
+  if (p->result != PIPELINE_DONE) return;
+  p->level = name;
+  if (p->waiting && !p->options->first && !strcmp(p->options->from, name)) p->waiting = false;
+  if (!p->waiting && p->options->emit && !strcmp(p->options->emit, name)) p->result = PIPELINE_STOPPED;
 }
 
 // ---- names of the command line -----------------------------------------------------------------------------------
@@ -122,6 +147,11 @@ static int find(const char *name, const char *const *names, int count) {
   int i = 0;
   while (i < count && strcmp(names[i], name)) ++i;
   return i < count ? i : -1;
+}
+
+bool pipeline_level_known(const char *name) {
+  static const char *const levels[] = {"lmn", "nn", "kernel"};
+  return find(name, levels, LENGTH(levels)) >= 0;
 }
 
 bool pipeline_check(const pipeline_options *options, lmn_error *error) {

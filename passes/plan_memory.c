@@ -8,6 +8,7 @@
 // them in place).
 #include "passes/passes.h"
 
+#include "passes/constants.h"
 #include "passes/map.h"
 
 #include <stdlib.h>
@@ -189,35 +190,6 @@ static void resolve(const memory *p, slot *s) {
 
 static int64_t input_bytes(const ir *m, const char *name);
 
-// The rotary table's place in SPACE_CONSTANT; entries and models that turn alike share one.
-static int64_t rotary_place(ir *m, int model_index, int64_t length) {
-  const model *d = &m->graph->models[model_index].description;
-  plan *p = m->plan;
-  plan_rotary wanted = {.offset = p->constant_bytes,
-                        .length = length,
-                        .dim = d->head_size,
-                        .kind = (int)d->rope.kind,
-                        .theta = d->rope.theta,
-                        .factor = d->rope.factor,
-                        .low_frequency_factor = d->rope.low_frequency_factor,
-                        .high_frequency_factor = d->rope.high_frequency_factor,
-                        .original_length = d->rope.original_length};
-  for (int i = 0; i < p->rotary_count; ++i) {
-    plan_rotary same = p->rotary[i];
-    if (same.length == wanted.length && same.dim == wanted.dim && same.kind == wanted.kind &&
-        same.theta == wanted.theta && same.factor == wanted.factor &&
-        same.low_frequency_factor == wanted.low_frequency_factor &&
-        same.high_frequency_factor == wanted.high_frequency_factor && same.original_length == wanted.original_length)
-      return same.offset;
-  }
-  plan_rotary *more = ARENA_ARRAY(m->arena, plan_rotary, p->rotary_count + 1);
-  for (int i = 0; i < p->rotary_count; ++i) more[i] = p->rotary[i];
-  more[p->rotary_count++] = wanted;
-  p->rotary = more;
-  p->constant_bytes += aligned(length * d->head_size * 4);
-  return wanted.offset;
-}
-
 static bool fixed_place(memory *p, MlirOperation op, plan_ref *place) {
   ir *m = p->m;
   const char *space = ir_text(m, op, "space"), *name = ir_text(m, op, "name");
@@ -230,11 +202,8 @@ static bool fixed_place(memory *p, MlirOperation op, plan_ref *place) {
     *place = (plan_ref){SPACE_INPUT, input_bytes(m, name)};
     return true;
   }
-  long long model = 0, length = 0;
-  if (sscanf(name, "%lld.%lld", &model, &length) != 2)
-    return fail(p->error, "internal error: no constant is called %s", name);
-  *place = (plan_ref){SPACE_CONSTANT, rotary_place(m, (int)model, length)};
-  return true;
+  *place = (plan_ref){SPACE_CONSTANT, 0};
+  return constants_place(m, name, &place->offset, p->error);
 }
 
 // Inputs lie in the order of their first use in the module, each aligned.

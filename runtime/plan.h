@@ -159,6 +159,8 @@ typedef struct plan {
 // plan.json <-> plan. Reading checks everything a wrong file could break (offsets inside their spaces, counts, kinds)
 // and names the place.
 bool plan_read(arena *a, const char *path, plan **result, lmn_error *error);
+bool plan_read_text(arena *a, const char *path, const char *json, plan **result,
+                    lmn_error *error);     // path: for messages
 void plan_write(const plan *p, text *out); // as JSON
 // The memory that running `e` takes: parameters, gradients and optimizer state of its phase, and its own spaces.
 int plan_launches(const plan_entry *e); // without riders

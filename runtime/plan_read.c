@@ -512,13 +512,9 @@ static void read_plan(struct object *o, plan *p) {
   READ_LIST(o, "entries", p->entries, p->entry_count, plan_entry, read_entry(&element, item));
 }
 
-bool plan_read(arena *a, const char *path, plan **result, lmn_error *error) {
-  char *data;
-  size_t length;
-  if (!file_read(path, (size_t)1 << 30, &data, &length, error)) return false;
+static bool read_text(arena *a, const char *path, const char *data, size_t length, plan **result, lmn_error *error) {
   json_error_t cause;
   json_t *root = json_loadb(data, length, JSON_REJECT_DUPLICATES, &cause);
-  free(data);
   if (!root) return fail(error, "%s:%d:%d: %s; compile the network again", path, cause.line, cause.column, cause.text);
   struct reader r = {.memory = a, .path = path, .error = error, .plan = ARENA_NEW(a, plan)};
   struct object o = open_object(&r, root, (struct place){NULL, NULL, -1});
@@ -528,4 +524,17 @@ bool plan_read(arena *a, const char *path, plan **result, lmn_error *error) {
   if (r.failed) return false;
   *result = r.plan;
   return true;
+}
+
+bool plan_read_text(arena *a, const char *path, const char *json, plan **result, lmn_error *error) {
+  return read_text(a, path, json, strlen(json), result, error);
+}
+
+bool plan_read(arena *a, const char *path, plan **result, lmn_error *error) {
+  char *data;
+  size_t length;
+  if (!file_read(path, (size_t)1 << 30, &data, &length, error)) return false;
+  bool ok = read_text(a, path, data, length, result, error);
+  free(data);
+  return ok;
 }

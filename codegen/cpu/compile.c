@@ -26,7 +26,7 @@
 extern char **environ;
 
 // Part of the cache's key: changes whenever what is below makes other code from the same text.
-#define OPTIONS "O3 prefer-vector-width=512 2"
+#define OPTIONS "O3 prefer-vector-width=512 3"
 
 static const char pipeline[] =
     "symbol-dce,canonicalize,cse,func.func(convert-vector-to-scf),convert-scf-to-cf,"
@@ -72,21 +72,20 @@ typedef struct compilation_unit {
   LLVMMemoryBufferRef object;
   lmn_error error;
   bool ok;
-  pthread_t thread;
+  double lowering, optimising, emitting; // seconds
 } compilation_unit;
 
 static MlirLogicalResult on_diagnostic(MlirDiagnostic diagnostic, void *user) {
   if (mlirDiagnosticGetSeverity(diagnostic) != MlirDiagnosticError) return mlirLogicalResultSuccess();
   text message = {0};
-  mlirLocationPrint(mlirDiagnosticGetLocation(diagnostic), append, &message);
-  text_add(&message, ": ");
+  if (ir_place_print(mlirDiagnosticGetLocation(diagnostic), &message)) text_add(&message, ": ");
   mlirDiagnosticPrint(diagnostic, append, &message);
   fail(user, "%s", message.data);
   text_free(&message);
   return mlirLogicalResultSuccess();
 }
 
-static MlirContext create_context(lmn_error *error) {
+MlirContext cpu_context_create(lmn_error *error) {
   MlirContext context = mlirContextCreateWithThreading(false);
   MlirDialectRegistry registry = mlirDialectRegistryCreate();
   mlirRegisterAllDialects(registry);
@@ -126,7 +125,7 @@ static void hide_private(MlirContext context, MlirModule module) {
 }
 
 static LLVMModuleRef to_llvm(const text *mlir, LLVMContextRef llvm, lmn_error *error) {
-  MlirContext context = create_context(error);
+  MlirContext context = cpu_context_create(error);
   LLVMModuleRef result = NULL;
   MlirModule module = mlirModuleCreateParse(context, mlirStringRefCreate(mlir->data, mlir->length));
   bool ok = !mlirModuleIsNull(module) || fail(error, "the kernels' MLIR does not parse");
@@ -202,29 +201,35 @@ static bool make_code(compilation_unit *u, LLVMModuleRef module, LLVMContextRef 
   bool invalid = LLVMVerifyModule(module, LLVMReturnStatusAction, &message);
   if (invalid) fail(&u->error, "a kernel is not valid LLVM IR: %s", message);
   LLVMDisposeMessage(message);
-  if (invalid || !optimise(module, machine, &u->error)) return false;
+  double began = clock_seconds();
+  bool ok = !invalid && optimise(module, machine, &u->error);
+  u->optimising = clock_seconds() - began;
+  if (!ok) return false;
   if (u->print) {
     char *printed = LLVMPrintModuleToString(module);
     text_add(&u->printed, printed);
     LLVMDisposeMessage(printed);
     return true;
   }
-  if (!LLVMTargetMachineEmitToMemoryBuffer(machine, module, LLVMObjectFile, &message, &u->object)) return true;
+  began = clock_seconds();
+  bool failed = LLVMTargetMachineEmitToMemoryBuffer(machine, module, LLVMObjectFile, &message, &u->object);
+  u->emitting = clock_seconds() - began;
+  if (!failed) return true;
   fail(&u->error, "LLVM could not write the object: %s", message);
   LLVMDisposeMessage(message);
   return false;
 }
 
-static void *compile_unit(void *user) {
-  compilation_unit *u = user;
+static void compile_unit(compilation_unit *u) {
   LLVMContextRef llvm = LLVMContextCreate();
   LLVMTargetMachineRef machine = create_target(&u->error);
+  double began = clock_seconds();
   LLVMModuleRef module = machine ? to_llvm(&u->mlir, llvm, &u->error) : NULL;
+  u->lowering = clock_seconds() - began;
   u->ok = module && make_code(u, module, llvm, machine);
   if (module) LLVMDisposeModule(module);
   if (machine) LLVMDisposeTargetMachine(machine);
   LLVMContextDispose(llvm);
-  return NULL;
 }
 
 // ---- modules side by side
@@ -272,19 +277,32 @@ static void free_units(compilation_unit *units, int count) {
 }
 
 // LLVM recurses deeply on long functions; what a thread gets by default depends on the shell's limits.
-enum { STACK_BYTES = 64 << 20, KERNELS_PER_UNIT = 4, UNITS_MAX = 8 };
+enum { STACK_BYTES = 64 << 20, KERNELS_PER_UNIT = 4, UNITS_MAX = 4 };
 
+typedef struct unit_queue {
+  compilation_unit *units;
+  int count, next;
+} unit_queue;
+
+static void *compile_queue(void *user) {
+  unit_queue *q = user;
+  for (int u; (u = __atomic_fetch_add(&q->next, 1, __ATOMIC_RELAXED)) < q->count;) compile_unit(&q->units[u]);
+  return NULL;
+}
+
+// As many threads as there are cores; the units do not depend on it, nor does the result.
 static bool compile_units(compilation_unit *units, int count, lmn_error *error) {
   pthread_once(&llvm_once, start_llvm);
   pthread_once(&host_once, ask_host);
+  unit_queue queue = {.units = units, .count = count};
   pthread_attr_t attributes;
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, STACK_BYTES);
-  int started = 0;
-  while (started < count && !pthread_create(&units[started].thread, &attributes, compile_unit, &units[started]))
-    ++started;
-  for (int u = started; u < count; ++u) compile_unit(&units[u]);
-  for (int u = 0; u < started; ++u) pthread_join(units[u].thread, NULL);
+  pthread_t threads[UNITS_MAX];
+  int wanted = cores() < count ? cores() : count, started = 0;
+  while (started < wanted && !pthread_create(&threads[started], &attributes, compile_queue, &queue)) ++started;
+  if (!started) compile_queue(&queue);
+  for (int t = 0; t < started; ++t) pthread_join(threads[t], NULL);
   pthread_attr_destroy(&attributes);
   for (int u = 0; u < count; ++u)
     if (!units[u].ok) return fail(error, "%s", units[u].error.text);
@@ -428,21 +446,30 @@ static void cache_write(const char *folder, const char *path, const char *data, 
 // ---- all of it
 
 static int unit_count(const cpu_codegen *cg) {
-  int count = (cg->kernel_count + KERNELS_PER_UNIT - 1) / KERNELS_PER_UNIT, limit = cores();
-  if (limit > UNITS_MAX) limit = UNITS_MAX;
-  return count < 1 ? 1 : count < limit ? count : limit;
+  int count = (cg->kernel_count + KERNELS_PER_UNIT - 1) / KERNELS_PER_UNIT;
+  return count < 1 ? 1 : count < UNITS_MAX ? count : UNITS_MAX;
 }
 
 static bool compile_kernels(const cpu_codegen *cg, const char *path, char **data, size_t *length, lmn_error *error) {
   int count = unit_count(cg);
   compilation_unit *units = divide(cg, count);
-  bool ok = compile_units(units, count, error) && link_units(units, count, path, data, length, error);
+  double began = clock_seconds();
+  bool ok = compile_units(units, count, error);
+  began = timings_add(cg->timings, "back end", "LLVM", began);
+  for (int u = 0; u < count; ++u) {
+    timings_put(cg->timings, "LLVM's threads", "MLIR to LLVM IR", units[u].lowering);
+    timings_put(cg->timings, "LLVM's threads", "optimisation", units[u].optimising);
+    timings_put(cg->timings, "LLVM's threads", "machine code", units[u].emitting);
+  }
+  ok = ok && link_units(units, count, path, data, length, error);
+  timings_add(cg->timings, "back end", "link", began);
   free_units(units, count);
   return ok;
 }
 
 bool cpu_codegen_finish(cpu_codegen *cg, const char *path, lmn_error *error) {
   text entry = {0};
+  double began = clock_seconds();
   if (cg->cache) {
     cache_key key = key_of(cg);
     text_printf(&entry, "%s/%016llx%016llx.so", cg->cache, (unsigned long long)key.high, (unsigned long long)key.low);
@@ -450,9 +477,12 @@ bool cpu_codegen_finish(cpu_codegen *cg, const char *path, lmn_error *error) {
   char *data = NULL;
   size_t length = 0;
   bool hit = entry.data && cache_read(entry.data, &data, &length);
+  if (entry.data) timings_add(cg->timings, "back end", hit ? "found in the cache" : "not in the cache", began);
   bool ok = hit || compile_kernels(cg, path, &data, &length, error);
+  began = clock_seconds();
   ok = ok && file_write(path, data, length, error);
   if (ok && !hit && entry.data) cache_write(cg->cache, entry.data, data, length);
+  timings_add(cg->timings, "writing", "kernels.so", began);
   free(data);
   text_free(&entry);
   return ok;

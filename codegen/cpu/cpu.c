@@ -73,6 +73,8 @@ cpu_codegen *cpu_codegen_create(arena *a, const plan *p, const char *cache) {
   return cg;
 }
 
+void cpu_codegen_time(cpu_codegen *cg, timings *t) { cg->timings = t; }
+
 void cpu_codegen_destroy(cpu_codegen *cg) {
   if (!cg) return;
   free(cg->kernels);
@@ -93,13 +95,6 @@ void cpu_add_kernel(cpu_codegen *cg, const char *name, const char *mlir) {
   if (cpu_has_kernel(cg, name)) return;
   GROW(cg->kernels, cg->kernel_count, cg->kernel_capacity);
   cg->kernels[cg->kernel_count++] = (cpu_function){arena_string(cg->arena, name), arena_string(cg->arena, mlir)};
-}
-
-void cpu_print_mlir(const cpu_codegen *cg, text *out) {
-  text_add(out, "module {\n");
-  for (int i = 0; i < cg->body_count; ++i) text_printf(out, "%s\n", cg->bodies[i].mlir);
-  for (int i = 0; i < cg->kernel_count; ++i) text_printf(out, "%s\n", cg->kernels[i].mlir);
-  text_add(out, "}\n");
 }
 
 // ---- bodies
@@ -171,9 +166,8 @@ static void describe_location(MlirLocation place, text *out) {
     describe_location(parts[0], out);
     free(parts);
   } else if (mlirLocationIsAFileLineColRange(place)) {
-    MlirStringRef file = mlirIdentifierStr(mlirLocationFileLineColRangeGetFilename(place));
-    text_printf(out, " %.*s:%d:%d", (int)file.length, file.data, mlirLocationFileLineColRangeGetStartLine(place),
-                mlirLocationFileLineColRangeGetStartColumn(place));
+    text_add(out, " ");
+    ir_place_print(place, out);
   }
 }
 

@@ -6,19 +6,23 @@
 
 #include "codegen/cpu/abi.h"
 #include "ir/ir.h"
+#include "ir/timings.h"
 
 typedef struct cpu_codegen cpu_codegen;
 
 // cache: folder of compiled kernels ("" or NULL: none), keyed by source, options, CPU and LLVM's version.
 cpu_codegen *cpu_codegen_create(arena *a, const plan *p, const char *cache);
 void cpu_codegen_destroy(cpu_codegen *cg);
+void cpu_codegen_time(cpu_codegen *cg, timings *t); // where cpu_codegen_finish's time goes
 // Appends the launches of a scheduled, placed kernel function to `entry`.
 bool cpu_codegen_entry(cpu_codegen *cg, ir *m, plan_entry *entry, lmn_error *error);
 // Compiles all kernels to the shared object `path`: MLIR to LLVM IR, O3 for this CPU, object, linked by cc or lld. From
 // the cache if there.
 bool cpu_codegen_finish(cpu_codegen *cg, const char *path, lmn_error *error);
-// What --emit=mlir and --emit=llvm print.
+// What --emit=mlir and --emit=llvm print. cpu_read_mlir reads the former, which began at `line` of `file`, in place of
+// cpu_codegen_entry.
 void cpu_print_mlir(const cpu_codegen *cg, text *out);
+bool cpu_read_mlir(cpu_codegen *cg, const char *source, const char *file, int line, lmn_error *error);
 bool cpu_print_llvm(cpu_codegen *cg, text *out, lmn_error *error);
 const char *cpu_name(void); // LLVM's name of this CPU and its feature string, for plan.cpu and plan.cpu_features
 const char *cpu_features(void);

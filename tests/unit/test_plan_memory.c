@@ -110,7 +110,7 @@ static void run_entry(arena *a, MlirContext context, graph *g, entry_shape shape
   parameter_list *parameters = graph_parameters(a, g, true);
   ir *m = ir_create(a, context, g, parameters, shape, &error);
   m->plan = plan_create(a, g, parameters);
-  pipeline_options options = {disabled, disabled_count, NULL, NULL, NULL};
+  pipeline_options options = {.disabled = disabled, .disabled_count = disabled_count};
   if (!ir_build_lmn(m, &error) || pipeline_run(m, &options, &error) != PIPELINE_DONE) fail_msg("%s", error.text);
   machine w = {.m = m};
   op_list ops = ir_ops(m);
