@@ -84,7 +84,7 @@ bool kernels_compile(kernel_store *k, lmn_error *error) {
   ok = ok && join_libraries(k, error);
   k->batches++;
   k->kernels += k->all->kernel_count;
-  k->all->kernel_count = 0; // bodies stay: later kernels call them too
+  k->all->kernel_count = 0;       // bodies stay: later kernels call them too
   ir_context_destroy(k->context); // it keeps every type and attribute that there ever was
   k->context = ir_context_create(error);
   return ok && k->context.ptr;
@@ -149,7 +149,8 @@ static int shapes_of(const subject *s, const plan *p, entry_shape shapes[ENTRIES
 }
 
 static bool lower(ir *m, int variant, lmn_error *error) {
-  if (m->shape.kind == ENTRY_UPDATE) return ir_build_update(m, error) && pass_plan_memory(m, error) && ir_verify(m, error);
+  if (m->shape.kind == ENTRY_UPDATE)
+    return ir_build_update(m, error) && pass_plan_memory(m, error) && ir_verify(m, error);
   const char *names[VARIANTS_MAX];
   pipeline_options options = {.disabled = names, .disabled_count = disabled_of(variant, names)};
   return ir_build_lmn(m, error) && pipeline_run(m, &options, error) == PIPELINE_DONE;
@@ -160,6 +161,7 @@ static bool lower_entry(subject *s, kernel_store *k, arena *a, plan *p, cpu_code
   ir *m = ir_create(a, k->context, s->graph, s->list, shape, error);
   if (!m) return false;
   m->plan = p;
+  if (shape.kind == ENTRY_TRAIN || shape.gradients) m->recompute = s->shape.recompute;
   bool ok = lower(m, variant, error);
   ok = ok && cpu_codegen_entry(cg, m, plan_add_entry(p, m), error);
   ir_destroy(m);

@@ -7,8 +7,8 @@
 // every tensor has the same part in the sum. The bar comes from what float32 gradients are good for: an element may be
 // off by a twentieth of the bar for gradients (5e-6 of the largest, plus 5e-9), independently of the others, which
 // gives the sum a standard deviation; five of it are allowed. The difference between D(h/2) and the result bounds the
-// error of the formula, which must be nothing beside the bar. Where it is not, a kink (of relu) lies in between: the step
-// is made smaller, then the direction changed.
+// error of the formula, which must be nothing beside the bar. Where it is not, a kink (of relu) lies in between: the
+// step is made smaller, then the direction changed.
 #include "subject.h"
 
 #include "reference.h"

@@ -15,7 +15,7 @@
 enum { TOGETHER = 25 }; // networks whose kernels are compiled together
 
 typedef struct random_options {
-  const char *folder, *net, *broken;
+  const char *folder, *net, *broken, *recompute;
   int64_t count, seed, step, batch, length, phase;
   bool packed, generates, quiet, whole;
 } random_options;
@@ -43,7 +43,8 @@ static run_shape shape_of(const net_spec *s) {
                      .batch = s->batch,
                      .length = s->length,
                      .packed = s->packed,
-                     .generates = s->generates};
+                     .generates = s->generates,
+                     .recompute = (recompute_policy)s->recompute};
 }
 
 typedef struct shrinking {
@@ -142,7 +143,14 @@ static bool run_file(const random_options *o, kernel_store *k, int *failures, lm
   size_t length;
   if (!file_read(o->net, 1 << 20, &lmn, &length, error)) return false;
   subject s;
-  run_shape shape = {(uint64_t)o->seed, (int)o->phase, o->batch, o->length, o->packed, o->generates};
+  run_shape shape = {.seed = (uint64_t)o->seed,
+                     .phase = (int)o->phase,
+                     .batch = o->batch,
+                     .length = o->length,
+                     .packed = o->packed,
+                     .generates = o->generates};
+  for (int i = 0; o->recompute && i < RECOMPUTE_POLICIES; ++i)
+    if (!strcmp(recompute_names[i], o->recompute)) shape.recompute = (recompute_policy)i;
   text folder = {0};
   text_printf(&folder, "%s/one", o->folder);
   subject_prepare(&s, k, folder.data, lmn, shape, ~0u);
@@ -192,15 +200,14 @@ int main(int argument_count, char **arguments) {
       {"batch", 'B', "N", "with --net: sequences; default: 2", OPTION_COUNT, &o.batch},
       {"length", 'T', "N", "with --net: tokens; default: 9", OPTION_COUNT, &o.length},
       {"phase", 0, "N", "with --net: the phase that is trained, from 0", OPTION_COUNT, &o.phase},
+      {"recompute", 0, "POLICY", "with --net: as lmnc compile takes it", OPTION_TEXT, &o.recompute},
       {"packed", 0, NULL, "with --net: packed rows", OPTION_FLAG, &o.packed},
       {"generate", 0, NULL, "with --net: also through KV caches", OPTION_FLAG, &o.generates},
   };
-  const command_usage usage = {"networks",
-                               "Runs networks drawn at random with each optimisation on and off, and compares.",
-                               "FOLDER",
-                               "/tmp/random --count 500 --seed 1",
-                               table,
-                               (int)LENGTH(table)};
+  const command_usage usage = {
+      "networks", "Runs networks drawn at random with each optimisation on and off, and compares.",
+      "FOLDER",   "/tmp/random --count 500 --seed 1",
+      table,      (int)LENGTH(table)};
   options_program = "random";
   options_result result = options_parse(&usage, argument_count, arguments, &o.folder);
   if (result != OPTIONS_RUN) return result == OPTIONS_DONE ? 0 : 2;

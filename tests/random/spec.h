@@ -26,14 +26,14 @@ typedef enum {
 
 typedef struct spec_part {
   part_kind kind;
-  int size; // linear: out, 0 unsaid; mlp: hidden; attention: heads; decoder_layer: model or SPEC_UNSAID
+  int size;       // linear: out, 0 unsaid; mlp: hidden; attention: heads; decoder_layer: model or SPEC_UNSAID
   int activation; // of mlp, a PART_GELU … PART_RELU
   int chain;      // residual, named
   bool bias;
 } spec_part;
 
 typedef struct spec_chain {
-  bool named; // declared as edge e<number>
+  bool named;  // declared as edge e<number>
   int in, out; // hidden sizes it was drawn for
   int source;  // the model of its decoder layers that say none
   int count;
@@ -75,6 +75,7 @@ typedef struct net_spec {
   // how it is run
   int phase, batch, length;
   bool packed, generates;
+  int recompute; // a policy of ir.h
 } net_spec;
 
 // The models that networks are drawn over: a name, a hidden size, the text of config.json. All have one vocabulary.
@@ -86,10 +87,10 @@ typedef struct spec_model {
 enum { SPEC_MODEL_ROWS = 6, SPEC_VOCABULARY = 37 };
 extern const spec_model spec_models[SPEC_MODEL_ROWS];
 
-net_spec spec_draw(uint64_t seed);                // always the same for the same seed
-void spec_write(const net_spec *s, text *out);    // as .lmn
+net_spec spec_draw(uint64_t seed);                            // always the same for the same seed
+void spec_write(const net_spec *s, text *out);                // as .lmn
 bool spec_write_models(const char *folder, lmn_error *error); // folder/<name>/config.json of all of them
-int spec_input_model(const net_spec *s);  // indices into s->models; what is meant where nothing is said
+int spec_input_model(const net_spec *s); // indices into s->models; what is meant where nothing is said
 int spec_output_model(const net_spec *s);
 
 #endif

@@ -2,6 +2,8 @@
 // vertices, chains for its arrows, settings.
 #include "spec.h"
 
+#include "ir/ir.h"
+
 #include <string.h>
 
 typedef struct drawing {
@@ -28,7 +30,8 @@ static int hidden_of(const net_spec *s, int model) { return spec_models[s->model
 
 static bool has_chain(const net_spec *s, int in, int out, int source, bool named) {
   for (int i = 0; i < s->chain_count; ++i)
-    if (s->chains[i].named >= named && s->chains[i].in == in && s->chains[i].out == out && s->chains[i].source == source)
+    if (s->chains[i].named >= named && s->chains[i].in == in && s->chains[i].out == out &&
+        s->chains[i].source == source)
       return true;
   return false;
 }
@@ -38,7 +41,8 @@ static int pick_chain(drawing *d, int in, int out, int source, bool named) {
   const net_spec *s = d->spec;
   for (;;) {
     int i = below(d, s->chain_count);
-    if (s->chains[i].named >= named && s->chains[i].in == in && s->chains[i].out == out && s->chains[i].source == source)
+    if (s->chains[i].named >= named && s->chains[i].in == in && s->chains[i].out == out &&
+        s->chains[i].source == source)
       return i;
   }
 }
@@ -196,8 +200,8 @@ static void draw_vertices(drawing *d) {
   net_spec *s = d->spec;
   int unshared = chance(d, 30) ? 50 : 0, aggregating = chance(d, 60) ? 50 : 0;
   for (int i = 0; i < s->vertex_count; ++i) {
-    s->vertices[i] = (spec_vertex){
-        .model = below(d, s->model_count), .shared = !chance(d, unshared), .aggregate = SPEC_UNSAID};
+    s->vertices[i] =
+        (spec_vertex){.model = below(d, s->model_count), .shared = !chance(d, unshared), .aggregate = SPEC_UNSAID};
     if (chance(d, aggregating)) s->vertices[i].aggregate = below(d, 4);
   }
 }
@@ -235,11 +239,13 @@ static void draw_settings(drawing *d) {
   for (int i = 0; i < s->phase_count; ++i) {
     if (chance(d, 40)) s->freeze[i] |= FREEZE_MODELS;
     if (chance(d, 15)) s->freeze[i] |= FREEZE_EDGES;
-    if (chance(d, 40)) s->freeze[i] |= random_next(&d->random) & random_next(&d->random) & ~(FREEZE_MODELS | FREEZE_EDGES);
+    if (chance(d, 40))
+      s->freeze[i] |= random_next(&d->random) & random_next(&d->random) & ~(FREEZE_MODELS | FREEZE_EDGES);
   }
   s->phase = s->phase_count ? below(d, s->phase_count) : 0;
   s->packed = !s->prefix && !s->classes && chance(d, 30);
   s->generates = !s->classes && !s->packed && chance(d, 50);
+  s->recompute = chance(d, 50) ? below(d, RECOMPUTE_POLICIES) : RECOMPUTE_NOTHING;
   draw_shape(d);
 }
 

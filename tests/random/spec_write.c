@@ -8,10 +8,10 @@ static const char *const aggregates[] = {"sum", "mean", "concat", "project"};
 static void write_chain(const net_spec *s, int chain, text *out);
 
 static void write_part(const net_spec *s, const spec_part *p, text *out) {
-  static const char *const plain[PART_KINDS] = {[PART_IDENTITY] = "identity",     [PART_LAYER_NORM] = "layer_norm",
-                                                [PART_RMS_NORM] = "rms_norm",     [PART_GELU] = "gelu",
-                                                [PART_GELU_EXACT] = "gelu(true)", [PART_SILU] = "silu",
-                                                [PART_RELU] = "relu"};
+  static const char *const plain[PART_KINDS] = {
+      [PART_IDENTITY] = "identity", [PART_LAYER_NORM] = "layer_norm", [PART_RMS_NORM] = "rms_norm",
+      [PART_GELU] = "gelu",         [PART_GELU_EXACT] = "gelu(true)", [PART_SILU] = "silu",
+      [PART_RELU] = "relu"};
   const char *bias = p->bias ? "" : "bias = false";
   switch (p->kind) {
   case PART_LINEAR:

@@ -28,7 +28,8 @@ typedef struct run_shape {
   uint64_t seed; // of parameters and batch
   int phase;
   int64_t batch, length;
-  bool packed, generates; // generates: also through KV caches
+  bool packed, generates;     // generates: also through KV caches
+  recompute_policy recompute; // of the entries with gradients
 } run_shape;
 
 typedef struct subject {
@@ -53,13 +54,14 @@ typedef struct kernel_store {
   int batches, libraries, kernels;
 } kernel_store;
 bool kernels_open(kernel_store *k, const char *root, lmn_error *error);
-bool kernels_compile(kernel_store *k, lmn_error *error); // those that came since the last time; then subjects can be run
+bool kernels_compile(kernel_store *k,
+                     lmn_error *error); // those that came since the last time; then subjects can be run
 void kernels_close(kernel_store *k);
 
 // Reads `lmn` (written to folder/net.lmn) and lowers it in every variant; what goes wrong is a finding.
 void subject_prepare(subject *s, kernel_store *k, const char *folder, const char *lmn, run_shape shape,
                      unsigned variants);
-// Once the kernels are there: runs everything, compares everything. noise: see check.c.
+// Once the kernels are there: runs everything, compares everything.
 void subject_check(subject *s);
 void subject_close(subject *s);
 
@@ -82,7 +84,7 @@ struct reference;
 bool gradients_right(const subject *s, struct reference *r, trained_gradients g, char *text, size_t size);
 
 extern struct statistics {
-  int64_t values, gradients, directions, noisy;
+  int64_t values, gradients, directions;
   double worst_value, worst_gradient, worst_direction; // as parts of their bars
 } statistics;
 
