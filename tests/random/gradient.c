@@ -57,8 +57,9 @@ static void draw_direction(direction *d, uint64_t number, int only) {
   }
   for (int i = 0; i < g->phase->trained_count; ++i) {
     double size = size_of(gradient_of(g, i), elements_of(g, i), &ignored);
-    const char *name = g->plan->parameters[g->phase->trained[i].parameter].name;
-    random_stream r = random_named(d->s->shape.seed + number, name);
+    char stream[64]; // not the parameter's own: its values are a direction that norms do not see
+    snprintf(stream, sizeof stream, "direction %llu of trained parameter %d", (unsigned long long)number, i);
+    random_stream r = random_named(d->s->shape.seed, stream);
     for (int64_t k = 0; k < elements_of(g, i); ++k) {
       d->parts[i][k] = only >= 0 && only != i ? 0 : random_normal(&r) / fmax(size, 0.01 * sqrt(total) + 1e-12);
       most = fmax(most, fabs(d->parts[i][k]));
@@ -107,11 +108,11 @@ static double ratio_of(direction *d) {
   return NAN;
 }
 
-// The tensor that is most wrong by itself.
-static void name_worst(direction *d, char *text, size_t size) {
-  double worst = 0;
+// The tensor that is most wrong by itself, in the direction that was wrong; nothing where each is right alone.
+static void name_worst(direction *d, uint64_t number, char *text, size_t size) {
+  double worst = 1;
   for (int i = 0; i < d->g.phase->trained_count; ++i) {
-    draw_direction(d, 0, i);
+    draw_direction(d, number, i);
     double ratio = ratio_of(d);
     if (!(ratio > worst)) continue;
     worst = ratio;
@@ -144,10 +145,13 @@ bool gradients_right(const subject *s, reference *r, trained_gradients g, char *
     ++done;
     statistics.directions++;
     right = ratio <= 1;
-    if (right) statistics.worst_direction = fmax(statistics.worst_direction, ratio);
-    else snprintf(text, size, "gradients: %.3g times the bar off a finite difference", ratio);
+    if (right) {
+      statistics.worst_direction = fmax(statistics.worst_direction, ratio);
+      continue;
+    }
+    snprintf(text, size, "gradients: %.3g times the bar off their finite difference", ratio);
+    name_worst(&d, i, text, size);
   }
-  if (!right) name_worst(&d, text, size);
   loss_at(&d, 0);
   return right;
 }

@@ -6,17 +6,18 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
 program=$LMN_TOOLS/random_networks
 
-"$program" "$work" --count 4 --seed 1 --quiet
+"$program" "$work" --count 3 --seed 1 --quiet
 
-# fails PASS TEXT: with that pass broken the first network fails, and the report has the text.
+# fails PASS SEED TEXT [option …]: with that pass broken the network of that seed fails, and the report has the text.
 fails() {
-  status=0
-  "$program" "$work" --count 1 --seed "$2" --quiet --break "$1" >"$work/log" || status=$?
-  [ "$status" = 1 ] && grep -q "$3" "$work/log" && grep -q '^network drawn {' "$work/log" &&
-    grep -q -- '--net .*failed-' "$work/log" && return
-  echo "FAILED: --break $1: exit status $status"
+  pass=$1 seed=$2 text=$3 status=0
+  shift 3
+  "$program" "$work" --count 1 --seed "$seed" --quiet --break "$pass" "$@" >"$work/log" || status=$?
+  [ "$status" = 1 ] && grep -q "$text" "$work/log" && return
+  echo "FAILED: --break $pass: exit status $status"
   cat "$work/log"
   exit 1
 }
-fails differentiate 1 'off its finite difference'
-fails fuse-edges 3 'times its bar'
+fails fuse-edges 247 'times its bar' --no-shrink
+fails differentiate 69 'off its finite difference'
+grep -q '^network drawn {' "$work/log" && grep -q -- '--net .*failed-69/net.lmn --seed 69 -B 1' "$work/log"
