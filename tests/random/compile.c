@@ -216,6 +216,11 @@ void subject_prepare(subject *s, kernel_store *k, const char *folder, const char
   if (!s->graph) finding_set(&s->finding, VARIANT_ALL_ON, "%s%s", error.text, messages.data ? messages.data : "");
   text_free(&messages);
   if (!s->graph) return;
+  if (shape.phase >= s->graph->phase_count) {
+    finding_set(&s->finding, VARIANT_ALL_ON, "it has %d phases; there is no phase %d", s->graph->phase_count,
+                shape.phase);
+    return;
+  }
   s->list = graph_parameters(s->arena, s->graph, true);
   if (shape.generates && !s->graph->classes && !shape.packed) s->capacity = CAPACITY;
   for (int v = 0; v < variant_count(); ++v)

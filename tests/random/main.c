@@ -30,9 +30,10 @@ static void crashed(int number) {
   raise(number);
 }
 
-static void note_network(const text *command) {
-  snprintf(crash_text, sizeof crash_text, "the program crashed in this network; to see it again:\n  %s\n",
-           command->data);
+static void note_network(const random_options *o, uint64_t seed) {
+  snprintf(crash_text, sizeof crash_text,
+           "the program crashed in this network; to see it again:\n  random_networks %s --seed %llu --count 1\n",
+           o->folder, (unsigned long long)seed);
 }
 
 // ---- one network ---------------------------------------------------------------------------------
@@ -81,6 +82,7 @@ static void shrink_and_report(const random_options *o, kernel_store *k, net_spec
   text_printf(&folder, "%s/failed-%llu", o->folder, (unsigned long long)spec.seed);
   shrinking s = {.kernels = k, .folder = folder.data, .variant = f->variant};
   spec_shrink(&spec, fails_too, &s);
+  printf("made smaller in %d tries; ", s.tries);
   spec_write(&spec, &lmn);
   report_failure(k, folder.data, lmn.data, shape_of(&spec), f->variant);
   text_free(&folder);
@@ -94,24 +96,21 @@ static bool run_batch(const random_options *o, kernel_store *k, int64_t first, i
   net_spec *specs = memory_alloc((size_t)count * sizeof *specs);
   subject *subjects = memory_zero((size_t)count * sizeof *subjects);
   for (int64_t i = 0; i < count; ++i) {
-    text lmn = {0}, folder = {0}, command = {0};
+    text lmn = {0}, folder = {0};
     specs[i] = spec_draw((uint64_t)(o->seed + (first + i) * o->step));
     spec_write(&specs[i], &lmn);
     text_printf(&folder, "%s/%lld", o->folder, (long long)i);
-    text_printf(&command, "random_networks %s --seed %llu --count 1", o->folder, (unsigned long long)specs[i].seed);
-    note_network(&command);
+    note_network(o, specs[i].seed);
     subject_prepare(&subjects[i], k, folder.data, lmn.data, shape_of(&specs[i]), ~0u);
-    text_free(&lmn), text_free(&folder), text_free(&command);
+    text_free(&lmn);
+    text_free(&folder);
   }
   bool ok = kernels_compile(k, error);
   for (int64_t i = 0; ok && i < count; ++i) {
-    text command = {0};
-    text_printf(&command, "random_networks %s --seed %llu --count 1", o->folder, (unsigned long long)specs[i].seed);
-    note_network(&command);
+    note_network(o, specs[i].seed);
     subject_check(&subjects[i]);
     *failures += subjects[i].finding.found;
     if (subjects[i].finding.found) shrink_and_report(o, k, specs[i], &subjects[i].finding);
-    text_free(&command);
   }
   for (int64_t i = 0; i < count; ++i) {
     directory_remove(subjects[i].folder);
@@ -137,11 +136,17 @@ static bool run_networks(const random_options *o, kernel_store *k, int *failures
   return ok;
 }
 
+static bool recompute_of(const random_options *o, recompute_policy *result, lmn_error *error) {
+  int policy = RECOMPUTE_NOTHING;
+  while (o->recompute && policy < RECOMPUTE_POLICIES && strcmp(recompute_names[policy], o->recompute)) ++policy;
+  *result = (recompute_policy)policy;
+  return policy < RECOMPUTE_POLICIES || fail(error, "--recompute %s: it is one of lmnc compile's", o->recompute);
+}
+
 // A network that is there already.
 static bool run_file(const random_options *o, kernel_store *k, int *failures, lmn_error *error) {
   char *lmn;
   size_t length;
-  if (!file_read(o->net, 1 << 20, &lmn, &length, error)) return false;
   subject s;
   run_shape shape = {.seed = (uint64_t)o->seed,
                      .phase = (int)o->phase,
@@ -149,8 +154,7 @@ static bool run_file(const random_options *o, kernel_store *k, int *failures, lm
                      .length = o->length,
                      .packed = o->packed,
                      .generates = o->generates};
-  for (int i = 0; o->recompute && i < RECOMPUTE_POLICIES; ++i)
-    if (!strcmp(recompute_names[i], o->recompute)) shape.recompute = (recompute_policy)i;
+  if (!recompute_of(o, &shape.recompute, error) || !file_read(o->net, 1 << 20, &lmn, &length, error)) return false;
   text folder = {0};
   text_printf(&folder, "%s/one", o->folder);
   subject_prepare(&s, k, folder.data, lmn, shape, ~0u);
@@ -205,10 +209,13 @@ int main(int argument_count, char **arguments) {
       {"generate", 0, NULL, "with --net: also through KV caches", OPTION_FLAG, &o.generates},
   };
   const command_usage usage = {
-      "networks", "Runs networks drawn at random with each optimisation on and off, and compares.",
-      "FOLDER",   "/tmp/random --count 500 --seed 1",
-      table,      (int)LENGTH(table)};
-  options_program = "random";
+      "networks",
+      "Runs networks drawn at random with each optimisation on and off, and compares. FOLDER is for its own files.",
+      "FOLDER",
+      "/tmp/random --count 500 --seed 1",
+      table,
+      (int)LENGTH(table)};
+  options_program = "";
   options_result result = options_parse(&usage, argument_count, arguments, &o.folder);
   if (result != OPTIONS_RUN) return result == OPTIONS_DONE ? 0 : 2;
   signal(SIGSEGV, crashed);
