@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GREEDY = 3, STEPS = 3, STRIDE = 9 };
+enum { STEPS = 3, STRIDE = 9 };
 
 struct statistics statistics;
 

@@ -208,10 +208,10 @@ void subject_prepare(subject *s, kernel_store *k, const char *folder, const char
                      unsigned variants) {
   *s = (subject){.shape = shape, .variants = variants | 1u << VARIANT_ALL_OFF, .arena = arena_create()};
   s->folder = arena_string(s->arena, folder);
-  const char *file = arena_printf(s->arena, "%s/net.lmn", folder);
+  const char *file = lmn ? arena_printf(s->arena, "%s/net.lmn", folder) : shape.file;
   lmn_error error = {0};
   text messages = {0};
-  if (directory_make(folder, &error) && file_write(file, lmn, strlen(lmn), &error))
+  if (directory_make(folder, &error) && (!lmn || file_write(file, lmn, strlen(lmn), &error)))
     s->graph = graph_read(s->arena, file, NULL, 0, NULL, 0, &messages);
   if (!s->graph) finding_set(&s->finding, VARIANT_ALL_ON, "%s%s", error.text, messages.data ? messages.data : "");
   text_free(&messages);
@@ -222,7 +222,10 @@ void subject_prepare(subject *s, kernel_store *k, const char *folder, const char
     return;
   }
   s->list = graph_parameters(s->arena, s->graph, true);
-  if (shape.generates && !s->graph->classes && !shape.packed) s->capacity = CAPACITY;
+  if (shape.generates && !s->graph->classes && !shape.packed) {
+    int64_t positions = s->graph->prefix + shape.length + GREEDY;
+    s->capacity = positions < CAPACITY ? CAPACITY : positions;
+  }
   for (int v = 0; v < variant_count(); ++v)
     if (s->variants >> v & 1 && !prepare_variant(s, k, v, &error))
       finding_set(&s->finding, v, "it cannot be compiled: %s", error.text);

@@ -73,10 +73,16 @@ static bool fails_too(const net_spec *candidate, void *user) {
   return fails;
 }
 
-static void shrink_and_report(const random_options *o, kernel_store *k, net_spec spec, const finding *f) {
-  printf("network %llu: %s\n", (unsigned long long)spec.seed, f->text);
-  if (f->variant > VARIANT_ALL_ON) printf("  (with %s)\n", variant_options(f->variant));
+static void print_finding(const char *network, const finding *f) {
+  printf("%s: %s\n", network, f->text);
+  if (f->variant != VARIANT_ALL_ON) printf("  (with %s)\n", variant_options(f->variant));
   fflush(stdout);
+}
+
+static void shrink_and_report(const random_options *o, kernel_store *k, net_spec spec, const finding *f) {
+  char name[64];
+  snprintf(name, sizeof name, "network %llu", (unsigned long long)spec.seed);
+  print_finding(name, f);
   if (o->whole) return;
   text folder = {0}, lmn = {0};
   text_printf(&folder, "%s/failed-%llu", o->folder, (unsigned long long)spec.seed);
@@ -145,27 +151,25 @@ static bool recompute_of(const random_options *o, recompute_policy *result, lmn_
 
 // A network that is there already.
 static bool run_file(const random_options *o, kernel_store *k, int *failures, lmn_error *error) {
-  char *lmn;
-  size_t length;
   subject s;
-  run_shape shape = {.seed = (uint64_t)o->seed,
+  run_shape shape = {.file = o->net,
+                     .seed = (uint64_t)o->seed,
                      .phase = (int)o->phase,
                      .batch = o->batch,
                      .length = o->length,
                      .packed = o->packed,
                      .generates = o->generates};
-  if (!recompute_of(o, &shape.recompute, error) || !file_read(o->net, 1 << 20, &lmn, &length, error)) return false;
+  if (!recompute_of(o, &shape.recompute, error)) return false;
   text folder = {0};
   text_printf(&folder, "%s/one", o->folder);
-  subject_prepare(&s, k, folder.data, lmn, shape, ~0u);
-  bool ok = kernels_compile(k, error);
+  subject_prepare(&s, k, folder.data, NULL, shape, ~0u);
+  bool ok = s.finding.found || kernels_compile(k, error);
   if (ok) subject_check(&s);
   *failures += s.finding.found;
-  if (s.finding.found) printf("%s: %s (%s)\n", o->net, s.finding.text, variant_options(s.finding.variant));
+  if (s.finding.found) print_finding(o->net, &s.finding);
   subject_close(&s);
   directory_remove(folder.data);
   text_free(&folder);
-  free(lmn);
   return ok;
 }
 
@@ -209,7 +213,7 @@ int main(int argument_count, char **arguments) {
       {"generate", 0, NULL, "with --net: also through KV caches", OPTION_FLAG, &o.generates},
   };
   const command_usage usage = {
-      "networks",
+      "random_networks",
       "Runs networks drawn at random with each optimisation on and off, and compares. FOLDER is for its own files.",
       "FOLDER",
       "/tmp/random --count 500 --seed 1",

@@ -24,8 +24,10 @@ typedef struct finding {
 void finding_set(finding *f, int variant, const char *format, ...) PRINTF_LIKE(3, 4); // the first one stays
 
 // How a network is run: what its file does not say.
+enum { GREEDY = 3 }; // tokens that generation adds to the batch's
 typedef struct run_shape {
-  uint64_t seed; // of parameters and batch
+  const char *file; // where the network is; NULL: nowhere yet
+  uint64_t seed;    // of parameters and batch
   int phase;
   int64_t batch, length;
   bool packed, generates;     // generates: also through KV caches
@@ -58,7 +60,8 @@ bool kernels_compile(kernel_store *k,
                      lmn_error *error); // those that came since the last time; then subjects can be run
 void kernels_close(kernel_store *k);
 
-// Reads `lmn` (written to folder/net.lmn) and lowers it in every variant; what goes wrong is a finding.
+// Reads `lmn` (written to folder/net.lmn; NULL: shape.file) and lowers it in every variant; what goes wrong is a
+// finding.
 void subject_prepare(subject *s, kernel_store *k, const char *folder, const char *lmn, run_shape shape,
                      unsigned variants);
 // Once the kernels are there: runs everything, compares everything.
