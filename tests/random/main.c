@@ -31,9 +31,10 @@ static void crashed(int number) {
 }
 
 static void note_network(const random_options *o, uint64_t seed) {
-  snprintf(crash_text, sizeof crash_text,
-           "the program crashed in this network; to see it again:\n  random_networks %s --seed %llu --count 1\n",
-           o->folder, (unsigned long long)seed);
+  snprintf(
+      crash_text, sizeof crash_text,
+      "the program crashed in this network; to see it again:\n  build/tests/random_networks %s --seed %llu --count 1\n",
+      o->folder, (unsigned long long)seed);
 }
 
 // ---- one network ---------------------------------------------------------------------------------

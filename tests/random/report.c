@@ -24,11 +24,13 @@ static bool write_batch(const subject *s, const lmn_batch *b, const char *path, 
 
 static void print_commands(const subject *s, run_shape shape, int variant) {
   const char *root = s->folder;
-  printf("to see it again:\n  random_networks /tmp/random --net %s/net.lmn --seed %llu -B %lld -T %lld --phase %d "
+  printf("to see it again:\n  build/tests/random_networks /tmp/random --net %s/net.lmn --seed %llu -B %lld -T %lld "
+         "--phase %d "
          "--recompute %s%s%s\n",
          root, (unsigned long long)shape.seed, (long long)shape.batch, (long long)shape.length, shape.phase,
          recompute_names[shape.recompute], shape.packed ? " --packed" : "", shape.generates ? " --generate" : "");
-  if (shape.packed || shape.recompute) return; // trace takes neither packed rows nor the option
+  // trace takes neither packed rows nor a policy, and two traces show nothing where every variant is wrong
+  if (shape.packed || shape.recompute || variant == VARIANT_ALL_OFF) return;
   printf("or, with LMN_MODELS=%s:\n", getenv("LMN_MODELS"));
   for (int i = 0; i < 2; ++i)
     printf("  lmnc trace %s/net.lmn --random-weights --init %s/init.safetensors --batch %s/batch.safetensors --grad "
