@@ -16,4 +16,8 @@ static const char space_letters[] = "pgmvaiock"; // plan_space's order
 static const char space_legend[] =
     "p parameter, g gradient, m moment1, v moment2, a arena, i input, o output, c constant, k cache";
 
+// plan_check.c: false, and why, where a value of the entry that the runtime knows by its name has another size.
+enum { PLAN_WHY = 256 };
+bool plan_check_entry(const plan *p, const plan_entry *e, char why[PLAN_WHY]);
+
 #endif

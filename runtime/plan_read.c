@@ -366,7 +366,8 @@ static void read_value(struct object *o, plan_value *v, bool input, const int64_
   const char *at = string(o, "at");
   if (scan_ref(o->reader, &at, &(struct place){&o->place, "at", -1}, bytes, &v->at) && *at)
     BAD(o, "at", "must be one place");
-  if (input && v->at.space != SPACE_INPUT) BAD(o, "at", "must be in input");
+  plan_space space = input ? SPACE_INPUT : SPACE_OUTPUT;
+  if (v->at.space != space) BAD(o, "at", "must be in %s", plan_space_names[space]);
   if (!inside(v->at.offset, elements_of(v->shape, v->rank), bytes[v->at.space]))
     BAD(o, "at", "the value does not lie in the %lld bytes of the space", (long long)bytes[v->at.space]);
 }
@@ -483,6 +484,8 @@ static void read_entry(struct object *o, plan_entry *e) {
   space_bytes(whole, e, bytes);
   READ_LIST(o, "inputs", e->inputs, e->input_count, plan_value, read_value(&element, item, true, bytes));
   READ_LIST(o, "outputs", e->outputs, e->output_count, plan_value, read_value(&element, item, false, bytes));
+  char why[PLAN_WHY];
+  if (!o->reader->failed && !plan_check_entry(whole, e, why)) bad(o->reader, &o->place, "%s", why);
   READ_LIST(o, "launches", e->launches, e->launch_count, plan_launch, read_launch(&element, item, bytes));
   check_riders(o, e);
 }
