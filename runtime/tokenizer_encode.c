@@ -88,7 +88,7 @@ static void encode_word(tokenizer_encoder *e, const char *word, size_t length) {
   for (; e->cache[slot].length; slot = (slot + 1) & (CACHE_SLOTS - 1)) {
     cached_word *c = &e->cache[slot];
     if (c->length != length || memcmp(e->keys.data + c->key, word, length)) continue;
-    add_ids(e->out, e->words.ids + c->ids, c->count);
+    if (c->count) add_ids(e->out, e->words.ids + c->ids, c->count);
     return;
   }
   int64_t from = e->words.count;
@@ -96,7 +96,7 @@ static void encode_word(tokenizer_encoder *e, const char *word, size_t length) {
   e->cache[slot] = (cached_word){e->keys.length, (uint32_t)length, (uint32_t)(e->words.count - from), from};
   text_add_bytes(&e->keys, word, length);
   ++e->cached;
-  add_ids(e->out, e->words.ids + from, e->words.count - from);
+  if (e->words.count > from) add_ids(e->out, e->words.ids + from, e->words.count - from);
 }
 
 // A piece of the pre-tokenizer. Where the merges allow it, it is cut before the marks of spaces: same result, and words
