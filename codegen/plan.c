@@ -2,6 +2,7 @@
 
 #include "codegen/cost.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ static source_kind source_of(init_kind init) {
 // Absolute, so that the artifact does not depend on the folder it is run in.
 static const char *absolute(arena *a, const char *path) {
   char *resolved = realpath(path, NULL);
+  if (!resolved && errno == ENOMEM) memory_exhausted(0);
   const char *result = arena_string(a, resolved ? resolved : path);
   free(resolved);
   return result;

@@ -5,6 +5,7 @@
 #include "driver/lower.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -218,24 +219,36 @@ static bool write_folder(session *s, const char *folder) {
   return ok;
 }
 
+// The folder in the place of what is there, if anything is: in one step where the file system can exchange names, so
+// that there is always one under its name. What was there is then under the name `aside`.
+static bool replace_folder(const char *aside, const char *path) {
+  if (rename(aside, path) == 0) return true;
+  if (errno != ENOTEMPTY && errno != EEXIST) return false;
+  if (renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_EXCHANGE) == 0) return true;
+  if (errno != EINVAL && errno != ENOSYS) return false;
+  text old = {0};
+  text_printf(&old, "%s.old.%d", path, (int)getpid());
+  bool ok = rename(path, old.data) == 0;
+  if (ok && rename(aside, path)) {
+    int cause = errno;
+    ok = rename(old.data, path) && false;
+    errno = cause;
+  }
+  if (ok) directory_remove(old.data);
+  text_free(&old);
+  return ok;
+}
+
 // Written aside, then put in the place of what was there.
 static bool write_artifact(session *s, const char *artifact) {
-  text aside = {0}, old = {0};
+  text aside = {0};
   text_printf(&aside, "%s.tmp.%d", artifact, (int)getpid());
-  text_printf(&old, "%s.old.%d", artifact, (int)getpid());
-  bool ok = write_folder(s, aside.data);
-  if (ok && directory_exists(artifact)) {
-    ok = rename(artifact, old.data) == 0 || fail(s->error, "%s: cannot be replaced: %s", artifact, strerror(errno));
-    if (ok && rename(aside.data, artifact)) {
-      fail(s->error, "%s: cannot be written: %s", artifact, strerror(errno));
-      ok = rename(old.data, artifact) && false;
-    }
-  } else if (ok)
-    ok = rename(aside.data, artifact) == 0 || fail(s->error, "%s: cannot be written: %s", artifact, strerror(errno));
-  if (!ok && directory_exists(aside.data)) directory_remove(aside.data);
-  if (directory_exists(old.data)) directory_remove(old.data);
+  temporary_add(aside.data);
+  bool ok =
+      write_folder(s, aside.data) && (replace_folder(aside.data, artifact) || fail_write(s->error, artifact, errno));
+  if (directory_exists(aside.data)) directory_remove(aside.data);
+  temporary_drop(aside.data);
   text_free(&aside);
-  text_free(&old);
   return ok;
 }
 
@@ -349,23 +362,12 @@ const plan *compile_plan(compilation *c, const entry_shape *shapes, int count, l
 
 // ---- temporary artifacts ------------------------------------------------------------------------
 
-static char **temporary;
-static int temporary_count, temporary_capacity;
-static pid_t temporary_owner; // a forked child must not remove its parent's
-
-static void remove_temporary(void) {
-  if (getpid() != temporary_owner) return;
-  for (int i = 0; i < temporary_count; ++i) directory_remove(temporary[i]);
-}
-
 bool compile_temporary(char path[4096], lmn_error *error) {
   const char *folder = getenv("TMPDIR");
   snprintf(path, 4096, "%s/lmnc-XXXXXX", folder && *folder ? folder : "/tmp");
   if (!mkdtemp(path))
     return fail(error, "%s: no temporary folder can be made there: %s; set TMPDIR to a folder with room", path,
                 strerror(errno));
-  if (!temporary_count) temporary_owner = getpid(), atexit(remove_temporary);
-  GROW(temporary, temporary_count, temporary_capacity);
-  temporary[temporary_count++] = memory_string(path);
+  temporary_add(path);
   return true;
 }

@@ -36,8 +36,7 @@ static const char usage[] =
     "commands: train, eval, generate, trace, bench (each has --help)\n\n"
     "example:\n  lmn-run generate net.lmnx --init run/parameters.safetensors --prompt 'Once upon a time'\n";
 
-int main(int argc, char **argv) {
-  options_program = "lmn-run";
+static int run_named(int argc, char **argv) {
   if (argc < 2) {
     fputs(usage, stderr);
     return 2;
@@ -48,4 +47,10 @@ int main(int argc, char **argv) {
   if (status >= 0) return status;
   fprintf(stderr, "error: there is no command \"%s\"; lmn-run has train, eval, generate, trace and bench\n", argv[1]);
   return 2;
+}
+
+int main(int argc, char **argv) {
+  options_program = "lmn-run";
+  program_begin();
+  return program_end(run_named(argc, argv));
 }

@@ -2,6 +2,7 @@
 #include "driver/commands.h"
 #include "driver/run_options.h"
 #include "frontend/diagnostic.h"
+#include "ir/ir.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -58,7 +59,7 @@ static int unknown(const char *name) {
   return 2;
 }
 
-int main(int argc, char **argv) {
+static int run_named(int argc, char **argv) {
   if (argc < 2) {
     print_usage(stderr);
     return 2;
@@ -76,4 +77,10 @@ int main(int argc, char **argv) {
   for (int i = 0; i < command_count; ++i)
     if (!strcmp(commands[i].name, name)) return commands[i].run(argc - 1, argv + 1);
   return unknown(name);
+}
+
+int main(int argc, char **argv) {
+  program_begin();
+  ir_guard_memory();
+  return program_end(run_named(argc, argv));
 }

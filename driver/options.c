@@ -3,10 +3,21 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 const char *options_program = "lmnc";
+
+void program_begin(void) {
+  signal(SIGXFSZ, SIG_IGN); // a limit on file sizes is then an error of the write, as a full disk is
+}
+
+int program_end(int status) {
+  if (fflush(stdout) == 0 && !ferror(stdout)) return status;
+  fprintf(stderr, "error: standard output: cannot be written: %s\n", strerror(errno));
+  return status ? status : 1;
+}
 
 static void print_option(const command_option *o) {
   char left[80];

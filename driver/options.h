@@ -39,6 +39,10 @@ typedef struct command_usage {
   const command_option *options;
   int option_count;
 } command_usage;
+// What main does first and last. end: the status, 1 where what was printed did not arrive (a full disk).
+void program_begin(void);
+int program_end(int status);
+
 extern const char *options_program; // what --help and messages call the program: "lmnc" unless set
 
 typedef enum {

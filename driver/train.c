@@ -207,7 +207,6 @@ static int train(training *t, lmn_error *error) {
 int train_command(const run_options *o) {
   lmn_error error = {0};
   training t = {.options = o, .settings = json_object()};
-  signal(SIGXFSZ, SIG_IGN); // a limit on file sizes is then an error of the write, as a full disk is
   bool ready = prepare(&t, &error);
   int status = ready ? train(&t, &error) : run_failed(&error);
   close_data(&t);

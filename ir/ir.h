@@ -61,6 +61,8 @@ typedef struct ir {
 } ir;
 
 // A context with the dialects loaded; NULL with a message where MLIR refuses them.
+// Once a program: where LLVM or MLIR finds no memory, it ends as memory_exhausted says.
+void ir_guard_memory(void);
 MlirContext ir_context_create(lmn_error *error);
 void ir_context_destroy(MlirContext context);
 // An empty entry function in a new module.

@@ -3,7 +3,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -32,19 +35,75 @@ bool fail_in(lmn_error *error, const char *format, ...) {
   return false;
 }
 
+// ---- temporary files ----------------------------------------------------------------------------
+
+struct temporary {
+  struct temporary *next;
+  char path[];
+};
+static struct temporary *temporaries;
+static pthread_mutex_t temporaries_lock = PTHREAD_MUTEX_INITIALIZER; // nothing is allocated while it is held
+static pid_t temporaries_owner;
+
+static void remove_temporaries(void) {
+  if (getpid() != temporaries_owner) return;
+  pthread_mutex_lock(&temporaries_lock);
+  for (struct temporary *t = temporaries; t; t = t->next) directory_remove(t->path);
+  pthread_mutex_unlock(&temporaries_lock);
+}
+
+void temporary_add(const char *path) {
+  size_t bytes = strlen(path) + 1;
+  struct temporary *t = memory_alloc(sizeof *t + bytes);
+  memcpy(t->path, path, bytes);
+  pthread_mutex_lock(&temporaries_lock);
+  bool first = !temporaries_owner;
+  t->next = temporaries_owner == getpid() ? temporaries : NULL;
+  temporaries_owner = getpid();
+  temporaries = t;
+  pthread_mutex_unlock(&temporaries_lock);
+  if (first) atexit(remove_temporaries);
+}
+
+void temporary_drop(const char *path) {
+  pthread_mutex_lock(&temporaries_lock);
+  struct temporary **at = &temporaries, *found;
+  while (*at && strcmp((*at)->path, path)) at = &(*at)->next;
+  if ((found = *at)) *at = found->next;
+  pthread_mutex_unlock(&temporaries_lock);
+  free(found);
+}
+
+// ---- memory -------------------------------------------------------------------------------------
+
+// Not by exit: other threads may be at work, and would find what its destructors leave.
+void memory_exhausted(size_t bytes) {
+  static atomic_flag told = ATOMIC_FLAG_INIT;
+  while (atomic_flag_test_and_set(&told)) pause(); // another thread is ending the process
+  char needed[64] = "";
+  if (bytes) snprintf(needed, sizeof needed, ": %zu bytes more were needed", bytes);
+  fprintf(stderr, "error: out of memory%s; use a smaller network, batch or length\n", needed);
+  remove_temporaries();
+  _exit(1);
+}
+
 static void *memory_or_exit(void *memory, size_t bytes) {
-  if (memory || bytes == 0) return memory;
-  fprintf(stderr, "error: out of memory: %zu bytes more were needed; use a smaller network, batch or length\n", bytes);
-  exit(1);
+  if (!memory) memory_exhausted(bytes);
+  return memory;
 }
 
 void *memory_alloc(size_t bytes) { return memory_or_exit(malloc(bytes ? bytes : 1), bytes); }
 void *memory_zero(size_t bytes) { return memory_or_exit(calloc(1, bytes ? bytes : 1), bytes); }
 void *memory_grow(void *memory, size_t bytes) { return memory_or_exit(realloc(memory, bytes ? bytes : 1), bytes); }
+
+// jansson returns NULL where memory is short, deep inside what it builds: no caller could say more than we do.
+__attribute__((constructor)) static void share_memory(void) { json_set_alloc_funcs(memory_alloc, free); }
 char *memory_string(const char *string) {
   size_t bytes = strlen(string) + 1;
   return memcpy(memory_alloc(bytes), string, bytes);
 }
+
+// ---- arenas -------------------------------------------------------------------------------------
 
 // Blocks form a list, the newest first; a request larger than a block gets one of its own.
 struct block {
@@ -101,6 +160,8 @@ char *arena_printf(arena *a, const char *format, ...) {
   return result;
 }
 
+// ---- text ---------------------------------------------------------------------------------------
+
 void text_add_bytes(text *t, const void *bytes, size_t length) {
   if (t->length + length + 1 > t->capacity) {
     t->capacity = (t->length + length + 1) * 2;
@@ -134,6 +195,15 @@ void text_printf(text *t, const char *format, ...) {
 void text_free(text *t) {
   free(t->data);
   *t = (text){0};
+}
+
+// ---- files --------------------------------------------------------------------------------------
+
+bool fail_write(lmn_error *error, const char *path, int cause) {
+  bool full = cause == ENOSPC || cause == EDQUOT || cause == EFBIG;
+  return fail(error, "%s: cannot be written: %s; %s (an old file of this name is untouched)", path, strerror(cause),
+              full ? "make room there, or choose a folder on another disk"
+                   : "choose another folder, or change this one");
 }
 
 bool file_read(const char *path, size_t limit, char **data, size_t *length, lmn_error *error) {
@@ -170,6 +240,7 @@ bool file_read(const char *path, size_t limit, char **data, size_t *length, lmn_
 bool file_write(const char *path, const void *data, size_t length, lmn_error *error) {
   text aside = {0};
   text_printf(&aside, "%s.tmp.%d", path, (int)getpid());
+  temporary_add(aside.data);
   int descriptor = open(aside.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   bool ok = descriptor >= 0;
   for (size_t done = 0; ok && done < length;) {
@@ -184,8 +255,9 @@ bool file_write(const char *path, const void *data, size_t length, lmn_error *er
   if (ok && rename(aside.data, path)) ok = false, cause = errno;
   if (!ok) {
     unlink(aside.data);
-    fail(error, "%s: cannot be written: %s; the old file, if there was one, is untouched", path, strerror(cause));
+    fail_write(error, path, cause);
   }
+  temporary_drop(aside.data);
   text_free(&aside);
   return ok;
 }
@@ -207,31 +279,32 @@ bool directory_make(const char *path, lmn_error *error) {
     if (*p && *p != '/') continue;
     char kept = *p;
     *p = 0;
-    if (mkdir(copy, 0777) && errno != EEXIST)
-      ok = fail(error, "%s: the folder cannot be made: %s", copy, strerror(errno));
+    int cause = mkdir(copy, 0777) ? errno : 0;
+    if (cause && cause != EEXIST && !directory_exists(copy))
+      ok = fail(error, "%s: the folder cannot be made: %s; choose another place", copy, strerror(cause));
     *p = kept;
     if (!kept) break;
   }
   free(copy);
-  return ok && (directory_exists(path) || fail(error, "%s: is not a folder", path));
+  return ok && (directory_exists(path) || fail(error, "%s: is not a folder; choose another name", path));
 }
 
-bool directory_remove(const char *path) {
-  DIR *directory = opendir(path);
-  if (!directory) return unlink(path) == 0;
-  bool ok = true;
-  for (struct dirent *entry; (entry = readdir(directory));) {
-    if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
-    text inside = {0};
-    text_printf(&inside, "%s/%s", path, entry->d_name);
-    struct stat status;
-    ok &= lstat(inside.data, &status) == 0 &&
-          (S_ISDIR(status.st_mode) ? directory_remove(inside.data) : unlink(inside.data) == 0);
-    text_free(&inside);
-  }
-  closedir(directory);
-  return rmdir(path) == 0 && ok;
+// Allocates nothing of its own: it is also called when there is no memory.
+static bool remove_at(int folder, const char *name) {
+  int inside = openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (inside < 0) return unlinkat(folder, name, 0) == 0;
+  DIR *directory = fdopendir(inside);
+  bool ok = directory != NULL;
+  if (!ok) close(inside);
+  for (struct dirent *entry; directory && (entry = readdir(directory));)
+    if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..")) ok &= remove_at(inside, entry->d_name);
+  if (directory) closedir(directory);
+  return unlinkat(folder, name, AT_REMOVEDIR) == 0 && ok;
 }
+
+bool directory_remove(const char *path) { return remove_at(AT_FDCWD, path); }
+
+// ---- numbers ------------------------------------------------------------------------------------
 
 uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length) {
   const unsigned char *p = bytes;

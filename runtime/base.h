@@ -35,11 +35,14 @@ char *arena_printf(arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
 #define ARENA_NEW(a, type) ((type *)arena_alloc(a, sizeof(type)))
 #define ARENA_ARRAY(a, type, count) ((type *)arena_alloc(a, sizeof(type) * (size_t)(count)))
 
-// malloc, calloc and realloc that end the program with one message instead of returning NULL.
+// malloc, calloc and realloc that end the program with one message instead of returning NULL. jansson allocates by them
+// too.
 void *memory_alloc(size_t bytes);
 void *memory_zero(size_t bytes);
 void *memory_grow(void *memory, size_t bytes);
 char *memory_string(const char *string);
+// That end: one message, temporary files and folders removed, exit status 1; from whatever thread. bytes 0: not known.
+_Noreturn void memory_exhausted(size_t bytes);
 
 // Makes room for one more element in `array` of `count` elements with capacity `capacity` (all lvalues, malloc'ed).
 #define GROW(array, count, capacity)                                                                                   \
@@ -61,10 +64,17 @@ void text_printf(text *t, const char *format, ...) PRINTF_LIKE(2, 3);
 void text_vprintf(text *t, const char *format, va_list arguments);
 void text_free(text *t);
 
+// Files and folders that must not outlive this process: what is added and not dropped again is removed when it exits,
+// or has no memory left. A forked child leaves its parent's alone.
+void temporary_add(const char *path);
+void temporary_drop(const char *path);
+
 // Files. read: the whole file, malloc'ed and 0-terminated, refused above `limit` bytes. write: to a temporary name
 // beside `path`, synced, then renamed over it, so that a full disk or a crash leaves the old file.
 bool file_read(const char *path, size_t limit, char **data, size_t *length, lmn_error *error);
 bool file_write(const char *path, const void *data, size_t length, lmn_error *error);
+// "path: cannot be written: cause; remedy", for an errno.
+bool fail_write(lmn_error *error, const char *path, int cause);
 bool file_exists(const char *path);
 bool directory_exists(const char *path);
 bool directory_make(const char *path, lmn_error *error); // with its parents

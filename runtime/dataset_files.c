@@ -40,7 +40,9 @@ static bool add_file(data_list *list, const char *path, lmn_error *error) {
 static bool add_matches(data_list *list, const char *pattern, bool folder, lmn_error *error) {
   glob_t found;
   int64_t before = list->file_count;
-  if (glob(pattern, 0, NULL, &found)) return fail(error, "%s: no data file is named like this", pattern);
+  int problem = glob(pattern, 0, NULL, &found);
+  if (problem == GLOB_NOSPACE) memory_exhausted(0);
+  if (problem) return fail(error, "%s: no data file is named like this", pattern);
   bool ok = true;
   for (size_t i = 0; ok && i < found.gl_pathc; ++i) {
     data_file ignored;

@@ -96,12 +96,14 @@ bool safetensors_write(const char *path, const safetensors_item *items, int coun
   if (ok) {
     text aside = {0};
     text_printf(&aside, "%s.tmp.%d", path, (int)getpid());
+    temporary_add(aside.data);
     ok = write_aside(aside.data, path, header, sorted, count);
     if (!ok) {
       int cause = errno;
       unlink(aside.data);
-      fail(error, "%s: cannot be written: %s; the old file, if there was one, is untouched", path, strerror(cause));
+      fail_write(error, path, cause);
     }
+    temporary_drop(aside.data);
     text_free(&aside);
   }
   free(header);

@@ -11,6 +11,7 @@ static bool unicode_form(step_kind kind, const char *in, size_t length, text *ou
   if (kind == NORMALIZE_NFKC || kind == NORMALIZE_NFKD) options |= UTF8PROC_COMPAT;
   utf8proc_uint8_t *result = NULL;
   utf8proc_ssize_t size = utf8proc_map((const utf8proc_uint8_t *)in, (utf8proc_ssize_t)length, &result, options);
+  if (size == UTF8PROC_ERROR_NOMEM) memory_exhausted(0);
   if (size < 0) return fail(error, "the text cannot be normalized: %s", utf8proc_errmsg(size));
   text_add_bytes(out, result, (size_t)size);
   free(result);

@@ -2,6 +2,7 @@
 // as they are, but for \s and \w, which mean a little more or less to it and are written out.
 #include "runtime/tokenizer_parts.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,13 +48,25 @@ static void write_out_classes(const char *expression, size_t length, text *out) 
   }
 }
 
+// PCRE2's memory, which like ours does not return NULL.
+static void *own_alloc(size_t bytes, void *unused) { return (void)unused, memory_alloc(bytes); }
+static void own_free(void *memory, void *unused) { (void)unused, free(memory); }
+static pcre2_general_context *own_memory;
+static pcre2_compile_context *own_compiler;
+static pthread_once_t own_once = PTHREAD_ONCE_INIT;
+static void make_own(void) {
+  own_memory = pcre2_general_context_create(own_alloc, own_free, NULL);
+  own_compiler = pcre2_compile_context_create(own_memory);
+}
+
 bool pattern_compile(pattern *p, const char *expression, size_t length, lmn_error *error) {
   text translated = {0};
   write_out_classes(expression, length, &translated);
+  pthread_once(&own_once, make_own);
   int code;
   PCRE2_SIZE offset;
   p->code = pcre2_compile((PCRE2_SPTR)(translated.data ? translated.data : ""), translated.length,
-                          PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &offset, NULL);
+                          PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &offset, own_compiler);
   text_free(&translated);
   if (!p->code) {
     char message[256];
@@ -67,13 +80,10 @@ bool pattern_compile(pattern *p, const char *expression, size_t length, lmn_erro
 
 static void prepare(pattern_work *work) {
   if (work->match) return;
-  work->match = pcre2_match_data_create(1, NULL);
-  work->context = pcre2_match_context_create(NULL);
-  work->stack = pcre2_jit_stack_create(32 << 10, 4 << 20, NULL);
-  if (!work->match || !work->context) {
-    fprintf(stderr, "error: out of memory for a regular expression\n");
-    exit(1);
-  }
+  pthread_once(&own_once, make_own);
+  work->match = pcre2_match_data_create(1, own_memory);
+  work->context = pcre2_match_context_create(own_memory);
+  work->stack = pcre2_jit_stack_create(32 << 10, 4 << 20, own_memory);
   if (work->stack) pcre2_jit_stack_assign(work->context, NULL, work->stack);
 }
 

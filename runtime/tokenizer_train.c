@@ -207,7 +207,8 @@ static bool write_json(json_t *root, const char *directory, const char *name, lm
   text path = {0};
   text_printf(&path, "%s/%s", directory, name);
   char *dump = json_dumps(root, JSON_INDENT(1));
-  bool ok = dump ? file_write(path.data, dump, strlen(dump), error) : fail(error, "%s: out of memory", path.data);
+  bool ok = dump ? file_write(path.data, dump, strlen(dump), error)
+                 : fail(error, "%s: the tokens are no valid JSON", path.data);
   free(dump);
   json_decref(root);
   text_free(&path);

@@ -362,7 +362,7 @@ static bool write_object(const char *path, LLVMMemoryBufferRef object, lmn_error
   size_t size = LLVMGetBufferSize(object);
   bool ok = file && fwrite(LLVMGetBufferStart(object), 1, size, file) == size;
   if (file && fclose(file)) ok = false;
-  return ok || fail(error, "%s: cannot be written: %s", path, strerror(errno));
+  return ok || fail_write(error, path, errno);
 }
 
 // The objects of the units, linked beside `path` under temporary names; the result's bytes.
