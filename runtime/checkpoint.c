@@ -22,11 +22,13 @@ static bool sync_folder(const char *path, lmn_error *error) {
   return ok;
 }
 
-// The names in a folder that begin with `prefix`, sorted.
-static int list_names(arena *a, const char *folder, const char *prefix, const char ***names) {
+// The names in a folder that begin with `prefix`, sorted; none where there is no folder. -1, with a message, where it
+// cannot be read: a folder taken for an empty one would lose what is in it.
+static int list_names(arena *a, const char *folder, const char *prefix, const char ***names, lmn_error *error) {
   struct dirent **entries;
   int count = scandir(folder, &entries, NULL, alphasort), kept = 0;
-  if (count < 0) return 0;
+  if (count < 0 && (errno == ENOENT || errno == ENOTDIR)) return 0;
+  if (count < 0) return fail(error, "%s: the folder cannot be read: %s", folder, strerror(errno)), -1;
   *names = ARENA_ARRAY(a, const char *, count ? count : 1);
   for (int i = 0; i < count; ++i) {
     if (!strncmp(entries[i]->d_name, prefix, strlen(prefix))) (*names)[kept++] = arena_string(a, entries[i]->d_name);
@@ -38,14 +40,14 @@ static int list_names(arena *a, const char *folder, const char *prefix, const ch
 
 static void remove_matching(arena *a, const char *folder, const char *prefix) {
   const char **names;
-  int count = list_names(a, folder, prefix, &names);
+  int count = list_names(a, folder, prefix, &names, NULL);
   for (int i = 0; i < count; ++i) directory_remove(arena_printf(a, "%s/%s", folder, names[i]));
 }
 
 // Renamed first, so that a checkpoint under its own name is never a half-removed one.
 static void keep_newest(arena *a, const char *folder, int keep) {
   const char **names;
-  int count = list_names(a, folder, "step-", &names);
+  int count = list_names(a, folder, "step-", &names, NULL);
   for (int i = 0; i < count - keep; ++i) {
     const char *old = arena_printf(a, "%s/%s", folder, names[i]), *gone = arena_printf(a, "%s/%s", folder, outgoing);
     if (rename(old, gone) == 0) directory_remove(gone);
@@ -92,6 +94,7 @@ static bool write_checkpoint(lmn_network *n, arena *a, const char *folder, const
                              const training_state *state, const json_t *settings, lmn_error *error) {
   const char *fresh = arena_printf(a, "%s/%s", folder, aside);
   directory_remove(fresh);
+  temporary_add(fresh);
   bool ok = directory_make(fresh, error) && lmn_save(n, arena_printf(a, "%s/parameters.safetensors", fresh), error) &&
             write_moments(n, a, arena_printf(a, "%s/optimizer.safetensors", fresh), state->phase, error) &&
             write_state(arena_printf(a, "%s/state.json", fresh), n, state, settings, error) &&
@@ -99,6 +102,7 @@ static bool write_checkpoint(lmn_network *n, arena *a, const char *folder, const
   if (ok && rename(fresh, arena_printf(a, "%s/%s", folder, name)))
     ok = fail(error, "%s: cannot be renamed to %s: %s", fresh, name, strerror(errno));
   if (!ok) directory_remove(fresh);
+  temporary_drop(fresh);
   return ok && sync_folder(folder, error);
 }
 
@@ -119,12 +123,14 @@ bool checkpoint_save(lmn_network *n, const char *run, const training_state *stat
 
 // ---- reading ------------------------------------------------------------------------------------
 
-const char *checkpoint_newest(arena *a, const char *run) {
+bool checkpoint_newest(arena *a, const char *run, const char **newest, lmn_error *error) {
   const char *folder = arena_printf(a, "%s/checkpoints", run), **names;
   remove_matching(a, folder, aside);
   remove_matching(a, folder, outgoing);
-  int count = list_names(a, folder, "step-", &names);
-  return count ? arena_printf(a, "%s/%s", folder, names[count - 1]) : NULL;
+  remove_matching(a, run, "parameters.safetensors.tmp.");
+  int count = list_names(a, folder, "step-", &names, error);
+  *newest = count > 0 ? arena_printf(a, "%s/%s", folder, names[count - 1]) : NULL;
+  return count >= 0;
 }
 
 static const char *shown(const json_t *value, char buffer[64]) {

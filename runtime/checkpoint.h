@@ -23,9 +23,9 @@ typedef struct training_state {
 // checkpoint_compare.
 bool checkpoint_save(lmn_network *network, const char *run, const training_state *state, const json_t *settings,
                      int keep, lmn_error *error);
-// The newest checkpoint of a run: its folder in `path` (from `a`); NULL where there is none. Also clears away what a
+// The newest checkpoint of a run: its folder in *newest (from `a`); NULL where there is none. Also clears away what a
 // killed process left.
-const char *checkpoint_newest(arena *a, const char *run);
+bool checkpoint_newest(arena *a, const char *run, const char **newest, lmn_error *error);
 // Reads state.json and compares its settings with `settings`: false, with a message that names the first one that
 // differs.
 bool checkpoint_read_state(const char *checkpoint, const json_t *settings, training_state *state, lmn_error *error);

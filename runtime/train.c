@@ -109,9 +109,7 @@ static void size_batches(trainer *t, int count) {
 
 // ---- the log ------------------------------------------------------------------------------------
 
-static bool log_failed(const trainer *t, lmn_error *error) {
-  return fail(error, "%s: cannot be written: %s", t->log_path, strerror(errno));
-}
+static bool log_failed(const trainer *t, lmn_error *error) { return fail_write(error, t->log_path, errno); }
 
 // Opened for this process alone; cut back to where the checkpoint was written, so that no line comes twice.
 static bool open_log(trainer *t, lmn_error *error) {
@@ -380,7 +378,8 @@ static json_t *all_settings(const plan *p, const train_options *o) {
 // The place in options->phases to begin at. -1: nothing is left; -2: an error.
 static int begin(trainer *t, lmn_error *error) {
   const train_options *o = t->options;
-  const char *newest = checkpoint_newest(t->arena, o->run);
+  const char *newest;
+  if (!checkpoint_newest(t->arena, o->run, &newest, error)) return -2;
   bool begun = newest || lseek(t->log, 0, SEEK_END) > 0;
   if (begun && !o->resume) {
     fail(error, "%s: has a training already; go on with it by --resume, or train into another folder", o->run);

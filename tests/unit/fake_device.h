@@ -137,6 +137,7 @@ static plan_entry fake_entry(const char *name, entry_kind kind, int phase, int64
   if (kind == ENTRY_UPDATE) fake_io(SPACE_INPUT, "scalars", TYPE_F32, 8, 0, &e.input_bytes);
   else fake_io(SPACE_INPUT, "input_ids", TYPE_I32, batch, length, &e.input_bytes);
   if (kind == ENTRY_TRAIN || kind == ENTRY_EVALUATE) {
+    e.packed = true; // it does not look at `starts`
     fake_io(SPACE_INPUT, "labels", TYPE_I32, batch, length, &e.input_bytes);
     fake_io(SPACE_INPUT, "scale", TYPE_F32, 1, 0, &e.input_bytes);
   }

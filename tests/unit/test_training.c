@@ -12,6 +12,8 @@
 
 #include <cmocka.h>
 
+#include "run_files.h"
+
 static char folder[] = "/tmp/lmn-training-XXXXXX";
 static const plan_phase settings = {.lr = 0.05,
                                     .beta1 = 0.9,
@@ -81,39 +83,6 @@ static bool train_into(const char *run, bool resume, train_report *report, lmn_e
   return ok;
 }
 
-// ---- the log without its times ------------------------------------------------------------------
-
-static char *log_of(const char *run) {
-  char *data, path[1024];
-  size_t length;
-  snprintf(path, sizeof path, "%s/log.jsonl", run);
-  assert_true(file_read(path, 1 << 20, &data, &length, NULL));
-  for (char *at = data; (at = strstr(at, "\"tokens_per_second\": "));) {
-    at += strlen("\"tokens_per_second\": ");
-    while (*at && *at != ',' && *at != '}') *at++ = '#';
-    // Times have different lengths: keep one mark.
-    char *end = at;
-    while (at[-1] == '#' && at[-2] == '#') --at;
-    memmove(at, end, strlen(end) + 1);
-  }
-  return data;
-}
-
-static void assert_same_run(const char *a, const char *b) {
-  char *x = log_of(a), *y = log_of(b);
-  assert_string_equal(x, y);
-  free(x), free(y);
-  char path[1024];
-  size_t m, n;
-  snprintf(path, sizeof path, "%s/parameters.safetensors", a);
-  assert_true(file_read(path, 1 << 20, &x, &m, NULL));
-  snprintf(path, sizeof path, "%s/parameters.safetensors", b);
-  assert_true(file_read(path, 1 << 20, &y, &n, NULL));
-  assert_int_equal(m, n);
-  assert_memory_equal(x, y, m);
-  free(x), free(y);
-}
-
 // ---- tests --------------------------------------------------------------------------------------
 
 static void test_whole_run(void **state) {
@@ -127,7 +96,7 @@ static void test_whole_run(void **state) {
   assert_true(file_exists(path_in("whole/checkpoints/step-00000020/state.json")));
   assert_true(directory_exists(path_in("whole/checkpoints/step-00000019"))); // second.save_every = 3: step 9 of it
   assert_false(directory_exists(path_in("whole/checkpoints/step-00000016")));
-  char *log = log_of(path_in("whole"));
+  char *log = run_log(path_in("whole"));
   int lines = 0;
   for (char *p = log; *p; ++p) lines += *p == '\n';
   assert_int_equal(lines, 21); // one before the first step
@@ -157,7 +126,7 @@ static void test_resume_is_the_same(void **state) {
       }
       batches_until_stop = -1;
       assert_true(done);
-      assert_same_run(path_in("whole"), run);
+      assert_same_run(path_in("whole"), run, "step-00000020");
     }
   }
   die = false;
@@ -186,7 +155,7 @@ static void test_not_finite(void **state) {
   assert_non_null(strstr(error.text, "learning rate"));
   assert_non_null(strstr(error.text, "checkpoints/step-00000003"));
   assert_true(train_into(path_in("poison"), true, &report, &error));
-  assert_same_run(path_in("whole"), path_in("poison"));
+  assert_same_run(path_in("whole"), path_in("poison"), "step-00000020");
 }
 
 static void test_bad_folder(void **state) {
