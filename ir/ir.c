@@ -249,14 +249,12 @@ MlirOperation op_end(op_spec *s) {
   if (row->operands.variable > 1) op_segment_sizes(s, "operandSegmentSizes", s->segments, row->operands.count);
   if (row->results.variable > 1) op_segment_sizes(s, "resultSegmentSizes", s->result_segments, row->results.count);
   MlirOperationState state = mlirOperationStateGet(ref(row->name), b->place);
-  mlirOperationStateAddOperands(&state, s->operand_count, s->operands);
-  mlirOperationStateAddResults(&state, s->result_count, s->results);
-  mlirOperationStateAddAttributes(&state, s->attribute_count, s->attributes);
+  // Not by its mlirOperationStateAdd…, which copy into memory that they do not check. mlirOperationCreate frees these.
+  state.nOperands = s->operand_count, state.operands = s->operands;
+  state.nResults = s->result_count, state.results = s->results;
+  state.nAttributes = s->attribute_count, state.attributes = s->attributes;
   MlirOperation op = mlirOperationCreate(&state);
   mlirBlockInsertOwnedOperationBefore(b->ir->block, b->before, op);
-  free(s->operands);
-  free(s->results);
-  free(s->attributes);
   return op;
 }
 

@@ -98,10 +98,8 @@ void *memory_grow(void *memory, size_t bytes) { return memory_or_exit(realloc(me
 
 // jansson returns NULL where memory is short, deep inside what it builds: no caller could say more than we do.
 __attribute__((constructor)) static void share_memory(void) { json_set_alloc_funcs(memory_alloc, free); }
-char *memory_string(const char *string) {
-  size_t bytes = strlen(string) + 1;
-  return memcpy(memory_alloc(bytes), string, bytes);
-}
+void *memory_copy(const void *bytes, size_t length) { return memcpy(memory_alloc(length), bytes, length); }
+char *memory_string(const char *string) { return memory_copy(string, strlen(string) + 1); }
 
 // ---- arenas -------------------------------------------------------------------------------------
 

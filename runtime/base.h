@@ -40,6 +40,7 @@ char *arena_printf(arena *a, const char *format, ...) PRINTF_LIKE(2, 3);
 void *memory_alloc(size_t bytes);
 void *memory_zero(size_t bytes);
 void *memory_grow(void *memory, size_t bytes);
+void *memory_copy(const void *bytes, size_t length);
 char *memory_string(const char *string);
 // That end: one message, temporary files and folders removed, exit status 1; from whatever thread. bytes 0: not known.
 _Noreturn void memory_exhausted(size_t bytes);

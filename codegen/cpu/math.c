@@ -291,11 +291,12 @@ static void call_instead(MlirContext context, MlirOperation op, int function) {
   text name = {0};
   function_name(&name, function, lanes_of(type));
   MlirOperationState state = mlirOperationStateGet(ref("func.call"), mlirOperationGetLocation(op));
-  mlirOperationStateAddOperands(&state, 1, &operand);
-  mlirOperationStateAddResults(&state, 1, &type);
   MlirNamedAttribute callee = mlirNamedAttributeGet(mlirIdentifierGet(context, ref("callee")),
                                                     mlirFlatSymbolRefAttrGet(context, ref(name.data)));
-  mlirOperationStateAddAttributes(&state, 1, &callee);
+  // As op_end of ir/ir.c does it: mlirOperationCreate frees these.
+  state.nOperands = 1, state.operands = memory_copy(&operand, sizeof operand);
+  state.nResults = 1, state.results = memory_copy(&type, sizeof type);
+  state.nAttributes = 1, state.attributes = memory_copy(&callee, sizeof callee);
   MlirOperation call = mlirOperationCreate(&state);
   mlirBlockInsertOwnedOperationBefore(mlirOperationGetBlock(op), op, call);
   mlirValueReplaceAllUsesOfWith(result, mlirOperationGetResult(call, 0));

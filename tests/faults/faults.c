@@ -28,6 +28,11 @@ void fault_set(fault_kind which, int64_t n) {
   allocations = operations = 0;
 }
 
+void fault_signals(void) {
+  static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
+  for (size_t i = 0; i < sizeof crashes / sizeof *crashes; ++i) signal(crashes[i], SIG_DFL);
+}
+
 int64_t fault_allocations(void) { return allocations; }
 int64_t fault_file_operations(void) { return operations; }
 bool fault_reached(void) { return (kind == FAULT_MEMORY || kind == FAULT_NO_MEMORY ? allocations : operations) >= at; }

@@ -68,6 +68,7 @@ static int with_fault(fault_kind kind, int64_t n, bool resume) {
   pid_t child = fork();
   assert_true(child >= 0);
   if (!child) {
+    fault_signals();
     int errors = open(said, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     dup2(errors, 2);
     lmn_error error = {0};
