@@ -19,7 +19,10 @@ typedef void *yyscan_t;
 }
 
 %code {
+#include <stdlib.h>
 #include <string.h>
+#define YYMALLOC memory_alloc
+#define YYFREE free
 int yylex(YYSTYPE *value, YYLTYPE *place, yyscan_t scanner);
 static void yyerror(YYLTYPE *place, parse_state *p, yyscan_t scanner, const char *message);
 
@@ -290,7 +293,7 @@ arguments1
 %%
 
 static void yyerror(YYLTYPE *place, parse_state *p, yyscan_t scanner, const char *message) {
-  (void)scanner, (void)message; // only "memory exhausted": syntax errors go to yyreport_syntax_error
+  (void)scanner, (void)message; // only of a stack of YYMAXDEPTH: syntax errors go to yyreport_syntax_error
   if (!p->stopped) report(p->diagnostics, ERROR_NESTING, *place, "this is nested too deep");
   p->failed = p->stopped = true;
 }

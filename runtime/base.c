@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,10 +77,22 @@ void temporary_drop(const char *path) {
 
 // ---- memory -------------------------------------------------------------------------------------
 
+static pthread_t ending; // the thread that ends the process
+
+// Libraries do not check all of their allocations: a thread that stumbles over the same lack waits for the end.
+static void wait_for_end(int number) {
+  (void)number;
+  if (pthread_equal(pthread_self(), ending)) _exit(1);
+  for (;;) pause();
+}
+
 // Not by exit: other threads may be at work, and would find what its destructors leave.
 void memory_exhausted(size_t bytes) {
   static atomic_flag told = ATOMIC_FLAG_INIT;
-  while (atomic_flag_test_and_set(&told)) pause(); // another thread is ending the process
+  while (atomic_flag_test_and_set(&told)) pause();
+  ending = pthread_self();
+  static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT};
+  for (size_t i = 0; i < LENGTH(crashes); ++i) signal(crashes[i], wait_for_end);
   char needed[64] = "";
   if (bytes) snprintf(needed, sizeof needed, ": %zu bytes more were needed", bytes);
   fprintf(stderr, "error: out of memory%s; use a smaller network, batch or length\n", needed);

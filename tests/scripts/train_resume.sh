@@ -1,5 +1,6 @@
 #!/bin/sh
-# A training that is killed again and again and resumed each time ends with the bits of one that was left alone.
+# A training over two phases, on packed rows and accumulated batches, that is killed again and again and resumed each time ends with the
+# bits of one that was left alone: parameters, log, and the last checkpoint.
 set -u
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -10,12 +11,19 @@ fail() { echo "FAILED: $*"; [ -f "$work/err" ] && cat "$work/err"; exit 1; }
 start() { # folder, further options; ends in lmnc itself, so that in the background its number is that of lmnc
   folder=$1; shift
   exec "$LMNC" train "$data/net.lmn" --random-weights --data "$data/train.csv" --validation "$data/dev.csv" --prompt '{record} =>' \
-    --completion ' {sentence}' --accumulate 2 --steps 25 --save-every 7 --evaluate-every 10 -o "$work/$folder" "$@" 2> "$work/err"
+    --completion ' {sentence}' --pack --accumulate 2 --steps 25 --save-every 7 --evaluate-every 10 -o "$work/$folder" "$@" 2> "$work/err"
 }
 train() { (start "$@"); }
 without_times() { sed 's/, "tokens_per_second": [^,}]*//' "$work/$1/log.jsonl"; }
 same() {
   cmp "$work/whole/parameters.safetensors" "$work/$1/parameters.safetensors" || fail "$1: other parameters"
+  last=checkpoints/step-00000050
+  for file in parameters optimizer; do
+    cmp "$work/whole/$last/$file.safetensors" "$work/$1/$last/$file.safetensors" || fail "$1: another checkpoint"
+  done
+  grep -v '"seconds"\|"log_bytes"' "$work/whole/$last/state.json" > "$work/a"
+  grep -v '"seconds"\|"log_bytes"' "$work/$1/$last/state.json" > "$work/b"
+  diff "$work/a" "$work/b" || fail "$1: another state"
   without_times whole > "$work/a"; without_times "$1" > "$work/b"
   diff "$work/a" "$work/b" || fail "$1: another log"
 }
