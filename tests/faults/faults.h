@@ -19,7 +19,7 @@ typedef enum {
 } fault_kind;
 extern const char *const fault_names[];
 
-void fault_signals(void); // in a child: a crash is a crash, not for cmocka to catch
+void fault_signals(void);                                     // in a child: a crash is a crash, not for cmocka to catch
 void fault_set(fault_kind kind, int64_t n);                   // counts from here
 bool fault_reached(void);                                     // whether the n-th was reached
 int64_t fault_allocations(void), fault_file_operations(void); // since fault_set

@@ -141,17 +141,17 @@ static void write_whole(const writer *w) {
   assert_int_equal(system(command), 0);
 }
 
-static void through_all(const writer *w, int64_t memory_step) {
+static void through_all(const writer *w, int64_t file_step, int64_t memory_step) {
   write_whole(w);
-  through(w, FAULT_KILL, 1);
-  through(w, FAULT_FULL_DISK, 1);
+  through(w, FAULT_KILL, file_step);
+  through(w, FAULT_FULL_DISK, file_step);
   through(w, FAULT_MEMORY, memory_step);
-  through(w, FAULT_NO_MEMORY, memory_step * 2 + 1);
+  through(w, FAULT_NO_MEMORY, memory_step);
 }
 
-static void test_compile(void **state) { (void)state, through_all(&compiles, 97); }
-static void test_export(void **state) { (void)state, through_all(&exports, 23); }
-static void test_tokenizer(void **state) { (void)state, through_all(&trains, 23); }
+static void test_compile(void **state) { (void)state, through_all(&compiles, 2, 293); }
+static void test_export(void **state) { (void)state, through_all(&exports, 1, 41); }
+static void test_tokenizer(void **state) { (void)state, through_all(&trains, 1, 41); }
 
 static int make_folder(void **state) {
   (void)state;

@@ -225,9 +225,9 @@ static void test_short_writes(void **state) {
 
 static void test_memory(void **state) {
   (void)state;
-  through(FAULT_MEMORY, false, 3);
-  through(FAULT_NO_MEMORY, false, 11);
-  through(FAULT_MEMORY, true, 17);
+  through(FAULT_MEMORY, false, 11);
+  through(FAULT_NO_MEMORY, false, 41);
+  through(FAULT_MEMORY, true, 37);
 }
 
 // ---- before and after ---------------------------------------------------------------------------
