@@ -42,7 +42,7 @@ train column "$data/net.lmn" --data "$data/train.csv" --text sentence --epochs 2
 # Classes: who did it.
 sed 's/v\[-1\] -> output.*/v[-1] -> output [edge = identity]; output [head = classify(2)];/; s|"base"|"'"$data"'/base"|' "$data/net.lmn" > "$work/class.lmn"
 awk -F'"' 'NR == 1 { print "record,class"; next } { print "\"" $2 "\"," ($2 ~ /found|lost/ ? "A" : "B") }' "$data/train.csv" > "$work/class.csv"
-train class "$work/class.lmn" --data "$work/class.csv" --validation "$work/class.csv" --prompt '{record}' --completion '{class}' --steps 60
+train class "$work/class.lmn" --data "$work/class.csv" --validation "$work/class.csv" --prompt '{record}' --completion '{class}' --steps 120
 evaluate class "$work/class.lmn" --data "$work/class.csv" --prompt '{record}' --completion '{class}'
 less 0.8 "$(number accuracy "$work/eval.json")" "accuracy on what was learnt"
 less "$(number loss "$work/eval.json")" 0.6 "loss on what was learnt"
