@@ -16,36 +16,42 @@ typedef struct run_option {
 #define AT(member) offsetof(run_options, member)
 // COMPILED: needs the compiler, so that lmn-run has it not.
 enum {
-  RUN_DATA = RUN_TRAIN | RUN_EVAL,
-  COMPILED = 32,
-  RUN_ALL = RUN_TRAIN | RUN_EVAL | RUN_GENERATE | RUN_TRACE | RUN_BENCH
+  RUN_FIT = RUN_TRAIN | RUN_SWEEP,
+  RUN_DATA = RUN_FIT | RUN_EVAL,
+  COMPILED = 64,
+  RUN_ALL = RUN_DATA | RUN_GENERATE | RUN_TRACE | RUN_BENCH
 };
 
 // clang-format off
 static const run_option options[] = {
-  {RUN_TRAIN, "phase", 0, "NAME", "train this phase only (repeatable)", OPTION_TEXTS, AT(phases)},
+  {RUN_FIT, "phase", 0, "NAME", "train this phase only (repeatable)", OPTION_TEXTS, AT(phases)},
   {RUN_EVAL | RUN_TRACE, "phase", 0, "NAME", "with the settings of this phase; default: the first", OPTION_TEXTS, AT(phases)},
   {RUN_DATA, "data", 0, "FILE", "text, .csv, .tsv or .jsonl; a folder, a glob, several with commas", OPTION_TEXT, AT(data)},
-  {RUN_TRAIN, "validation", 0, "FILE", "data to measure the loss on, in between and at the end", OPTION_TEXT, AT(validation)},
+  {RUN_FIT, "validation", 0, "FILE", "data to measure the loss on, in between and at the end", OPTION_TEXT, AT(validation)},
+  {RUN_SWEEP, "test", 0, "FILE", "data to compare the points by; default: the validation data", OPTION_TEXT, AT(test)},
   {RUN_DATA, "prompt", 0, "TEMPLATE", "over named columns, \"{mr} =>\"", OPTION_TEXT, AT(prompt)},
   {RUN_DATA, "completion", 0, "TEMPLATE", "what the loss is on, \" {ref}\"; of a classifier: the class", OPTION_TEXT, AT(completion)},
   {RUN_DATA, "text", 0, "COLUMN", "the column of plain text; default: text", OPTION_TEXT, AT(text)},
   {RUN_DATA, "pack", 0, NULL, "several rows in one sequence, which do not see each other", OPTION_FLAG, AT(pack)},
   {RUN_TRAIN, "output", 'o', "FOLDER", "log.jsonl, checkpoints/, parameters.safetensors; default: run", OPTION_TEXT, AT(output)},
   {RUN_TRAIN, "resume", 0, NULL, "go on where the run in that folder was stopped", OPTION_FLAG, AT(resume)},
+  {RUN_SWEEP, "output", 'o', "FOLDER", "a folder a point and seed, tables and plots; default: sweep", OPTION_TEXT, AT(output)},
+  {RUN_SWEEP, "seeds", 0, "N", "every point with the seeds 0 … N - 1, or with those of a list: 3,5,8; default: the network's own", OPTION_TEXT, AT(seeds)},
+  {RUN_SWEEP, "dry-run", 0, NULL, "list the points with parameters, work, memory and time; train nothing", OPTION_FLAG, AT(dry_run)},
+  {RUN_SWEEP, "keep", 0, NULL, "keep the checkpoints of what is finished, not its parameters only", OPTION_FLAG, AT(keep)},
   {RUN_DATA, "batch", 'B', "N", "sequences in a batch", OPTION_SETTING, AT(settings)},
   {RUN_DATA, "length", 'T', "N", "tokens in a sequence", OPTION_SETTING, AT(settings)},
-  {RUN_TRAIN, "steps", 0, "N", "optimizer steps of a phase", OPTION_SETTING, AT(settings)},
-  {RUN_TRAIN, "epochs", 0, "N", "rounds through the data; default: 1 where no steps are said", OPTION_SETTING, AT(settings)},
-  {RUN_TRAIN, "accumulate", 0, "N", "batches in an optimizer step", OPTION_SETTING, AT(settings)},
-  {RUN_TRAIN, "clip", 0, "NORM", "largest norm of the gradient", OPTION_SETTING, AT(settings)},
-  {RUN_TRAIN | RUN_TRACE | COMPILED, "optimizer", 0, "ADAMW", "'adamw(lr = 1e-4, betas = [0.9, 0.95], weight_decay = 0.01)'", OPTION_SETTING, AT(settings)},
-  {RUN_TRAIN | COMPILED, "schedule", 0, "KIND", "'cosine(warmup = 100)', constant, linear", OPTION_SETTING, AT(settings)},
-  {RUN_TRAIN | RUN_EVAL | RUN_TRACE | COMPILED, "loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, AT(settings)},
-  {RUN_TRAIN | RUN_TRACE | COMPILED, "freeze", 0, "NAMES", "models, edges, or names of these: not trained", OPTION_SETTING, AT(settings)},
+  {RUN_FIT, "steps", 0, "N", "optimizer steps of a phase", OPTION_SETTING, AT(settings)},
+  {RUN_FIT, "epochs", 0, "N", "rounds through the data; default: 1 where no steps are said", OPTION_SETTING, AT(settings)},
+  {RUN_FIT, "accumulate", 0, "N", "batches in an optimizer step", OPTION_SETTING, AT(settings)},
+  {RUN_FIT, "clip", 0, "NORM", "largest norm of the gradient", OPTION_SETTING, AT(settings)},
+  {RUN_FIT | RUN_TRACE | COMPILED, "optimizer", 0, "ADAMW", "'adamw(lr = 1e-4, betas = [0.9, 0.95], weight_decay = 0.01)'", OPTION_SETTING, AT(settings)},
+  {RUN_FIT | COMPILED, "schedule", 0, "KIND", "'cosine(warmup = 100)', constant, linear", OPTION_SETTING, AT(settings)},
+  {RUN_DATA | RUN_TRACE | COMPILED, "loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, AT(settings)},
+  {RUN_FIT | RUN_TRACE | COMPILED, "freeze", 0, "NAMES", "models, edges, or names of these: not trained", OPTION_SETTING, AT(settings)},
   {RUN_TRAIN, "seed", 0, "N", "of new parameters and of the data's order", OPTION_SETTING, AT(settings)},
-  {RUN_TRAIN, "evaluate-every", 0, "N", "steps between two validations", OPTION_SETTING, AT(settings)},
-  {RUN_TRAIN, "save-every", 0, "N", "steps between two checkpoints; default: 10 minutes", OPTION_SETTING, AT(settings)},
+  {RUN_FIT, "evaluate-every", 0, "N", "steps between two validations", OPTION_SETTING, AT(settings)},
+  {RUN_FIT, "save-every", 0, "N", "steps between two checkpoints; default: 10 minutes", OPTION_SETTING, AT(settings)},
   {RUN_GENERATE, "prompt", 0, "TEXT", "what to go on from (repeatable); default: the empty text", OPTION_TEXTS, AT(prompts)},
   {RUN_GENERATE, "prompts", 0, "FILE", "one prompt a line", OPTION_TEXT, AT(prompts_file)},
   {RUN_GENERATE, "max-tokens", 'n', "N", "tokens at most; default: 128", OPTION_COUNT, AT(max_tokens)},
@@ -72,29 +78,29 @@ static const run_option options[] = {
   {RUN_BENCH, "discard", 0, "", NULL, OPTION_FLAG, AT(discard)}, // between two processes of bench: the artifact is removed once it is open
   {RUN_ALL & ~RUN_BENCH, "init", 0, "FILE", "safetensors that replaces parameters by name", OPTION_TEXT, AT(init)},
   {RUN_ALL | COMPILED, "random-weights", 0, NULL, "the models have a config.json only", OPTION_FLAG, AT(source.random_weights)},
-  {RUN_ALL | COMPILED, "define", 'D', "NAME=VALUE", "set a param of the .lmn file (repeatable)", OPTION_DEFINE, AT(defines)},
+  {(RUN_ALL & ~RUN_SWEEP) | COMPILED, "define", 'D', "NAME=VALUE", "set a param of the .lmn file (repeatable)", OPTION_DEFINE, AT(defines)},
+  {RUN_SWEEP | COMPILED, "define", 'D', "NAME=VALUES", "set a param; commas separate points (repeatable: all combinations)", OPTION_DEFINE, AT(defines)},
   {RUN_ALL | COMPILED, "disable-pass", 0, "PASS", "compile without this optimisation (repeatable)", OPTION_TEXTS, AT(disabled)},
   {RUN_TRAIN | RUN_TRACE | RUN_BENCH | COMPILED, "memory-limit", 0, "SIZE", "of a training step, such as 800M or 1.5G: what does not fit is computed again", OPTION_BYTES, AT(source.memory_limit)},
   {RUN_TRAIN | RUN_TRACE | RUN_BENCH | COMPILED, "recompute", 0, "WHAT", "compute again instead of keeping: rows, feed-forward, layers, layers-2, -4, -8", OPTION_TEXT, AT(source.recompute)},
   {RUN_ALL, "threads", 0, "N", "default: LMN_THREADS, or all cores", OPTION_COUNT, AT(threads)},
-  {RUN_TRAIN | RUN_EVAL | RUN_GENERATE, "json", 0, NULL, "the result as JSON", OPTION_FLAG, AT(json)},
+  {RUN_FIT | RUN_EVAL | RUN_GENERATE, "json", 0, NULL, "the result as JSON", OPTION_FLAG, AT(json)},
 };
 
 static const struct {
-  run_command command;
-  const char *name, *about, *example;
+  run_usage usage;
   int (*run)(const run_options *o);
 } commands[] = {
-  {RUN_TRAIN, "train", "Trains a network, phase by phase.",
-   " --data train.csv --validation dev.csv --prompt '{mr} =>' --completion ' {ref}' --steps 500 -o run", train_command},
-  {RUN_EVAL, "eval", "Measures the mean loss and the perplexity (of a classifier: the accuracy) on data.",
-   " --init run/parameters.safetensors --data dev.csv --prompt '{mr} =>' --completion ' {ref}'", eval_command},
-  {RUN_GENERATE, "generate", "Goes on from prompts.",
-   " --init run/parameters.safetensors --prompt 'Once upon a time' --max-tokens 100", generate_command},
-  {RUN_TRACE, "trace", "Runs one batch and writes every node's value, logits, loss and, as asked, gradients, steps and greedy tokens.",
-   " --init init.safetensors --batch batch.safetensors --grad --steps 3 --greedy 16 -o trace.safetensors", trace_command},
-  {RUN_BENCH, "bench", "Measures time and memory: one line of JSON.",
-   " --mode train -B 4 -T 128", bench_command},
+  {{RUN_TRAIN, "train", "Trains a network, phase by phase.",
+   " --data train.csv --validation dev.csv --prompt '{mr} =>' --completion ' {ref}' --steps 500 -o run"}, train_command},
+  {{RUN_EVAL, "eval", "Measures the mean loss and the perplexity (of a classifier: the accuracy) on data.",
+   " --init run/parameters.safetensors --data dev.csv --prompt '{mr} =>' --completion ' {ref}'"}, eval_command},
+  {{RUN_GENERATE, "generate", "Goes on from prompts.",
+   " --init run/parameters.safetensors --prompt 'Once upon a time' --max-tokens 100"}, generate_command},
+  {{RUN_TRACE, "trace", "Runs one batch and writes every node's value, logits, loss and, as asked, gradients, steps and greedy tokens.",
+   " --init init.safetensors --batch batch.safetensors --grad --steps 3 --greedy 16 -o trace.safetensors"}, trace_command},
+  {{RUN_BENCH, "bench", "Measures time and memory: one line of JSON.",
+   " --mode train -B 4 -T 128"}, bench_command},
 };
 // clang-format on
 
@@ -114,20 +120,28 @@ static int rows_for(run_command command, run_options *o, command_option rows[LEN
   return count;
 }
 
-static options_result parse(size_t index, run_options *o) {
+// getopt moves the arguments about, and options are cut out of them; the line that says how to go on must show them as
+// they were.
+static char **copy_arguments(const run_options *o) {
+  char **copies = memory_zero((size_t)(o->argument_count + 1) * sizeof *copies);
+  for (int i = 0; i < o->argument_count; ++i) copies[i] = memory_string(o->arguments[i]);
+  return copies;
+}
+
+static options_result parse(const run_usage *u, run_options *o) {
   command_option rows[LENGTH(options)];
   const char *net = has_compiler() ? "net.lmn" : "net.lmnx";
   char example[512];
-  snprintf(example, sizeof example, "%s%s", net, commands[index].example);
-  const command_usage usage = {.name = commands[index].name,
-                               .about = commands[index].about,
+  snprintf(example, sizeof example, "%s%s", net, u->example);
+  const command_usage usage = {.name = u->name,
+                               .about = u->about,
                                .operand = has_compiler() ? "NET" : net,
                                .example = example,
                                .options = rows,
-                               .option_count = rows_for(commands[index].command, o, rows)};
-  // getopt moves the arguments about; the line that says how to go on must show them as they were.
+                               .option_count = rows_for(u->command, o, rows)};
+  o->copies = copy_arguments(o);
   char **moved = memory_alloc((size_t)(o->argument_count + 1) * sizeof *moved);
-  memcpy(moved, o->arguments, (size_t)(o->argument_count + 1) * sizeof *moved);
+  memcpy(moved, o->copies, (size_t)(o->argument_count + 1) * sizeof *moved);
   options_result result = options_parse(&usage, o->argument_count, moved, &o->source.net);
   free(moved);
   return result;
@@ -163,13 +177,23 @@ static void complete(run_options *o) {
   o->sample.seed = (uint64_t)o->seed;
 }
 
-static void free_options(run_options *o) {
+options_result run_options_parse(const run_usage *usage, int argument_count, char **arguments, run_options *o) {
+  *o = (run_options){.arguments = arguments, .argument_count = argument_count};
+  set_defaults(usage->command, o);
+  options_result result = parse(usage, o);
+  complete(o);
+  return result;
+}
+
+void run_options_free(run_options *o) {
   define_list_free(&o->defines);
   define_list_free(&o->settings);
   text_list_free(&o->disabled);
   text_list_free(&o->phases);
   text_list_free(&o->prompts);
   text_list_free(&o->stops);
+  for (int i = 0; o->copies && i < o->argument_count; ++i) free(o->copies[i]);
+  free(o->copies);
 }
 
 // ---- what the commands share --------------------------------------------------------------------
@@ -181,19 +205,35 @@ int run_failed(const lmn_error *error) {
 
 bool run_command_known(const char *name) {
   for (size_t i = 0; i < LENGTH(commands); ++i)
-    if (!strcmp(commands[i].name, name)) return true;
+    if (!strcmp(commands[i].usage.name, name)) return true;
   return false;
+}
+
+static void print_argument(const char *argument, FILE *out) {
+  bool plain =
+      *argument &&
+      strspn(argument, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=,:+@%") == strlen(argument);
+  if (plain) {
+    fprintf(out, " %s", argument);
+    return;
+  }
+  fputs(" '", out);
+  for (const char *p = argument; *p; ++p) *p == '\'' ? (void)fputs("'\\''", out) : (void)fputc(*p, out);
+  fputc('\'', out);
+}
+
+void run_print_command(const run_options *o, FILE *out) {
+  fputs(options_program, out);
+  for (int i = 0; i < o->argument_count; ++i) print_argument(o->arguments[i], out);
 }
 
 int run_command_named(const char *name, int argument_count, char **arguments) {
   for (size_t i = 0; i < LENGTH(commands); ++i) {
-    if (strcmp(commands[i].name, name)) continue;
-    run_options o = {.arguments = arguments, .argument_count = argument_count};
-    set_defaults(commands[i].command, &o);
-    options_result result = parse(i, &o);
-    complete(&o);
+    if (strcmp(commands[i].usage.name, name)) continue;
+    run_options o;
+    options_result result = run_options_parse(&commands[i].usage, argument_count, arguments, &o);
     int status = result == OPTIONS_RUN ? commands[i].run(&o) : result == OPTIONS_DONE ? 0 : 2;
-    free_options(&o);
+    run_options_free(&o);
     return status;
   }
   return -1;
