@@ -102,17 +102,6 @@ static bool median_seconds(bench *b, double *median, lmn_error *error) {
   return ok;
 }
 
-// The most memory that this process ever had, from /proc/self/status; 0: not known.
-static int64_t peak_bytes(void) {
-  FILE *file = fopen("/proc/self/status", "r");
-  char line[256];
-  long long kilobytes = 0;
-  while (file && fgets(line, sizeof line, file))
-    if (sscanf(line, "VmHWM: %lld kB", &kilobytes) == 1) break;
-  if (file) fclose(file);
-  return (int64_t)kilobytes * 1024;
-}
-
 static bool measure(bench *b, lmn_error *error) {
   const run_options *o = b->options;
   const plan *p = lmn_plan(b->network);
@@ -125,7 +114,7 @@ static bool measure(bench *b, lmn_error *error) {
   double tokens = (double)(b->mode == BENCH_DECODE ? o->batch : o->batch * o->length);
   json_t *root = json_pack("{s:s, s:s, s:f, s:f, s:I, s:I, s:I, s:I, s:i, s:I}", "network", p->network, "mode",
                            mode_names[b->mode], "ms", seconds * 1e3, "tok_s", tokens / seconds, "peak_bytes",
-                           (json_int_t)peak_bytes(), "planned_bytes", (json_int_t)lmn_bytes(b->network), "B",
+                           (json_int_t)memory_peak(), "planned_bytes", (json_int_t)lmn_bytes(b->network), "B",
                            (json_int_t)o->batch, "T", (json_int_t)o->length, "threads",
                            device_threads(b->network->device), "vertex_runs", (json_int_t)lmn_vertex_runs(b->network));
   json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));

@@ -18,6 +18,7 @@ int command_explain(int argument_count, char **arguments); // lmnc --explain E04
 int command_summary(int argument_count, char **arguments);
 int command_compile(int argument_count, char **arguments);
 int command_train(int argument_count, char **arguments);
+int command_sweep(int argument_count, char **arguments);
 int command_eval(int argument_count, char **arguments);
 int command_generate(int argument_count, char **arguments);
 int command_bench(int argument_count, char **arguments);

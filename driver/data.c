@@ -25,9 +25,13 @@ static const char *beside(arena *a, const char *folder, const char *paths) {
   return result;
 }
 
+const char *data_paths(const network_source *s, const char *said, const char *in_file) {
+  return said ? said : beside(s->arena, s->folder, in_file);
+}
+
 dataset *data_open(const run_options *o, const network_source *s, const plan_phase *phase, const tokenizer *t,
                    const char *said, const char *in_file, bool shuffle, lmn_error *error) {
-  dataset_options options = {.data = said ? said : beside(s->arena, s->folder, in_file),
+  dataset_options options = {.data = data_paths(s, said, in_file),
                              .text = o->text,
                              .prompt = o->prompt ? o->prompt : phase->prompt,
                              .completion = o->completion ? o->completion : phase->completion,

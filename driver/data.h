@@ -10,6 +10,8 @@
 // start in the working folder, those of the file beside it (or, if there is nothing, in the working folder).
 dataset *data_open(const run_options *o, const network_source *s, const plan_phase *phase, const tokenizer *t,
                    const char *said, const char *in_file, bool shuffle, lmn_error *error);
+// The files that data_open opens, between commas, in the source's arena.
+const char *data_paths(const network_source *s, const char *said, const char *in_file);
 batch_source data_batches(dataset *d);
 // A number for everything that the network would read in the first epoch.
 bool data_fingerprint(dataset *d, const network_source *s, char text[32], lmn_error *error);

@@ -20,6 +20,7 @@ const command commands[] = {
     {"graph", "a drawing, as SVG, DOT or Mermaid", command_graph},
     {"compile", "kernels and a plan, for lmn-run", command_compile},
     {"train", "train a network, phase by phase", command_train},
+    {"sweep", "train a network at many values of its params, and compare", command_sweep},
     {"eval", "loss, perplexity or accuracy on data", command_eval},
     {"generate", "go on from prompts", command_generate},
     {"trace", "one batch: every node's value, logits, loss, gradients", command_trace},

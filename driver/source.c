@@ -45,7 +45,10 @@ static bool compile_source(network_source *s) {
                                .disabled_count = r->disabled_count};
   text messages = {0};
   compilation *c = compile_open(options, &messages);
-  if (messages.length) fputs(messages.data, stderr); // errors; or warnings of a file that is sound
+  if (messages.length) { // errors; or warnings of a file that is sound
+    if (r->messages) text_add(r->messages, messages.data);
+    else fputs(messages.data, stderr);
+  }
   text_free(&messages);
   if (!c) return false;
   s->compilation = c;

@@ -17,6 +17,7 @@ typedef struct source_request {
   const char *recompute; // what the backward pass remakes at least; NULL: nothing
   int64_t memory_limit;  // bytes that training may take; 0: any
   int threads;           // 0: all
+  text *messages;        // gets the errors of a .lmn file; NULL: they are printed
 } source_request;
 
 // An entry that a command needs; as in plan_entry. gradients: of a trace entry.
@@ -42,7 +43,7 @@ typedef struct network_source {
   lmn_network *opened; // of an artifact
 } network_source;
 
-// False with a message; errors of a .lmn file are printed as they are, and the message is left empty.
+// False with a message; errors of a .lmn file go to request->messages as they are, and the message is left empty.
 bool source_open(network_source *s, const source_request *request, lmn_error *error);
 void source_close(network_source *s); // the network stays open
 // Compiles the entries (or checks that the artifact has them), opens the network, loads the parameters: from `seed`

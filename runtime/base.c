@@ -208,6 +208,16 @@ void text_free(text *t) {
   *t = (text){0};
 }
 
+int64_t memory_peak(void) {
+  FILE *file = fopen("/proc/self/status", "r");
+  char line[256];
+  long long kilobytes = 0;
+  while (file && fgets(line, sizeof line, file))
+    if (sscanf(line, "VmHWM: %lld kB", &kilobytes) == 1) break;
+  if (file) fclose(file);
+  return (int64_t)kilobytes * 1024;
+}
+
 // ---- files --------------------------------------------------------------------------------------
 
 bool fail_write(lmn_error *error, const char *path, int cause) {

@@ -44,6 +44,7 @@ void *memory_copy(const void *bytes, size_t length);
 char *memory_string(const char *string);
 // That end: one message, temporary files and folders removed, exit status 1; from whatever thread. bytes 0: not known.
 _Noreturn void memory_exhausted(size_t bytes);
+int64_t memory_peak(void); // the most bytes that this process ever had; 0: not known
 
 // Makes room for one more element in `array` of `count` elements with capacity `capacity` (all lvalues, malloc'ed).
 #define GROW(array, count, capacity)                                                                                   \

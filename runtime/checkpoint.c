@@ -147,24 +147,22 @@ static bool same_value(const json_t *a, const json_t *b) {
   return json_equal(a, b);
 }
 
-// Both are flat objects. The order is that of `now`, which puts what explains the most first.
-static bool compare_settings(const char *path, const json_t *then, json_t *now, lmn_error *error) {
+bool settings_compare(const char *path, const char *what, const char *again, const json_t *then, const json_t *now,
+                      lmn_error *error) {
   const char *key;
   json_t *value;
   char a[64], b[64];
-  json_object_foreach(now, key, value) {
+  json_object_foreach((json_t *)now, key, value) {
     const json_t *old = json_object_get(then, key);
     if (!same_value(old, value))
-      return fail(error,
-                  "%s: another training: %s was %s, and is %s now; resume with the same, or train into another folder",
-                  path, key, shown(old, a), shown(value, b));
+      return fail(error, "%s: another %s: %s was %s, and is %s now; go on with the same, or %s into another folder",
+                  path, what, key, shown(old, a), shown(value, b), again);
   }
   json_object_foreach((json_t *)then, key, value) {
     if (!json_object_get(now, key))
-      return fail(
-          error,
-          "%s: another training: %s was %s, and is not said now; resume with the same, or train into another folder",
-          path, key, shown(value, a));
+      return fail(error,
+                  "%s: another %s: %s was %s, and is not said now; go on with the same, or %s into another folder",
+                  path, what, key, shown(value, a), again);
   }
   return true;
 }
@@ -180,7 +178,7 @@ static bool unpack_state(const char *path, json_t *root, const json_t *settings,
     return fail(error, "%s: %s", path, fault.text);
   if (version != 1) return fail(error, "%s: is of version %d; this program reads version 1", path, version);
   if (!json_is_object(then)) return fail(error, "%s: \"settings\" is no object", path);
-  if (!compare_settings(path, then, (json_t *)settings, error)) return false;
+  if (!settings_compare(path, "training", "train", then, settings, error)) return false;
   if (s->phase < 0 || step < 0 || total < step || batches < 0 || log < 0)
     return fail(error, "%s: phase, step, batches or log_bytes is out of range", path);
   s->step = step;

@@ -29,6 +29,10 @@ bool checkpoint_newest(arena *a, const char *run, const char **newest, lmn_error
 // Reads state.json and compares its settings with `settings`: false, with a message that names the first one that
 // differs.
 bool checkpoint_read_state(const char *checkpoint, const json_t *settings, training_state *state, lmn_error *error);
+// Compares flat objects: what was once set, read from `path`, and what is now. False, with a message that names the
+// first that differs, in the order of `now`. what, again: "training", "train", for the message.
+bool settings_compare(const char *path, const char *what, const char *again, const json_t *then, const json_t *now,
+                      lmn_error *error);
 // Parameters, and the optimizer state of the state's phase.
 bool checkpoint_load(lmn_network *network, const char *checkpoint, const training_state *state, lmn_error *error);
 

@@ -36,6 +36,8 @@ typedef struct dataset dataset;
 
 // Reads and tokenizes everything. The first row that is wrong is an error that names file, line and remedy.
 dataset *dataset_open(const dataset_options *options, const tokenizer *t, lmn_error *error);
+// A number for what all the files of `data` hold, whatever is read of it.
+bool dataset_hash(const char *data, uint64_t *hash, lmn_error *error);
 void dataset_close(dataset *d);
 dataset_counts dataset_count(const dataset *d);
 const char *

@@ -172,6 +172,22 @@ bool data_read(data_list *list, const char *data, lmn_error *error) {
   return ok;
 }
 
+bool dataset_hash(const char *data, uint64_t *hash, lmn_error *error) {
+  data_list list = {.memory = arena_create()};
+  bool ok = find_files(&list, data, error);
+  *hash = HASH_START;
+  for (int64_t i = 0; ok && i < list.file_count; ++i) {
+    data_file *f = &list.files[i];
+    ok = file_read(f->path, DATA_LIMIT, &f->data, &f->length, error);
+    if (ok) *hash = hash_bytes(*hash, f->data, f->length);
+    free(f->data);
+    f->data = NULL;
+  }
+  data_free(&list);
+  arena_destroy(list.memory);
+  return ok;
+}
+
 void data_free(data_list *list) {
   for (int64_t i = 0; i < list->file_count; ++i) free(list->files[i].data);
   free(list->files);

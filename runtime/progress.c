@@ -12,11 +12,12 @@ void progress_open(progress *p, FILE *out) {
   p->terminal = out && isatty(fileno(out)) && !(kind && !strcmp(kind, "dumb"));
 }
 
-void progress_phase(progress *p, const char *phase, int64_t first, int64_t steps) {
+void progress_phase(progress *p, const char *phase, int64_t first, int64_t steps, double rest) {
   progress_close(p);
   p->phase = phase;
   p->first = first;
   p->steps = steps;
+  p->rest = rest;
   p->began = clock_seconds();
   p->drawn = p->smoothed = p->weight = p->tokens = 0;
   p->validation = NAN;
@@ -42,9 +43,11 @@ static void describe(const progress *p, int64_t step, text *t) {
   if (isfinite(p->validation)) text_printf(t, "  validation %.4f", p->validation);
   if (rate >= 10000) text_printf(t, "  %.1fk tokens/s", rate / 1000);
   else text_printf(t, "  %.0f tokens/s", rate);
-  double remaining = seconds / (double)(step - p->first) * (double)(p->steps - step);
+  double each = seconds / (double)(step - p->first), remaining = each * (double)(p->steps - step);
   text_printf(t, step < p->steps ? "  %s left" : "  %s",
               progress_duration(step < p->steps ? remaining : seconds, left));
+  if (p->rest > 0 && step < p->steps)
+    text_printf(t, ", %s in all", progress_duration(remaining + p->rest * each * (double)p->steps, left));
 }
 
 static void draw_bar(progress *p, int64_t step) {

@@ -10,10 +10,11 @@ typedef struct progress {
   const char *phase;
   int64_t first, steps; // of the phase: the step it began (or went on) at, and the last one
   double began, drawn, smoothed, weight, validation, tokens;
+  double rest; // what follows on the phase, as a multiple of it; 0: nothing
 } progress;
 
 void progress_open(progress *p, FILE *out);
-void progress_phase(progress *p, const char *phase, int64_t first, int64_t steps);
+void progress_phase(progress *p, const char *phase, int64_t first, int64_t steps, double rest);
 // After a step: `tokens` of this step. A validation loss is shown until the next one; NAN: none now.
 void progress_step(progress *p, int64_t step, double loss, double validation, int64_t tokens);
 void progress_validation(progress *p, int64_t done, int64_t all);           // in between, on a terminal

@@ -275,7 +275,7 @@ static bool run_phase(trainer *t, const train_phase *phase, bool resumed, lmn_er
     t->state.step = t->state.batches = t->state.epoch = t->state.index = 0;
     if (!lmn_begin_phase(t->network, phase->phase, error)) return false;
   }
-  progress_phase(&t->progress, p->name, t->state.step, steps);
+  progress_phase(&t->progress, p->name, t->state.step, steps, phase->rest);
   if (t->state.total_step == 0 && !validate_untrained(t, phase, error)) return false;
   while (t->state.step < steps && !t->report->stopped) {
     int64_t step = t->state.step + 1;

@@ -18,6 +18,7 @@ typedef struct batch_source {
 typedef struct train_phase {
   int phase;                     // index into plan.phases
   batch_source data, validation; // validation.batch NULL: none
+  double rest; // work that follows on this phase, as a multiple of its own, for the time left; 0: none
 } train_phase;
 
 typedef struct train_options {

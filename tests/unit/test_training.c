@@ -72,8 +72,8 @@ static bool make_batch(void *context, int64_t epoch, int64_t index, lmn_batch *b
 }
 
 static bool train_into(const char *run, bool resume, train_report *report, lmn_error *error) {
-  const train_phase phases[] = {{0, {"train", make_batch, 7}, {"validation", make_batch, 3}},
-                                {1, {"train", make_batch, 7}, {0}}};
+  const train_phase phases[] = {{0, {"train", make_batch, 7}, {"validation", make_batch, 3}, 0},
+                                {1, {"train", make_batch, 7}, {0}, 0}};
   train_options o = {.run = run, .resume = resume, .phases = phases, .phase_count = 2, .stop = &stop};
   *error = (lmn_error){0};
   stop = 0;
