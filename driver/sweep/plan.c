@@ -127,10 +127,16 @@ static bool count_point(sweep *s, void *context) {
   return ok;
 }
 
+static bool waits(const sweep *s, int point) {
+  for (int i = 0; i < s->run_count; ++i)
+    if (s->runs[i].point == point && !sweep_finished(&s->runs[i])) return true;
+  return false;
+}
+
 void sweep_count(sweep *s) {
   for (int i = 0; i < s->point_count && !s->shared->stop; ++i) {
     sweep_point *p = &s->points[i];
-    if (p->error) continue;
+    if (p->error || !waits(s, i)) continue;
     if (sweep_process(s, count_point, p)) p->cost = s->shared->cost;
     else if (!s->shared->stop) p->error = arena_string(s->arena, s->shared->error.text);
   }

@@ -19,7 +19,7 @@ typedef struct drawing {
   const plot *plot;
   text *out;
   axis x, y;
-  double dodge; // between the markers of different series at one name
+  double dodge; // pixels between the markers of different series
   int below;    // pixels that names at a slope need beyond the usual
 } drawing;
 
@@ -59,10 +59,10 @@ static bool has_point(const plot_series *s, double x) {
   return false;
 }
 
-// At a name the series stand side by side, those that have a point there.
+// The markers of different series stand side by side, those that have a point there.
 static double point_x(const drawing *d, int series, double x) {
   int before = 0, all = 0;
-  for (int i = 0; d->plot->names && i < d->plot->series_count; ++i) {
+  for (int i = 0; !d->plot->curves && i < d->plot->series_count; ++i) {
     bool there = has_point(&d->plot->series[i], x);
     all += there;
     before += there && i < series;
@@ -243,7 +243,7 @@ static void draw_point(drawing *d, int series, const plot_point *q) {
   text title = {0};
   draw_interval(d, series, x, q);
   for (int i = 0; i < q->dot_count; ++i)
-    text_printf(d->out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" fill=\"#fff\" stroke=\"%s\"/>\n", x + 9,
+    text_printf(d->out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.5\" fill=\"#fff\" stroke=\"%s\"/>\n", x + 7,
                 place_y(&d->y, q->dots[i]), colour(series));
   text_printf(&title, "%s%s%.4f", q->label ? q->label : "", q->label ? ": " : "", q->y);
   if (isfinite(q->half)) text_printf(&title, " ± %.4f", q->half);
@@ -308,7 +308,7 @@ static void place_names(drawing *d) {
   const plot *p = d->plot;
   double slot = p->name_count ? (double)WIDTH / p->name_count : WIDTH, longest = 0;
   for (int i = 0; i < p->name_count; ++i) longest = fmax(longest, 6.8 * (double)strlen(p->names[i]));
-  d->dodge = fmin(64, 0.8 * slot / (p->series_count ? p->series_count : 1));
+  d->dodge = fmin(p->names ? 64 : 14, (p->names ? 0.8 * slot : 60) / (p->series_count ? p->series_count : 1));
   d->below = longest < slot ? 0 : (int)(0.58 * longest);
 }
 

@@ -118,7 +118,7 @@ static bool measure(sweep *s, sweep_run *r, training *t, const train_report *rep
     set_count(result, "trained", cost.trained);
     set_count(result, "vertex_runs", cost.vertex_runs);
     set_real(result, "flops", s->points[r->point].cost.flops);
-    set_count(result, "memory_bytes", lmn_bytes(t->network));
+    set_count(result, "memory_bytes", cost.memory);
     set_count(result, "peak_bytes", memory_peak());
     json_object_set_new(result, "folder", json_string(r->folder));
   }

@@ -69,7 +69,7 @@ void sweep_catch_signals(sweep *s);
 
 // plan.c: what the points are and cost, before anything is trained.
 bool sweep_check(sweep *s, uint64_t *seed, lmn_error *error); // false where no point can be compiled
-void sweep_count(sweep *s);                                   // fills in the costs
+void sweep_count(sweep *s);                                   // fills in the costs of what is not finished
 void sweep_count_plan(const plan *p, const int *phases, int count, sweep_cost *cost); // what a plan alone says
 bool sweep_time_batch(sweep *s, double *flops_per_second); // measured on the cheapest point; false: shared->error
 bool sweep_has_error(const sweep_run *r);
