@@ -81,8 +81,8 @@ static const run_option options[] = {
   {(RUN_ALL & ~RUN_SWEEP) | COMPILED, "define", 'D', "NAME=VALUE", "set a param of the .lmn file (repeatable)", OPTION_DEFINE, AT(defines)},
   {RUN_SWEEP | COMPILED, "define", 'D', "NAME=VALUES", "set a param; commas separate points (repeatable: all combinations)", OPTION_DEFINE, AT(defines)},
   {RUN_ALL | COMPILED, "disable-pass", 0, "PASS", "compile without this optimisation (repeatable)", OPTION_TEXTS, AT(disabled)},
-  {RUN_TRAIN | RUN_TRACE | RUN_BENCH | COMPILED, "memory-limit", 0, "SIZE", "of a training step, such as 800M or 1.5G: what does not fit is computed again", OPTION_BYTES, AT(source.memory_limit)},
-  {RUN_TRAIN | RUN_TRACE | RUN_BENCH | COMPILED, "recompute", 0, "WHAT", "compute again instead of keeping: rows, feed-forward, layers, layers-2, -4, -8", OPTION_TEXT, AT(source.recompute)},
+  {RUN_FIT | RUN_TRACE | RUN_BENCH | COMPILED, "memory-limit", 0, "SIZE", "of a training step, such as 800M or 1.5G: what does not fit is computed again", OPTION_BYTES, AT(source.memory_limit)},
+  {RUN_FIT | RUN_TRACE | RUN_BENCH | COMPILED, "recompute", 0, "WHAT", "compute again instead of keeping: rows, feed-forward, layers, layers-2, -4, -8", OPTION_TEXT, AT(source.recompute)},
   {RUN_ALL, "threads", 0, "N", "default: LMN_THREADS, or all cores", OPTION_COUNT, AT(threads)},
   {RUN_FIT | RUN_EVAL | RUN_GENERATE, "json", 0, NULL, "the result as JSON", OPTION_FLAG, AT(json)},
 };

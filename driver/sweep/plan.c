@@ -68,9 +68,13 @@ void sweep_count_plan(const plan *p, const int *phases, int count, sweep_cost *c
     if (trained[i]) cost->trained += p->parameters[i].elements;
   }
   free(trained);
-  cost->memory = plan_training_bytes(p);
-  for (int i = p->entry_count - 1; i >= 0; --i)
-    if (p->entries[i].kind == ENTRY_TRAIN) cost->vertex_runs = p->entries[i].vertex_runs;
+  for (int i = p->entry_count - 1; i >= 0; --i) {
+    const plan_entry *e = &p->entries[i];
+    if (e->kind != ENTRY_TRAIN) continue;
+    int64_t bytes = plan_bytes(p, e);
+    if (bytes > cost->memory) cost->memory = bytes;
+    cost->vertex_runs = e->vertex_runs;
+  }
 }
 
 // Only steps that depend on the data's size need the data.
