@@ -36,7 +36,7 @@ static const run_option options[] = {
   {RUN_TRAIN, "output", 'o', "FOLDER", "log.jsonl, checkpoints/, parameters.safetensors; default: run", OPTION_TEXT, AT(output)},
   {RUN_TRAIN, "resume", 0, NULL, "go on where the run in that folder was stopped", OPTION_FLAG, AT(resume)},
   {RUN_SWEEP, "output", 'o', "FOLDER", "a folder a point and seed, tables and plots; default: sweep", OPTION_TEXT, AT(output)},
-  {RUN_SWEEP, "seeds", 0, "N", "every point with the seeds 0 … N - 1, or with those of a list: 3,5,8; default: the network's own", OPTION_TEXT, AT(seeds)},
+  {RUN_SWEEP, "seeds", 0, "N", "each point with the seeds 0 … N - 1, or with those of a list: 3,5,8", OPTION_TEXT, AT(seeds)},
   {RUN_SWEEP, "dry-run", 0, NULL, "list the points with parameters, work, memory and time; train nothing", OPTION_FLAG, AT(dry_run)},
   {RUN_SWEEP, "keep", 0, NULL, "keep the checkpoints of what is finished, not its parameters only", OPTION_FLAG, AT(keep)},
   {RUN_DATA, "batch", 'B', "N", "sequences in a batch", OPTION_SETTING, AT(settings)},

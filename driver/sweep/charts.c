@@ -24,11 +24,10 @@ static bool number_of(const char *value, double *number) {
   return *value && !*end && isfinite(*number);
 }
 
-// "1/2/1" or "[1, 2, 1]": how many numbers, and the greatest.
+// "1/2/1", "[1, 2, 1]" or "1": how many numbers, and the greatest.
 static bool shape_of(const char *value, int *depth, double *width) {
   *depth = 0, *width = 0;
-  bool list = *value == '[' || strchr(value, '/');
-  for (const char *c = value; list && *c;) {
+  for (const char *c = value; *c;) {
     size_t length = strspn(c, "0123456789");
     if (length) {
       ++*depth;
@@ -38,7 +37,7 @@ static bool shape_of(const char *value, int *depth, double *width) {
     if (*c && !strchr("/[], ", *c)) return false;
     c += *c != 0;
   }
-  return list && *depth > 0;
+  return *depth > 0;
 }
 
 static bool all_numbers(const sweep_param *p) {
@@ -50,17 +49,19 @@ static bool all_numbers(const sweep_param *p) {
 
 // Whether the layers' widths of one param are the points: no two of the same depth and greatest width.
 static bool depth_by_width(const sweep *s) {
+  bool lists = false;
   if (s->param_count != 1) return false;
   for (int i = 0; i < s->point_count; ++i) {
     int depth, other_depth;
     double width, other_width;
     if (!shape_of(s->points[i].values[0], &depth, &width)) return false;
+    lists |= strpbrk(s->points[i].values[0], "/[") != NULL;
     for (int k = 0; k < i; ++k) {
       shape_of(s->points[k].values[0], &other_depth, &other_width);
       if (depth == other_depth && width == other_width) return false;
     }
   }
-  return true;
+  return lists;
 }
 
 // ---- the plot of the results --------------------------------------------------------------------

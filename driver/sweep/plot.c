@@ -172,7 +172,7 @@ static void draw_axes(drawing *d) {
     double y = place_y(&d->y, i * step);
     text_printf(d->out, "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#e3e3e3\"/>\n", LEFT, y,
                 LEFT + WIDTH, y);
-    snprintf(name, sizeof name, "%.*f", digits, i * step);
+    snprintf(name, sizeof name, "%.*f", digits, i * step + 0.0); // no -0
     add_text(d->out, LEFT - 8, y + 4, "text-anchor=\"end\"", name);
   }
   text_printf(d->out, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"none\" stroke=\"#333\"/>\n", LEFT, TOP,

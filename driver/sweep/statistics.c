@@ -14,7 +14,8 @@ static double student_within(double t, int degrees) {
   return degrees % 2 ? (angle + sin(angle) * sum) / M_PI_2 : sin(angle) * sum;
 }
 
-double student_quantile(int degrees) {
+// Of 0.975.
+static double student_quantile(int degrees) {
   double low = 0, high = 1;
   while (student_within(high, degrees) < 0.95) high *= 2;
   for (int i = 0; i < 100; ++i) {

@@ -109,6 +109,5 @@ typedef struct sweep_mean {
 } sweep_mean;
 sweep_mean mean_of(const double *values, int count);
 sweep_mean sweep_mean_of(const sweep *s, int point, const char *measure); // over the finished seeds
-double student_quantile(int degrees);                                     // of 0.975
 
 #endif
