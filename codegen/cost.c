@@ -17,9 +17,15 @@ static int64_t head_flops(const ir *m, MlirOperation op) {
   return product * (1 + ir_results(m, op, 5).count + ir_results(m, op, 6).count);
 }
 
+static int64_t product_flops(MlirOperation op) {
+  int64_t pieces = ir_count(op, "pieces") ? 0 : ir_int(op, "groups");
+  for (int i = 0; i < ir_count(op, "pieces"); ++i) pieces += ir_int_at(op, "pieces", i);
+  return 2 * ir_int(op, "m") * ir_int(op, "n") * ir_int(op, "k") * pieces;
+}
+
 static int64_t op_flops(const ir *m, MlirOperation op, op_code code) {
   switch (code) {
-  case KERNEL_GEMM: return 2 * ir_int(op, "m") * ir_int(op, "n") * ir_int(op, "k") * ir_int(op, "groups");
+  case KERNEL_GEMM: return product_flops(op);
   case KERNEL_ATTENTION:
   case KERNEL_ATTENTION_GRAD:
   case KERNEL_ATTENTION_CACHED: return attention_flops(m, op, code);

@@ -135,9 +135,10 @@ typedef struct share { // of all launches that do the same
 static void name_launch(const plan_launch *l, int riders, char name[96]) {
   const plan_gemm *g = &l->gemm;
   if (l->kind == LAUNCH_GEMM)
-    snprintf(name, 96, "gemm %lldx%lldx%lld%s%s%s groups %lld%s%s%.0d", (long long)g->m, (long long)g->n,
+    snprintf(name, 96, "gemm %lldx%lldx%lld%s%s%s groups %lld%s%s%s%.0d", (long long)g->m, (long long)g->n,
              (long long)g->k, g->trans_a ? " At" : "", g->trans_b ? " Bt" : "", g->accumulate ? " +=" : "",
-             (long long)g->groups, l->kernel ? " + epilogue" : "", riders ? " + riders " : "", riders);
+             (long long)g->groups, g->pieces ? " in pieces" : "", l->kernel ? " + epilogue" : "",
+             riders ? " + riders " : "", riders);
   else snprintf(name, 96, "%s", l->kernel);
 }
 
@@ -162,7 +163,8 @@ static void print_shares(const plan_entry *entry, const double *seconds) {
     if (at == count) memcpy(shares[count++].name, name, sizeof name);
     shares[at].seconds += seconds[i];
     shares[at].launches++;
-    if (l->kind == LAUNCH_GEMM) shares[at].flops += 2 * l->gemm.m * l->gemm.n * l->gemm.k * l->gemm.groups;
+    if (l->kind == LAUNCH_GEMM)
+      shares[at].flops += 2 * l->gemm.m * l->gemm.n * l->gemm.k * (l->gemm.pieces ? l->gemm.pieces : l->gemm.groups);
     total += seconds[i];
   }
   qsort(shares, (size_t)count, sizeof *shares, compare_shares);

@@ -34,6 +34,23 @@ static bool verify_segments(const ir *m, MlirOperation op, const op_values *valu
 
 static bool same_type(MlirValue a, MlirValue b) { return mlirTypeEqual(mlirValueGetType(a), mlirValueGetType(b)); }
 
+// Which segment of `x` each group reads (or of which result it is added to), where it is said.
+static bool verify_reads(const ir *m, MlirOperation op, const char *name, MlirValue x, lmn_error *error) {
+  int count = ir_count(op, name);
+  if (!count) return true;
+  int64_t rows = ir_int(op, "rows");
+  if (count != ir_int(op, "groups") || rows < 1 || value_rows(x) % rows)
+    return bad(m, op, error, "needs one segment a group, of whole rows");
+  for (int g = 0; g < count; ++g)
+    if (ir_int_at(op, name, g) < 0 || ir_int_at(op, name, g) >= value_rows(x) / rows)
+      return bad(m, op, error, "a group's segment lies outside of its value");
+  return true;
+}
+
+static int64_t group_rows(MlirOperation op, const char *segments, MlirValue x) {
+  return ir_count(op, segments) ? ir_int(op, "rows") : value_rows(x) / ir_int(op, "groups");
+}
+
 static bool verify_linear(const ir *m, MlirOperation op, lmn_error *error) {
   MlirValue x = ir_operand(m, op, 0), y = ir_result(m, op, 0);
   segment weights = ir_operands(m, op, 1), biases = ir_operands(m, op, 2);
@@ -45,11 +62,29 @@ static bool verify_linear(const ir *m, MlirOperation op, lmn_error *error) {
           out = ir_int(op, "input_major") ? value_columns(w) : value_rows(w);
   if (value_columns(x) != in || value_columns(y) != out)
     return bad(m, op, error, "its weight's shape does not fit its input and output");
-  if (value_rows(x) != value_rows(y) || value_rows(x) % groups)
+  if (!verify_reads(m, op, "reads", x, error) || !verify_reads(m, op, "into", y, error)) return false;
+  if (group_rows(op, "reads", x) != group_rows(op, "into", y) || (!ir_count(op, "reads") && value_rows(x) % groups))
     return bad(m, op, error, "its rows do not divide into its groups");
   if (biases.count && value_elements(mlirOperationGetOperand(op, biases.first)) != out)
     return bad(m, op, error, "its bias does not fit its output");
   return true;
+}
+
+static bool verify_norm(const ir *m, MlirOperation op, lmn_error *error) {
+  MlirValue x = ir_operand(m, op, 0), y = ir_result(m, op, 0);
+  if (!verify_reads(m, op, "reads", x, error)) return false;
+  return (value_columns(x) == value_columns(y) && group_rows(op, "reads", x) * ir_int(op, "groups") == value_rows(y)) ||
+         bad(m, op, error, "its result must have its input's shape");
+}
+
+static bool verify_segment_sum(const ir *m, MlirOperation op, lmn_error *error) {
+  MlirValue y = ir_result(m, op, 0);
+  int64_t counted = 0, values = mlirOperationGetNumOperands(op);
+  for (int j = 0; j < ir_count(op, "counts"); ++j) counted += ir_int_at(op, "counts", j);
+  if (counted != values || !values) return bad(m, op, error, "its counts do not add up to its values");
+  MlirValue x = mlirOperationGetOperand(op, 0);
+  return (value_columns(x) == value_columns(y) && value_rows(x) * ir_count(op, "counts") == value_rows(y)) ||
+         bad(m, op, error, "its rows are not those of its segments");
 }
 
 static bool verify_attention(const ir *m, MlirOperation op, lmn_error *error) {
@@ -75,11 +110,12 @@ static bool verify_meaning(const ir *m, MlirOperation op, op_code code, lmn_erro
   case KERNEL_ATTENTION_CACHED: return verify_attention(m, op, error);
   case NN_ACTIVATION:
   case NN_ROPE:
-  case NN_NORM:
   case KERNEL_ROPE:
   case LMN_VERTEX:
     return same_type(mlirOperationGetOperand(op, 0), mlirOperationGetResult(op, 0)) ||
            bad(m, op, error, "its result must have its input's shape");
+  case NN_NORM: return verify_norm(m, op, error);
+  case NN_SEGMENT_SUM: return verify_segment_sum(m, op, error);
   case NN_ADD:
     return (mlirOperationGetNumOperands(op) > 0 &&
             same_type(mlirOperationGetOperand(op, 0), mlirOperationGetResult(op, 0))) ||

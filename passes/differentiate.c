@@ -10,6 +10,7 @@
 #include "passes/passes.h"
 
 #include "passes/map.h"
+#include "passes/segments.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -70,19 +71,34 @@ static MlirValue derived(tape *t, op_code code, const MlirValue *operands, int c
 // ---- the gradient of a value, from its contributions
 // -------------------------------------------------------------------------------
 
-// All parts of one stack: the sums of each part, stacked; a part that nothing reads is zero.
+static bool is_part(ir *m, MlirValue v) {
+  op_code code = ir_code(m, value_op(v));
+  return code == NN_UNSTACK || code == NN_SEGMENT_SUM;
+}
+
+// All parts of one stack: the sums of each part, stacked; a part that nothing reads is zero. What is a part of another
+// stack itself is read there.
 static MlirValue join_parts(tape *t, int head, int64_t parts, MlirType whole) {
   arena *a = t->m->arena;
   MlirValue *joined = ARENA_ARRAY(a, MlirValue, parts), *same = ARENA_ARRAY(a, MlirValue, t->count);
   MlirType part_type = {NULL};
+  segment_sums sums = segments_begin(a, mlirShapedTypeGetDimSize(whole, 0) / parts, 1);
+  bool opened = false;
   for (int64_t part = 0; part < parts; ++part) {
     int count = 0;
+    segments_sum(&sums);
     for (int i = head; i >= 0; i = t->items[i].next)
       if (t->items[i].parts == parts && t->items[i].part == part) same[count++] = t->items[i].value;
+    for (int i = count - 1; i >= 0; --i) segments_term(&sums, same[i], 0), opened |= is_part(t->m, same[i]);
     if (!count) continue;
     part_type = mlirValueGetType(same[0]);
-    joined[part] = sum(t, same, count, 1);
+    if (!opened) joined[part] = sum(t, same, count, 1);
   }
+  if (opened) {
+    segments_open(t->m, &sums, is_part);
+    return segments_end(&t->b, &sums, whole);
+  }
+  segments_free(&sums);
   for (int64_t part = 0; part < parts; ++part)
     if (!value_is(joined[part])) joined[part] = zero(t, part_type);
   op_spec s = op_begin(&t->b, NN_STACK);
@@ -148,6 +164,72 @@ static void contribute_column_sums(tape *t, MlirOperation op, segment biases, Ml
   contribute_each(t, &s, op, biases);
 }
 
+// ---- segments that several groups read
+// -----------------------------------------------------------------------------------------------
+
+static void copy_reads(tape *t, op_spec *s, MlirOperation op) {
+  int count = ir_count(op, "reads");
+  if (!count) return;
+  int64_t *reads = ARENA_ARRAY(t->m->arena, int64_t, count);
+  for (int i = 0; i < count; ++i) reads[i] = ir_int_at(op, "reads", i);
+  op_ints(s, "reads", reads, count);
+  op_int(s, "rows", ir_int(op, "rows"));
+}
+
+// Each sum is a contribution to the segment of x of the same number.
+static void contribute_segments(tape *t, MlirValue x, segment_sums *sums) {
+  MlirType type = ir_matrix(t->m, sums->rows, value_columns(x));
+  for (int j = 0, term = 0; j < sums->count; term += (int)sums->counts[j++]) {
+    if (!sums->counts[j]) continue;
+    segment_sums one = segments_begin(t->m->arena, sums->rows, 1);
+    segments_sum(&one);
+    for (int k = term; k < term + sums->counts[j]; ++k)
+      segments_term(&one, sums->values[sums->terms[k].value], sums->terms[k].index);
+    contribute_part(t, x, segments_end(&t->b, &one, type), j, sums->count);
+  }
+  segments_free(sums);
+}
+
+// dx of every group of `op`, to x or to the segments of x that the groups read.
+static void contribute_groups(tape *t, MlirOperation op, MlirValue x, MlirValue dx) {
+  int count = ir_count(op, "reads");
+  if (!count) {
+    contribute(t, x, dx);
+    return;
+  }
+  segment_sums s = segments_begin(t->m->arena, ir_int(op, "rows"), 1);
+  for (int64_t i = 0; i < value_rows(x) / s.rows; ++i) {
+    segments_sum(&s);
+    for (int g = 0; g < count; ++g)
+      if (ir_int_at(op, "reads", g) == i) segments_term(&s, dx, g);
+  }
+  contribute_segments(t, x, &s);
+}
+
+static MlirType groups_type(tape *t, MlirOperation op, MlirValue x) { // of dx of every group
+  int64_t rows = ir_count(op, "reads") ? ir_int(op, "rows") * ir_count(op, "reads") : value_rows(x);
+  return ir_matrix(t->m, rows, value_columns(x));
+}
+
+static void derive_segment_sum(tape *t, MlirOperation op, MlirValue dy) {
+  segment_sums sums;
+  if (!segments_read(t->m, op, value_rows(dy) / ir_count(op, "counts"), &sums)) return;
+  dy = sum(t, &dy, 1, sums.scale);
+  for (int v = 0; v < sums.value_count; ++v) {
+    MlirValue x = sums.values[v];
+    if (!active(t, x)) continue;
+    segment_sums back = segments_begin(t->m->arena, sums.rows, 1);
+    for (int64_t i = 0; i < value_rows(x) / sums.rows; ++i) {
+      segments_sum(&back);
+      for (int j = 0, term = 0; j < sums.count; term += (int)sums.counts[j++])
+        for (int k = term; k < term + sums.counts[j]; ++k)
+          if (sums.terms[k].value == v && sums.terms[k].index == i) segments_term(&back, dy, j);
+    }
+    contribute_segments(t, x, &back);
+  }
+  segments_free(&sums);
+}
+
 static void derive_linear(tape *t, MlirOperation op, MlirValue dy) {
   MlirValue x = ir_operand(t->m, op, 0);
   segment weights = ir_operands(t->m, op, 1);
@@ -156,6 +238,7 @@ static void derive_linear(tape *t, MlirOperation op, MlirValue dy) {
     op_operand(&s, x);
     op_operand(&s, dy);
     op_int(&s, "input_major", ir_int(op, "input_major"));
+    copy_reads(t, &s, op);
     contribute_each(t, &s, op, weights);
   }
   contribute_column_sums(t, op, ir_operands(t->m, op, 2), dy);
@@ -165,8 +248,8 @@ static void derive_linear(tape *t, MlirOperation op, MlirValue dy) {
   op_segment(&s, all_of(t, op, weights), weights.count);
   op_int(&s, "groups", ir_int(op, "groups"));
   op_int(&s, "input_major", ir_int(op, "input_major"));
-  op_result(&s, mlirValueGetType(x));
-  contribute(t, x, op_end_value(&s));
+  op_result(&s, groups_type(t, op, x));
+  contribute_groups(t, op, x, op_end_value(&s));
 }
 
 static void derive_norm(tape *t, MlirOperation op, MlirValue dy) {
@@ -181,6 +264,7 @@ static void derive_norm(tape *t, MlirOperation op, MlirValue dy) {
     op_operand(&s, rstd);
     op_optional(&s, mean);
     op_text(&s, "kind", kind);
+    copy_reads(t, &s, op);
     contribute_each(t, &s, op, weights);
   }
   contribute_column_sums(t, op, ir_operands(m, op, 2), dy);
@@ -193,8 +277,9 @@ static void derive_norm(tape *t, MlirOperation op, MlirValue dy) {
   op_segment(&s, all_of(t, op, weights), weights.count);
   op_text(&s, "kind", kind);
   op_int(&s, "groups", weights.count);
-  op_result(&s, mlirValueGetType(x));
-  contribute(t, x, op_end_value(&s));
+  copy_reads(t, &s, op);
+  op_result(&s, groups_type(t, op, x));
+  contribute_groups(t, op, x, op_end_value(&s));
 }
 
 static void derive_rope(tape *t, MlirOperation op, MlirValue dy) {
@@ -281,6 +366,7 @@ static void derive(tape *t, MlirOperation op, op_code code, MlirValue dy) {
     dy = sum(t, &dy, 1, ir_real(op, "scale"));
     for (int i = 0; i < (int)mlirOperationGetNumOperands(op); ++i) contribute(t, mlirOperationGetOperand(op, i), dy);
     break;
+  case NN_SEGMENT_SUM: derive_segment_sum(t, op, dy); break;
   case NN_STACK: derive_pieces(t, op, dy, NN_UNSTACK); break;
   case NN_JOIN_COLUMNS: derive_pieces(t, op, dy, NN_SPLIT_COLUMNS); break;
   case NN_UNSTACK: contribute_part(t, x, dy, ir_int(op, "index"), ir_int(op, "count")); break;

@@ -51,10 +51,18 @@ const char *formula_sum(ir *m, int count, double scale) {
 
 bool formula_is_sum(const char *name) { return !strncmp(name, "sum", 3); }
 
-const char *formula_bias(ir *m) {
-  return ir_body(
-      m, "bias",
-      "func.func private @bias(%x: f32, %b: f32) -> f32 {\n  %y = arith.addf %x, %b : f32\n  return %y : f32\n}\n");
+const char *formula_bias(ir *m, int count) {
+  const char *name = count == 1 ? "bias" : arena_printf(m->arena, "bias%d", count);
+  text t = {0};
+  text_printf(&t, "func.func private @%s(%%x: f32", name);
+  for (int i = 0; i < count; ++i) text_printf(&t, ", %%b%d: f32", i);
+  text_add(&t, ") -> f32 {\n");
+  for (int i = 0; i < count; ++i) {
+    const char *so_far = i ? arena_printf(m->arena, "y%d", i - 1) : "x";
+    text_printf(&t, "  %%y%d = arith.addf %%%s, %%b%d : f32\n", i, so_far, i);
+  }
+  text_printf(&t, "  return %%y%d : f32\n}\n", count - 1);
+  return add(m, name, &t);
 }
 
 const char *formula_identity(ir *m) {

@@ -8,7 +8,7 @@
 // (x1 … xn) -> scale (x1 + … + xn). With scale 1 the name starts with "sum", see formula_is_sum.
 const char *formula_sum(ir *m, int count, double scale);
 bool formula_is_sum(const char *name);
-const char *formula_bias(ir *m); // (x, b) -> x + b
+const char *formula_bias(ir *m, int count); // (x, b1 … bn) -> x + b1 + … + bn
 // kind: gelu_tanh, gelu_erf, silu, relu.
 const char *formula_activation(ir *m, const char *kind);      // x -> y
 const char *formula_activation_grad(ir *m, const char *kind); // (x, dy) -> dx

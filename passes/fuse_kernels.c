@@ -160,17 +160,56 @@ static void fuse_sum(fusion *f, MlirOperation sum) {
 // ---- epilogues
 // ----------------------------------------------------------------------------------------------------------------------
 
+// Row operands of a formula, or of a product's epilogue, as lists with a value a group (see kernel.row).
+static MlirValue *as_lists(ir *m, MlirOperation before, const MlirValue *rows, int count, int groups) {
+  MlirValue *lists = ARENA_ARRAY(m->arena, MlirValue, count * groups);
+  builder b = builder_before(m, before);
+  for (int i = 0; i < count * groups; ++i) {
+    MlirValue x = rows[i / groups];
+    int64_t elements = value_elements(x) / groups, columns = value_columns(x);
+    op_spec s = op_begin(&b, KERNEL_VIEW);
+    op_operand(&s, x);
+    op_int(&s, "offset", i % groups * elements * (int64_t)sizeof(float));
+    op_result(&s, ir_matrix(m, elements / columns, columns));
+    lists[i] = op_end_value(&s);
+  }
+  return lists;
+}
+
+// What kind `index` of a formula's row operands is: a value; of lists the value whose parts it is, in order, and that
+// nothing else reads; null: it is not such a list.
+static MlirValue whole_operand(ir *m, MlirOperation row, int index) {
+  int groups = (int)ir_int(row, "groups"), first = ir_operands(m, row, 0).first;
+  if (!ir_int(row, "lists")) return mlirOperationGetOperand(row, first + index);
+  MlirValue whole = no_value;
+  for (int g = 0; g < groups; ++g) {
+    MlirValue part = mlirOperationGetOperand(row, first + index * groups + g);
+    MlirOperation view = value_op(part);
+    if (ir_code(m, view) != KERNEL_VIEW || value_uses(part) != 1) return no_value;
+    MlirValue from = mlirOperationGetOperand(view, 0);
+    if ((g && !mlirValueEqual(from, whole)) || value_elements(from) != value_elements(part) * groups ||
+        ir_int(view, "offset") != g * value_elements(part) * (int64_t)sizeof(float))
+      return no_value;
+    whole = from;
+  }
+  return whole;
+}
+
+static int row_kinds(ir *m, MlirOperation op) { // of a formula
+  return ir_operands(m, op, 0).count / (ir_int(op, "lists") ? (int)ir_int(op, "groups") : 1);
+}
+
 // The row operand of a formula that is a product only this formula reads; -1: none.
 static int product_operand(ir *m, MlirOperation row) {
-  segment rows = ir_operands(m, row, 0);
-  bool columns = ir_operands(m, row, 2).count > 0;
-  for (int i = 0; i < rows.count; ++i) {
-    MlirValue v = mlirOperationGetOperand(row, rows.first + i);
+  bool columns = ir_operands(m, row, 2).count > 0, lists = ir_int(row, "lists") != 0;
+  for (int i = 0; i < row_kinds(m, row); ++i) {
+    MlirValue v = whole_operand(m, row, i);
+    if (!value_is(v)) continue;
     MlirOperation op = value_op(v);
-    if (ir_code(m, op) != KERNEL_GEMM || value_uses(v) != 1 || ir_operands(m, op, 2).count ||
-        mlirOperationGetNumResults(op) != 1)
+    if (ir_code(m, op) != KERNEL_GEMM || value_uses(v) != (lists ? ir_int(row, "groups") : 1) ||
+        ir_operands(m, op, 2).count || mlirOperationGetNumResults(op) != 1)
       continue;
-    if (columns && ir_int(op, "groups") != ir_int(row, "groups")) continue;
+    if (ir_int(op, "groups") != ir_int(row, "groups") && (columns || lists)) continue;
     if (ir_int(op, "ldc") != ir_int(op, "n") ||
         value_elements(v) != ir_int(op, "m") * ir_int(op, "n") * ir_int(op, "groups"))
       continue;
@@ -191,26 +230,38 @@ static bool fuse_epilogue(fusion *f, MlirOperation row) {
   int at = product_operand(m, row);
   if (at < 0) return false;
   segment rows = ir_operands(m, row, 0), columns = ir_operands(m, row, 2);
-  MlirOperation product = value_op(mlirOperationGetOperand(row, rows.first + at));
+  MlirOperation product = value_op(whole_operand(m, row, at));
   segment old_columns = ir_operands(m, product, 3), old_rows = ir_operands(m, product, 4),
           a = ir_operands(m, product, 0), b = ir_operands(m, product, 1);
   int groups = (int)ir_int(product, "groups"), others = 0;
-  MlirValue *other = ARENA_ARRAY(m->arena, MlirValue, rows.count);
+  bool lists = ir_int(row, "lists") != 0, old_lists = ir_int(product, "lists") != 0;
+  int each = lists ? groups : 1, old_kinds = old_rows.count / (old_lists ? groups : 1);
+  MlirValue *other = ARENA_ARRAY(m->arena, MlirValue, rows.count), *old = all_operands(m, product, old_rows);
   for (int i = 0; i < rows.count; ++i)
-    if (i != at) other[others++] = mlirOperationGetOperand(row, rows.first + i);
+    if (i / each != at) other[others++] = mlirOperationGetOperand(row, rows.first + i);
+  int other_kinds = others / each;
+  if (lists && !old_lists) old = as_lists(m, row, old, old_kinds, groups);
+  if (old_lists && !lists) other = as_lists(m, row, other, other_kinds, groups);
+  lists |= old_lists;
   const char *first = ir_text(m, product, "epilogue");
   if (!first) first = formula_identity(m);
-  const char *body = formula_compose(m, first, old_columns.count / groups, old_rows.count,
-                                     ir_text_at(m, row, "stages", 0), columns.count / groups, others, at);
+  const char *body = formula_compose(m, first, old_columns.count / groups, old_kinds, ir_text_at(m, row, "stages", 0),
+                                     columns.count / groups, other_kinds, at);
+  int per_kind = lists ? groups : 1;
   const MlirValue *values[5] = {
       all_operands(m, product, a), all_operands(m, product, b), NULL,
       joined(m, all_operands(m, product, old_columns), old_columns.count, all_operands(m, row, columns), columns.count),
-      joined(m, all_operands(m, product, old_rows), old_rows.count, other, others)};
-  int counts[5] = {a.count, b.count, 0, old_columns.count + columns.count, old_rows.count + others};
+      joined(m, old, old_kinds * per_kind, other, other_kinds * per_kind)};
+  int counts[5] = {a.count, b.count, 0, old_columns.count + columns.count, (old_kinds + other_kinds) * per_kind};
   MlirOperation fused = with_segments(m, product, row, 5, values, counts, 2, body);
+  if (lists) ir_set_int(m, fused, "lists", 1);
   map_put(&f->order, fused.ptr, map_get(&f->order, row.ptr, 0));
   ir_replace(mlirOperationGetResult(row, 0), mlirOperationGetResult(fused, 0));
+  MlirOperation *views = ARENA_ARRAY(m->arena, MlirOperation, each);
+  for (int g = 0; g < each && each > 1; ++g)
+    views[g] = value_op(mlirOperationGetOperand(row, rows.first + at * each + g));
   ir_erase(row);
+  for (int g = 0; g < each && each > 1; ++g) ir_erase(views[g]);
   ir_erase(product);
   return true;
 }
@@ -223,7 +274,7 @@ bool pass_fuse_kernels(ir *m, lmn_error *error) {
   // A fused product is a new op before the next op of the list, so the list stays valid: only sums and rows are looked
   // up in it, and those are erased here alone, each when its turn comes.
   for (int i = 0; i < ops.count; ++i)
-    if (ir_code(m, ops.items[i]) == KERNEL_ROW && is_formula(m, ops.items[i]) &&
+    if (ir_code(m, ops.items[i]) == KERNEL_ROW && is_formula(m, ops.items[i]) && !ir_count(ops.items[i], "segments") &&
         formula_is_sum(ir_text_at(m, ops.items[i], "stages", 0)))
       fuse_sum(&f, ops.items[i]);
   ops = ir_ops(m);

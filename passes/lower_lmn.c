@@ -5,10 +5,13 @@
 // becomes, for each layer of the model,
 //   %n, %r = "nn.norm"(%x, %w) …   %qkv = "nn.linear"(%n, %wqkv, %bqkv)   %p = "nn.rope"(%qkv, %table)   %a, %l =
 //   "nn.attention"(%p) %o = "nn.linear"(%a, %wo)   %y = "nn.add"(%x, %o) …
-// and the final norm. An lmn.edge of several arrows becomes one chain of grouped ops on the stacked sources.
+// and the final norm. An lmn.edge of several arrows becomes one chain of grouped ops that read their sources where they
+// are (`reads`), so that no source is copied for each edge and a norm's statistics are those of the source; the sums
+// and means of what such edges give become one nn.segment_sum for all vertices that run together.
 #include "passes/passes.h"
 
 #include "passes/map.h"
+#include "passes/segments.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -87,14 +90,36 @@ static MlirValue *owned(lowering *l, owners o, const char *const *names, int cou
   return values;
 }
 
+// A value that edges read of their sources is an nn.segment_sum; the ops with parameters read the sources themselves
+// instead. Adds what says so to `s`, which reads `from`.
+typedef struct spread {
+  MlirValue from;
+  int64_t *reads; // NULL: every group its own
+  int64_t rows;   // of a segment
+} spread;
+
+static spread spread_of(lowering *l, MlirValue x, int groups) {
+  spread s = {.from = x, .rows = value_rows(x) / groups};
+  segments_spread(l->m, x, s.rows, &s.from, &s.reads);
+  return s;
+}
+
+static void add_reads(op_spec *s, const spread *from, int groups) {
+  if (!from->reads) return;
+  op_ints(s, "reads", from->reads, groups);
+  op_int(s, "rows", from->rows);
+}
+
 static MlirValue linear(lowering *l, MlirValue x, const MlirValue *weights, const MlirValue *biases, int groups,
                         bool input_major) {
   int64_t out = input_major ? value_columns(weights[0]) : value_rows(weights[0]);
+  spread from = spread_of(l, x, groups);
   op_spec s = op_begin(&l->b, NN_LINEAR);
-  op_operand(&s, x);
+  op_operand(&s, from.from);
   op_segment(&s, weights, groups);
   op_segment(&s, biases, biases ? groups : 0);
   op_int(&s, "groups", groups);
+  add_reads(&s, &from, groups);
   op_int(&s, "input_major", input_major);
   op_result(&s, ir_matrix(l->m, value_rows(x), out));
   return op_end_value(&s);
@@ -107,19 +132,35 @@ static MlirValue linear_of(lowering *l, MlirValue x, owners o, const char *const
 
 static MlirValue norm(lowering *l, MlirValue x, owners o, norm_kind kind, double eps, const char *weight,
                       const char *bias) {
+  spread from = spread_of(l, x, o.count);
   op_spec s = op_begin(&l->b, NN_NORM);
-  op_operand(&s, x);
+  op_operand(&s, from.from);
   op_segment(&s, owned(l, o, &weight, 1), o.count);
   if (bias) op_segment(&s, owned(l, o, &bias, 1), o.count);
   else op_segment(&s, NULL, 0);
   op_text(&s, "kind", kind == NORM_RMS ? "rms" : "layer");
   op_real(&s, "eps", eps);
   op_int(&s, "groups", o.count);
+  add_reads(&s, &from, o.count);
   op_result(&s, mlirValueGetType(x));
-  MlirType row = ir_vector(l->m, value_rows(x));
+  MlirType row = ir_vector(l->m, value_rows(from.from));
   op_result(&s, row);
   op_results(&s, &row, kind == NORM_LAYER);
   return op_end_value(&s);
+}
+
+static bool is_segment_sum(ir *m, MlirValue v) { return ir_code(m, value_op(v)) == NN_SEGMENT_SUM; }
+static bool is_part(ir *m, MlirValue v) { return is_segment_sum(m, v) || ir_code(m, value_op(v)) == NN_UNSTACK; }
+
+// The values' sums, each of them opened where it is made of segments itself.
+static MlirValue sum_segments(lowering *l, const MlirValue *values, int count, int64_t rows, double scale) {
+  segment_sums s = segments_begin(l->m->arena, rows, scale);
+  for (int64_t j = 0; j < value_rows(values[0]) / rows; ++j) {
+    segments_sum(&s);
+    for (int i = 0; i < count; ++i) segments_term(&s, values[i], j);
+  }
+  segments_open(l->m, &s, is_part);
+  return segments_end(&l->b, &s, mlirValueGetType(values[0]));
 }
 
 static MlirValue add(lowering *l, const MlirValue *values, int count, double scale) {
@@ -129,6 +170,12 @@ static MlirValue add(lowering *l, const MlirValue *values, int count, double sca
   op_real(&s, "scale", scale);
   op_result(&s, mlirValueGetType(values[0]));
   return op_end_value(&s);
+}
+
+static MlirValue add_residual(lowering *l, MlirValue x, MlirValue y, int groups) {
+  MlirValue values[] = {x, y};
+  spread from = spread_of(l, x, groups);
+  return from.reads ? sum_segments(l, values, 2, from.rows, 1) : add(l, values, 2, 1);
 }
 
 static MlirValue stack(lowering *l, const MlirValue *values, int count) {
@@ -141,6 +188,8 @@ static MlirValue stack(lowering *l, const MlirValue *values, int count) {
 
 static MlirValue unstack(lowering *l, MlirValue x, int64_t index, int64_t count) {
   if (count == 1) return x;
+  spread from = spread_of(l, x, (int)count);
+  if (from.reads) return unstack(l, from.from, from.reads[index], value_rows(from.from) / from.rows);
   op_spec s = op_begin(&l->b, NN_UNSTACK);
   op_operand(&s, x);
   op_int(&s, "index", index);
@@ -149,8 +198,20 @@ static MlirValue unstack(lowering *l, MlirValue x, int64_t index, int64_t count)
   return op_end_value(&s);
 }
 
+// The segments reads[0] … reads[count - 1] of x.
+static MlirValue spread_out(lowering *l, MlirValue x, const int64_t *reads, int count, int64_t rows) {
+  segment_sums s = segments_begin(l->m->arena, rows, 1);
+  for (int i = 0; i < count; ++i) segments_sum(&s), segments_term(&s, x, reads[i]);
+  return segments_end(&l->b, &s, ir_matrix(l->m, rows * count, value_columns(x)));
+}
+
 static MlirValue activation(lowering *l, MlirValue x, activation_kind kind, bool gated) {
   static const char *const names[] = {"gelu_tanh", "gelu_erf", "silu", "relu"};
+  if (is_segment_sum(l->m, x)) { // the same for all edges from one source
+    int count = ir_count(value_op(x), "counts");
+    spread from = spread_of(l, x, count);
+    if (from.reads) return spread_out(l, activation(l, from.from, kind, gated), from.reads, count, from.rows);
+  }
   op_spec s = op_begin(&l->b, gated ? NN_GLU : NN_ACTIVATION);
   op_operand(&s, x);
   op_text(&s, "kind", names[kind]);
@@ -231,13 +292,13 @@ static MlirValue decoder_layer(lowering *l, MlirValue x, const model *d, owners 
   y = attention(l, y, d->heads, d->key_value_heads, d->head_size, c);
   y = linear_of(l, y, o, &name[TENSOR_ATTENTION_OUT], d->output_bias ? &name[TENSOR_ATTENTION_OUT_BIAS] : NULL, 1,
                 d->input_major);
-  x = add(l, (MlirValue[]){x, y}, 2, 1);
+  x = add_residual(l, x, y, o.count);
   y = norm(l, x, o, d->norm, d->norm_eps, name[TENSOR_NORM2], name[TENSOR_NORM2_BIAS]);
   tensor_role up = d->gated ? TENSOR_GATE : TENSOR_UP, up_bias = d->gated ? TENSOR_GATE_BIAS : TENSOR_UP_BIAS;
   y = linear_of(l, y, o, &name[up], d->feed_forward_bias ? &name[up_bias] : NULL, d->gated ? 2 : 1, d->input_major);
   y = activation(l, y, d->activation, d->gated);
   y = linear_of(l, y, o, &name[TENSOR_DOWN], d->feed_forward_bias ? &name[TENSOR_DOWN_BIAS] : NULL, 1, d->input_major);
-  return add(l, (MlirValue[]){x, y}, 2, 1);
+  return add_residual(l, x, y, o.count);
 }
 
 // ---- vertices
@@ -309,9 +370,34 @@ static MlirValue lower_module(lowering *l, MlirValue x, const module *mod, owner
     x = activation(l, x, mod->activation, false);
     return linear_of(l, x, o, (const char *[]){"down.weight"}, mod->bias ? (const char *[]){"down.bias"} : NULL, 1,
                      false);
-  case MODULE_RESIDUAL: return add(l, (MlirValue[]){x, lower_chain(l, x, &mod->inner, o, c)}, 2, 1);
+  case MODULE_RESIDUAL: return add_residual(l, x, lower_chain(l, x, &mod->inner, o, c), o.count);
   }
   return x;
+}
+
+// The sources of a group of edges as one value of which each edge reads a segment: where all are parts of one stack,
+// the stack; else each of them once.
+static MlirValue read_sources(lowering *l, const MlirValue *sources, int count) {
+  ir *m = l->m;
+  if (count == 1) return sources[0];
+  MlirValue *distinct = ARENA_ARRAY(m->arena, MlirValue, count), whole = no_value;
+  int64_t *reads = ARENA_ARRAY(m->arena, int64_t, count), rows = value_rows(sources[0]);
+  int distinct_count = 0;
+  bool parts = true;
+  for (int i = 0; i < count; ++i) {
+    int at = 0;
+    while (at < distinct_count && !mlirValueEqual(distinct[at], sources[i])) ++at;
+    if (at == distinct_count) distinct[distinct_count++] = sources[i];
+    reads[i] = at;
+    MlirOperation op = value_op(sources[i]);
+    MlirValue from = ir_code(m, op) == NN_UNSTACK ? mlirOperationGetOperand(op, 0) : no_value;
+    parts = parts && value_is(from) && (i == 0 || mlirValueEqual(from, whole));
+    whole = from;
+  }
+  if (parts && distinct_count > 1)
+    for (int i = 0; i < count; ++i) reads[i] = ir_int(value_op(sources[i]), "index");
+  else whole = stack(l, distinct, distinct_count);
+  return spread_out(l, whole, reads, count, rows);
 }
 
 static void lower_edge(lowering *l, MlirOperation op) {
@@ -326,7 +412,8 @@ static void lower_edge(lowering *l, MlirOperation op) {
     sources[i] = mlirOperationGetOperand(op, ir_operands(m, op, 0).first + i);
   }
   context c = context_of(l, ir_operand(m, op, 1), no_value, 1);
-  MlirValue y = lower_chain(l, stack(l, sources, count), &g->arrows[ir_int_at(op, "arrows", 0)].chain, o, c);
+  const chain *chain = &g->arrows[ir_int_at(op, "arrows", 0)].chain;
+  MlirValue y = lower_chain(l, read_sources(l, sources, count), chain, o, c);
   for (int i = 0; i < count; ++i) ir_replace(mlirOperationGetResult(op, i), unstack(l, y, i, count));
 }
 
@@ -340,7 +427,12 @@ static MlirValue lower_aggregate(lowering *l, MlirOperation op) {
   for (int i = 0; i < count; ++i) values[i] = mlirOperationGetOperand(op, i);
   const char *kind = ir_text(m, op, "kind");
   if (!strcmp(kind, "concat")) return stack(l, values, count);
-  if (strcmp(kind, "project")) return add(l, values, count, strcmp(kind, "mean") ? 1 : 1.0 / count);
+  if (strcmp(kind, "project")) {
+    double scale = strcmp(kind, "mean") ? 1 : 1.0 / count;
+    for (int i = 0; i < count; ++i)
+      if (is_part(m, values[i])) return sum_segments(l, values, count, value_rows(values[i]), scale);
+    return add(l, values, count, scale);
+  }
   MlirValue joined = values[0];
   if (count > 1) {
     op_spec s = op_begin(&l->b, NN_JOIN_COLUMNS);
@@ -419,10 +511,27 @@ static void lower_output(lowering *l, MlirOperation op) {
   op_end(&s);
 }
 
+// What enters the vertices of a run: where that is summed up of segments and scaled alike, one op sums for all.
 static MlirValue lower_stack(lowering *l, MlirOperation op) {
+  ir *m = l->m;
   int count = (int)mlirOperationGetNumOperands(op);
-  MlirValue *values = ARENA_ARRAY(l->m->arena, MlirValue, count);
+  MlirValue *values = ARENA_ARRAY(m->arena, MlirValue, count);
   for (int i = 0; i < count; ++i) values[i] = mlirOperationGetOperand(op, i);
+  int64_t rows = value_rows(values[0]);
+  double scale = is_segment_sum(m, values[0]) ? ir_real(value_op(values[0]), "scale") : 1;
+  segment_sums s = segments_begin(m->arena, rows, scale);
+  bool alike = true;
+  for (int i = 0; i < count && alike; ++i) {
+    segment_sums one;
+    alike = is_part(m, values[i]) && segments_read(m, value_op(values[i]), rows, &one);
+    if (!alike) break;
+    alike = one.scale == scale;
+    segments_sum(&s);
+    for (int k = 0; k < one.term_count; ++k) segments_term(&s, one.values[one.terms[k].value], one.terms[k].index);
+    segments_free(&one);
+  }
+  if (alike) return segments_end(&l->b, &s, mlirValueGetType(mlirOperationGetResult(op, 0)));
+  segments_free(&s);
   return stack(l, values, count);
 }
 

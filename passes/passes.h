@@ -17,6 +17,7 @@
   PASS(cse, "cse", true, "merge ops that compute the same")                                                            \
   PASS(dce, "dce", true, "remove ops that nothing reads")                                                              \
   PASS(recompute, "recompute", true, "remake in the backward pass what the memory limit does not let it keep")         \
+  PASS(merge_products, "merge-products", true, "make products that edges share or add up one product")                 \
   PASS(lower_nn, "lower-nn", false, "turn layers into kernels and their bodies")                                       \
   PASS(fuse_kernels, "fuse-kernels", true, "let neighbouring kernels run as one")                                      \
   PASS(ride_products, "ride-products", true, "let row formulas run on a product's pieces as they are made")            \

@@ -53,6 +53,9 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_dce);
   // After cse, which would merge what is made twice with what is kept; it needs to see the readers that dce has left.
   step(&p, pass_recompute);
+  // After differentiate, so that derivatives need not know of merged products, and after dce: it merges what nobody
+  // else reads.
+  step(&p, pass_merge_products);
   level(&p, "nn");
 
   step(&p, pass_lower_nn);

@@ -23,7 +23,7 @@ typedef struct riding {
 
 static bool works_by_rows(ir *m, MlirOperation op) {
   switch (ir_code(m, op)) {
-  case KERNEL_ROW: return ir_operands(m, op, 0).count > 0;
+  case KERNEL_ROW: return ir_operands(m, op, 0).count > 0 && !ir_int(op, "lists");
   case KERNEL_GLU:
   case KERNEL_GLU_GRAD:
   case KERNEL_ROPE: return true;

@@ -119,13 +119,15 @@ static void flush_denormals(void) {
 #endif
 }
 
+static int64_t pieces_of_all(const plan_gemm *g) { return g->pieces ? g->pieces : g->groups; }
+
 static bool check_launch(const plan_entry *entry, const plan_launch *launch, lmn_error *error) {
   const plan_gemm *g = &launch->gemm;
   if (launch->kind == LAUNCH_KERNEL)
     return launch->kernel || fail(error, "%s: %s has no kernel", entry->name, launch->what);
   int64_t limit = INT32_MAX;
   if (g->m < 1 || g->n < 1 || g->k < 1 || g->groups < 1 || g->m > limit || g->n > limit || g->k > limit ||
-      g->lda > limit || g->ldb > limit || g->ldc > limit || g->groups > launch->arg_count / 3)
+      g->lda > limit || g->ldb > limit || g->ldc > limit || g->groups > launch->arg_count - 2 * pieces_of_all(g))
     return fail(error, "%s: %s is a product of a size that cannot be: %lld groups of %lld x %lld x %lld", entry->name,
                 launch->what, (long long)g->groups, (long long)g->m, (long long)g->n, (long long)g->k);
   return true;
@@ -246,7 +248,7 @@ static int64_t column_length(const plan_gemm *g) {
 }
 
 static int64_t row_length(const plan_gemm *g, int64_t others, int threads) {
-  double work = (double)g->m * (double)g->n * (double)g->k * (double)g->groups / (double)others / LEAST_WORK;
+  double work = (double)g->m * (double)g->n * (double)g->k * (double)pieces_of_all(g) / (double)others / LEAST_WORK;
   int64_t most = least(g->m / LEAST_ROWS, work < 1e6 ? (int64_t)work : 1000000), pieces = 1;
   while (pieces < most && others * pieces % threads && others * pieces < (int64_t)threads * PIECES_PER_THREAD) ++pieces;
   return pieces == 1 ? g->m : rounded(pieces_of(g->m, pieces), ROW_MULTIPLE);
@@ -276,12 +278,16 @@ static void run_piece(const gemm_run *r, int64_t piece, int thread) {
   int64_t group = piece / (r->row_pieces * r->column_pieces), row = piece / r->column_pieces % r->row_pieces * r->rows;
   int64_t column = piece % r->column_pieces * r->columns;
   int64_t row_end = least(row + r->rows, g->m), column_end = least(column + r->columns, g->n);
-  const float *a = d->args[group], *b = d->args[g->groups + group];
-  float *c = d->args[2 * g->groups + group];
-  a += g->trans_a ? row : row * g->lda;
-  b += g->trans_b ? column * g->ldb : column;
-  d->host.sgemm(g->trans_a, g->trans_b, row_end - row, column_end - column, g->k, 1, a, g->lda, b, g->ldb,
-                g->accumulate, c + row * g->ldc + column, g->ldc);
+  const int64_t *firsts = g->pieces ? r->launch->dims + GEMM_FIRST : NULL, all = pieces_of_all(g);
+  float *c = d->args[2 * all + group];
+  int64_t first = firsts ? firsts[group] : group, last = firsts ? firsts[group + 1] : group + 1;
+  for (int64_t p = first; p < last; ++p) { // in order, while this part of C is in the cache
+    const float *a = d->args[p], *b = d->args[all + p];
+    a += g->trans_a ? row : row * g->lda;
+    b += g->trans_b ? column * g->ldb : column;
+    d->host.sgemm(g->trans_a, g->trans_b, row_end - row, column_end - column, g->k, 1, a, g->lda, b, g->ldb,
+                  g->accumulate || p > first, c + row * g->ldc + column, g->ldc);
+  }
   if (r->epilogue) r->epilogue(d->args, r->launch->dims, row, row_end, column, column_end, group);
   run_riders(r, group * g->m + row, group * g->m + row_end, thread);
 }
@@ -298,7 +304,7 @@ static void run_gemm(device *d, const plan_launch *launch, void *const *function
   gemm_run r = {
       .device = d, .launch = launch, .riders = launch + 1, .rider_functions = functions + 1, .rider_count = riders};
   *(void **)&r.epilogue = functions[0];
-  bool small = (double)g->m * (double)g->n * (double)g->k * (double)g->groups < SMALL_PRODUCT;
+  bool small = (double)g->m * (double)g->n * (double)g->k * (double)pieces_of_all(g) < SMALL_PRODUCT;
   cut(&r, small ? 1 : pool_threads(d->pool));
   int64_t pieces = r.row_pieces * r.column_pieces * g->groups;
   pool_run(d->pool, pieces, small ? pieces : 1, run_pieces, &r);

@@ -59,11 +59,14 @@ typedef struct plan_value { // a named input or output of an entry
 
 // One product over `groups` problems: C[m, n] = op(A)[m, k] op(B)[k, n] (+ C where accumulate), row-major with leading
 // dimensions; op is the transpose where trans_a (A stored [k, m]) or trans_b (B stored [n, k]). After a tile of C is
-// ready the epilogue kernel, if any, runs on it (see codegen/cpu/abi.h). args: A of every group, B of every group, C of
-// every group, then the epilogue's.
+// ready the epilogue kernel, if any, runs on it (see codegen/cpu/abi.h). Where `pieces` is not 0, a group is the
+// sum of several products, its pieces: those of group g are dims[GEMM_FIRST + g] up to dims[GEMM_FIRST + g + 1] of
+// `pieces` in all. args: A of every group (piece), B of every group (piece), C of every group, then the epilogue's.
+enum { GEMM_FIRST = 7 };
 typedef struct plan_gemm {
   int64_t m, n, k, lda, ldb, ldc, groups;
   bool trans_a, trans_b, accumulate;
+  int64_t pieces;
 } plan_gemm;
 
 // The CPU cuts C by columns too where it has fewer rows, or is more than so many times wider than high (B would be

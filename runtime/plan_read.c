@@ -382,7 +382,15 @@ static int64_t extent(int64_t rows, int64_t columns, int64_t leading) {
   return elements;
 }
 
-// "nt+ m n k lda ldb ldc groups"
+// Each group has a piece at least, and they are in order.
+static bool pieces_fit(const plan_launch *l, const plan_gemm *g) {
+  if (g->groups > l->dim_count || l->dim_count - g->groups <= GEMM_FIRST || l->dims[GEMM_FIRST]) return false;
+  for (int64_t i = 0; i < g->groups; ++i)
+    if (l->dims[GEMM_FIRST + i + 1] <= l->dims[GEMM_FIRST + i]) return false;
+  return l->dims[GEMM_FIRST + g->groups] == g->pieces;
+}
+
+// "nt+ m n k lda ldb ldc groups", and pieces where groups have several
 static void read_gemm(struct object *o, plan_launch *l, const int64_t bytes[SPACE_COUNT]) {
   const char *said = string(o, "gemm");
   plan_gemm *g = &l->gemm;
@@ -394,23 +402,29 @@ static void read_gemm(struct object *o, plan_launch *l, const int64_t bytes[SPAC
   int64_t *n =
       letters && said[2 + g->accumulate] == ' ' ? scan_numbers(o, "gemm", said + 3 + g->accumulate, &count) : NULL;
   for (int i = 0; i < count; ++i) count = n[i] < 0 ? 0 : count;
-  if (count != 7) {
+  if (count != 7 && count != 8) {
     BAD(o, "gemm", "must be as \"nt m n k lda ldb ldc groups\"");
     return;
   }
   g->m = n[0], g->n = n[1], g->k = n[2], g->lda = n[3], g->ldb = n[4], g->ldc = n[5], g->groups = n[6];
-  if (g->groups > l->arg_count / 3) {
+  g->pieces = count == 8 ? n[7] : 0;
+  int64_t pieces = g->pieces ? g->pieces : g->groups;
+  if (g->groups > l->arg_count || pieces > (l->arg_count - g->groups) / 2) {
     BAD(o, "args", "are %d, too few for %lld groups", l->arg_count, (long long)g->groups);
+    return;
+  }
+  if (g->pieces && !pieces_fit(l, g)) {
+    BAD(o, "dims", "do not say which of the %lld pieces each group has", (long long)g->pieces);
     return;
   }
   const int64_t extents[3] = {g->trans_a ? extent(g->k, g->m, g->lda) : extent(g->m, g->k, g->lda),
                               g->trans_b ? extent(g->n, g->k, g->ldb) : extent(g->k, g->n, g->ldb),
                               extent(g->m, g->n, g->ldc)};
   for (int operand = 0; operand < 3; ++operand)
-    for (int64_t group = 0; group < g->groups; ++group) {
-      plan_ref ref = l->args[operand * g->groups + group];
+    for (int64_t i = 0; i < (operand < 2 ? pieces : g->groups); ++i) {
+      plan_ref ref = l->args[operand * pieces + i];
       if (!inside(ref.offset, extents[operand], bytes[ref.space]))
-        bad(o->reader, &(struct place){&o->place, "args", (int)(operand * g->groups + group)},
+        bad(o->reader, &(struct place){&o->place, "args", (int)(operand * pieces + i)},
             "matrix %c does not lie in the %lld bytes of the space", "ABC"[operand], (long long)bytes[ref.space]);
     }
 }

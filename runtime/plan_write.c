@@ -210,7 +210,8 @@ static void write_launch(text *out, const plan_launch *l) {
     const plan_gemm *g = &l->gemm;
     key(out, "gemm");
     text_printf(out, "\"%c%c%s ", g->trans_a ? 't' : 'n', g->trans_b ? 't' : 'n', g->accumulate ? "+" : "");
-    add_numbers(out, (const int64_t[]){g->m, g->n, g->k, g->lda, g->ldb, g->ldc, g->groups}, 7);
+    add_numbers(out, (const int64_t[]){g->m, g->n, g->k, g->lda, g->ldb, g->ldc, g->groups, g->pieces},
+                g->pieces ? 8 : 7);
     text_add(out, "\"");
   }
   string(out, "kernel", l->kernel);

@@ -13,6 +13,8 @@ typedef struct product {
   int kinds, row_count, extra_count;
   int *rows, *extras; // slots
   slots slots;        // of rows and extras
+  bool lists;         // rows are lists, a value a group
+  int64_t pieces;     // of all groups
 } product;
 
 // ---- the epilogue
@@ -30,10 +32,12 @@ static void write_tile(cpu_entry *e, kernel_text *k, const product *p) {
   ssa one = k_int(k, 1), row = k_for(k, bounds[0], bounds[1], one);
   ssa c_row = k_mul(k, row, ldc), other_row = k_mul(k, k_add(k, group_row, row), n);
   ssa column = k_for(k, bounds[2], bounds[3], one), at = k_add(k, c_row, column), other = k_add(k, other_row, column);
+  ssa in_group = k_add(k, k_mul(k, row, n), column);
   int count = 0;
   arguments[count++] = k_load(k, c, at, K_F32);
   for (int i = 0; i < p->kinds; ++i) arguments[count++] = k_load(k, columns[i], column, K_F32);
-  for (int i = 0; i < p->row_count; ++i) arguments[count++] = k_load(k, slots[p->rows[i]], other, K_F32);
+  for (int i = 0; i < p->row_count; ++i)
+    arguments[count++] = k_load(k, slots[p->rows[i]], p->lists ? in_group : other, K_F32);
   k_call_body(k, p->body, arguments, count, values, 1 + p->extra_count);
   k_store(k, values[0], c, at);
   for (int i = 0; i < p->extra_count; ++i) k_store(k, values[1 + i], slots[p->extras[i]], other);
@@ -42,9 +46,11 @@ static void write_tile(cpu_entry *e, kernel_text *k, const product *p) {
   k_return(k);
 }
 
-// What every kernel of a product finds in its launch. args: A, B, C of every group, columns kind by kind, slots.
-// dims: m, n, ldc, groups, lda, ldb.
-enum { DIM_M, DIM_N, DIM_LDC, DIM_GROUPS, DIM_LDA, DIM_LDB };
+// What every kernel of a product finds in its launch. args: A and B of every piece, C of every group, columns kind by
+// kind, slots. dims: m, n, ldc, groups, lda, ldb, pieces, the first piece of every group and their end, the first row
+// of every group in each of rows.
+enum { DIM_M, DIM_N, DIM_LDC, DIM_GROUPS, DIM_LDA, DIM_LDB, DIM_PIECES, DIM_FIRST };
+_Static_assert((int)DIM_FIRST == (int)GEMM_FIRST, "the runtime reads the first pieces too");
 
 static ssa dim(kernel_text *k, ssa dims, int index) { return k_load(k, dims, k_int(k, index), K_I64); }
 
@@ -53,12 +59,17 @@ static void call_tile(cpu_entry *e, kernel_text *k, const product *p, ssa args, 
                       const ssa *bounds) {
   int pointers = 1 + p->slots.count + p->kinds, count = 0;
   ssa *arguments = ARENA_ARRAY(e->arena, ssa, pointers + TILE_INTEGERS);
-  ssa groups = dim(k, dims, DIM_GROUPS), three = k_int(k, 3);
-  ssa c_index = k_add(k, k_mul(k, groups, k_int(k, 2)), group), first_column = k_mul(k, groups, three);
-  ssa first_slot = k_mul(k, groups, k_int(k, 3 + p->kinds));
+  ssa groups = dim(k, dims, DIM_GROUPS), first_c = k_mul(k, dim(k, dims, DIM_PIECES), k_int(k, 2));
+  ssa c_index = k_add(k, first_c, group), first_column = k_add(k, first_c, groups);
+  ssa first_slot = k_add(k, first_c, k_mul(k, groups, k_int(k, 1 + p->kinds)));
   arguments[count++] = k_load(k, args, c_index, K_PTR);
-  for (int i = 0; i < p->slots.count; ++i)
-    arguments[count++] = k_load(k, args, k_add(k, first_slot, k_int(k, i)), K_PTR);
+  for (int i = 0; i < p->slots.count; ++i) arguments[1 + i] = k_load(k, args, k_add(k, first_slot, k_int(k, i)), K_PTR);
+  for (int i = 0; i < p->row_count && p->lists; ++i) {
+    ssa index =
+        k_add(k, k_add(k, first_slot, k_int(k, p->slots.count)), k_add(k, k_mul(k, groups, k_int(k, i)), group));
+    arguments[1 + p->rows[i]] = k_load(k, args, index, K_PTR);
+  }
+  count += p->slots.count;
   for (int i = 0; i < p->kinds; ++i) {
     ssa index = k_add(k, k_add(k, first_column, k_mul(k, groups, k_int(k, i))), group);
     arguments[count++] = k_load(k, args, index, K_PTR);
@@ -97,21 +108,23 @@ enum { PADDING = 16 };
 static int vector_lanes(void) { return strstr(cpu_features(), "+avx512f") ? 16 : 8; }
 static int64_t packed_stride(const plan_gemm *g) { return (g->k + PADDING - 1) / PADDING * PADDING + PADDING; }
 
-// What the block functions get: name_block(a, b, c, scratch, column begin, column end, lda, ldb, ldc).
+// What the block functions get: name_block(a, b, c, scratch, column begin, column end, lda, ldb, ldc, whether to add
+// to C).
 typedef struct block_values {
-  ssa a, b, c, scratch, begin, end, lda, ldb, ldc;
+  ssa a, b, c, scratch, begin, end, lda, ldb, ldc, adds;
   int first, rows; // rows of A at once; the next ones find the block of B in the cache
 } block_values;
 
 static block_values begin_block(kernel_text *k, const char *name) {
-  ssa p[9];
-  k_function(k, name, "nnnniiiii", p);
-  return (block_values){p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], 0, 0};
+  ssa p[10];
+  k_function(k, name, "nnnniiiiii", p);
+  return (block_values){p[0], p[1], p[2], p[3], p[4], p[5], p[6], p[7], p[8], p[9], 0, 0};
 }
 
-static void store_sum(kernel_text *k, const plan_gemm *g, const block_values *v, ssa sum, ssa row, ssa column) {
-  ssa to = k_add(k, k_mul(k, v->ldc, row), column);
-  k_store(k, g->accumulate ? k_add(k, k_load(k, v->c, to, K_F32), sum) : sum, v->c, to);
+static void store_sum(kernel_text *k, const block_values *v, ssa sum, ssa row, ssa column) {
+  ssa to = k_add(k, k_mul(k, v->ldc, row), column), adds = k_compare(k, "eq", v->adds, k_int(k, 1));
+  ssa before = k_select(k, adds, k_load(k, v->c, to, K_F32), k_float(k, 0)); // what is there first may be anything
+  k_store(k, k_add(k, before, sum), v->c, to);
 }
 
 // sums[row of A][depth] += A[row] * weights, over `depth` vectors (or single elements, lanes 0) from `at` on.
@@ -157,7 +170,7 @@ static void dot_rows(cpu_entry *e, kernel_text *k, const plan_gemm *g, const blo
   dot_loop(e, k, v, rows, weights, deep, whole, 1, lanes, sums);
   for (int i = 0; i < m; ++i) sums[i] = k_sum_lanes(k, sums[i]);
   dot_loop(e, k, v, rows, weights, whole, g->k, 1, 0, sums);
-  for (int i = 0; i < m; ++i) store_sum(k, g, v, sums[i], k_int(k, v->first + i), column);
+  for (int i = 0; i < m; ++i) store_sum(k, v, sums[i], k_int(k, v->first + i), column);
   k_end(k);
 }
 
@@ -191,7 +204,7 @@ static void axpy_rows(kernel_text *k, const plan_gemm *g, const block_values *v)
   for (int64_t rest = whole; rest < g->k; ++rest) axpy_step(k, v, width, k_int(k, rest), 1);
   ssa row = k_for(k, zero, k_int(k, v->rows), one), column = k_for(k, zero, width, one);
   ssa sum = k_load(k, v->scratch, k_add(k, k_mul(k, row, k_int(k, AXPY_BLOCK)), column), K_F32);
-  store_sum(k, g, v, sum, k_add(k, row, k_int(k, v->first)), k_add(k, v->begin, column));
+  store_sum(k, v, sum, k_add(k, row, k_int(k, v->first)), k_add(k, v->begin, column));
   k_end(k);
   k_end(k);
 }
@@ -230,20 +243,27 @@ static void write_few_rows(cpu_entry *e, const product *p, const char *name) {
   if (p->body) write_tile(e, k, p);
   write_block(e, k, g, block_name);
   kernel_abi abi = k_kernel(k, name);
-  ssa groups = k_dim(k, abi, DIM_GROUPS), n = k_dim(k, abi, DIM_N), zero = k_int(k, 0), one = k_int(k, 1);
+  ssa n = k_dim(k, abi, DIM_N), zero = k_int(k, 0), one = k_int(k, 1);
   ssa lda = k_dim(k, abi, DIM_LDA), ldb = k_dim(k, abi, DIM_LDB), ldc = k_dim(k, abi, DIM_LDC);
   ssa length = k_int(k, block_length(g)), blocks = k_div(k, k_sub(k, k_add(k, n, length), one), length);
   ssa first = k_div(k, abi.begin, blocks), last = k_div(k, k_sub(k, abi.end, one), blocks);
   ssa group = k_for(k, first, k_add(k, last, one), one), start = k_mul(k, group, blocks);
-  ssa a = k_load(k, abi.args, group, K_PTR), b = k_load(k, abi.args, k_add(k, groups, group), K_PTR);
-  ssa c = k_load(k, abi.args, k_add(k, k_mul(k, groups, k_int(k, 2)), group), K_PTR);
-  a = pack_rows(k, g, abi.scratch, a, lda);
+  ssa pieces = k_dim(k, abi, DIM_PIECES),
+      c = k_load(k, abi.args, k_add(k, k_mul(k, pieces, k_int(k, 2)), group), K_PTR);
   ssa from = k_sub(k, k_max(k, abi.begin, start), start), to = k_min(k, blocks, k_sub(k, abi.end, start));
+  ssa first_piece = k_load(k, abi.dims, k_add(k, k_int(k, DIM_FIRST), group), K_I64);
+  ssa piece = k_for(k, first_piece, k_load(k, abi.dims, k_add(k, k_int(k, DIM_FIRST + 1), group), K_I64), one);
+  ssa a = k_load(k, abi.args, piece, K_PTR), b = k_load(k, abi.args, k_add(k, pieces, piece), K_PTR);
+  a = pack_rows(k, g, abi.scratch, a, lda);
+  ssa later = k_convert(k, k_compare(k, "sgt", piece, first_piece), K_I64), adds = g->accumulate ? one : later;
   ssa block = k_for(k, from, to, one), begin = k_mul(k, block, length), end = k_min(k, n, k_add(k, begin, length));
-  K_CALL(k, block_name, a, b, c, g->trans_b ? k_null(k) : abi.scratch, begin, end, lda, ldb, ldc);
-  const ssa bounds[] = {zero, k_int(k, g->m), begin, end};
-  if (p->body) call_tile(e, k, p, abi.args, abi.dims, group, bounds);
+  K_CALL(k, block_name, a, b, c, g->trans_b ? k_null(k) : abi.scratch, begin, end, lda, ldb, ldc, adds);
   k_end(k);
+  k_end(k);
+  if (p->body) {
+    const ssa bounds[] = {zero, k_int(k, g->m), k_mul(k, from, length), k_min(k, n, k_mul(k, to, length))};
+    call_tile(e, k, p, abi.args, abi.dims, group, bounds);
+  }
   k_end(k);
   k_return(k);
   cpu_add_kernel(e->cg, name, text.out.data);
@@ -252,7 +272,7 @@ static void write_few_rows(cpu_entry *e, const product *p, const char *name) {
 
 // ---- the launch
 
-// The places of an operand of every group: one value each, or one value for all with a stride between groups.
+// The places of an operand of every group (piece): one value each, or one value for all with a stride between groups.
 static bool group_args(cpu_entry *e, plan_launch *launch, MlirOperation op, segment s, bool results, const char *name,
                        int64_t groups, lmn_error *error) {
   if (s.count != groups && s.count != 1)
@@ -284,9 +304,28 @@ static bool check_places(cpu_entry *e, MlirOperation op, const product *p, lmn_e
   return true;
 }
 
+static int64_t count_pieces(MlirOperation op) {
+  int64_t pieces = 0;
+  for (int g = 0; g < ir_count(op, "pieces"); ++g) pieces += ir_int_at(op, "pieces", g);
+  return ir_count(op, "pieces") ? pieces : ir_int(op, "groups");
+}
+
+static void product_dims(cpu_entry *e, plan_launch *launch, MlirOperation op, const product *p) {
+  const plan_gemm *g = &p->gemm;
+  const int64_t dims[] = {g->m, g->n, g->ldc, g->groups, g->lda, g->ldb, p->pieces, 0};
+  for (size_t i = 0; i < LENGTH(dims); ++i) cpu_dim(e, launch, dims[i]);
+  for (int64_t group = 0, next = 0; group < g->groups; ++group) {
+    next += ir_count(op, "pieces") ? ir_int_at(op, "pieces", (int)group) : 1;
+    cpu_dim(e, launch, next);
+  }
+}
+
 static void read_product(cpu_entry *e, MlirOperation op, product *p) {
   plan_gemm *g = &p->gemm;
   *g = (plan_gemm){.m = ir_int(op, "m"), .n = ir_int(op, "n"), .k = ir_int(op, "k"), .groups = ir_int(op, "groups")};
+  g->pieces = ir_count(op, "pieces") ? count_pieces(op) : 0;
+  p->pieces = count_pieces(op);
+  p->lists = ir_int(op, "lists") != 0;
   g->lda = ir_int(op, "lda"), g->ldb = ir_int(op, "ldb"), g->ldc = ir_int(op, "ldc");
   g->trans_a = ir_int(op, "trans_a") != 0, g->trans_b = ir_int(op, "trans_b") != 0;
   g->accumulate = ir_operands(e->ir, op, 2).count > 0;
@@ -295,11 +334,12 @@ static void read_product(cpu_entry *e, MlirOperation op, product *p) {
   const char *body = ir_text(e->ir, op, "epilogue");
   p->body = body ? cpu_body(e, body) : NULL;
   p->kinds = (int)(columns.count / g->groups);
+  if (p->lists) rows.count /= (int)g->groups;
   p->row_count = rows.count;
   p->extra_count = extras.count;
-  p->rows = slots_of(e, &p->slots, op, rows, false, &signature);
+  p->rows = (p->lists ? list_slots : slots_of)(e, &p->slots, op, rows, false, &signature);
   p->extras = slots_of(e, &p->slots, op, extras, true, &signature);
-  text_printf(&signature, "%d;%s", p->kinds, p->body ? p->body : "");
+  text_printf(&signature, "%d;%d;%s", p->kinds, p->lists, p->body ? p->body : "");
   p->epilogue = kernel_name(e, "epilogue", p->kinds, &signature);
   p->tile = arena_printf(e->arena, "%s_tile", p->epilogue);
 }
@@ -332,17 +372,22 @@ static bool emit_product(cpu_entry *e, MlirOperation op, product *p, lmn_error *
   if (columns.count % g->groups) return fail(error, "%d columns for %lld groups", columns.count, (long long)g->groups);
   if (!p->body && (columns.count || p->row_count || p->extra_count))
     return fail(error, "columns, rows or extras without an epilogue");
+  segment rows = ir_operands(e->ir, op, 4);
+  int pieces = ir_count(op, "pieces");
+  if ((p->lists && rows.count % g->groups) || (pieces && pieces != g->groups) || p->pieces < g->groups)
+    return fail(error, "pieces or lists that are not one a group");
   if (!check_places(e, op, p, error)) return false;
   bool few_rows = !g->trans_a && g->m <= (g->trans_b ? FEW_ROWS_DOT : FEW_ROWS_AXPY);
   plan_launch *launch = few_rows ? launch_few_rows(e, op, p) : launch_gemm(e, op, p);
-  if (!group_args(e, launch, op, ir_operands(e->ir, op, 0), false, "a", g->groups, error) ||
-      !group_args(e, launch, op, ir_operands(e->ir, op, 1), false, "b", g->groups, error) ||
+  if (!group_args(e, launch, op, ir_operands(e->ir, op, 0), false, "a", p->pieces, error) ||
+      !group_args(e, launch, op, ir_operands(e->ir, op, 1), false, "b", p->pieces, error) ||
       !group_args(e, launch, op, ir_results(e->ir, op, 0), true, "c", g->groups, error))
     return false;
   for (int i = 0; i < columns.count; ++i) cpu_arg_value(e, launch, mlirOperationGetOperand(op, columns.first + i));
   for (int i = 0; i < p->slots.count; ++i) cpu_arg(e, launch, p->slots.places[i]);
-  const int64_t dims[] = {g->m, g->n, g->ldc, g->groups, g->lda, g->ldb};
-  for (size_t i = 0; i < LENGTH(dims); ++i) cpu_dim(e, launch, dims[i]);
+  for (int i = 0; i < rows.count && p->lists; ++i)
+    cpu_arg_value(e, launch, mlirOperationGetOperand(op, rows.first + i));
+  product_dims(e, launch, op, p);
   return true;
 }
 

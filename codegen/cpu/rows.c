@@ -28,7 +28,13 @@ typedef struct row_kernel {
   slots slots;
   int reduction_count; // of all stages
   int argument_limit;  // no body takes more
+  bool lists;          // rows and scalars are lists, kind by kind a value a group
+  bool shared;         // the reductions are of the first row operand alone: made once for all groups that read it
 } row_kernel;
+
+// What a function over rows does: all of it; only the reductions, kept for a few rows; only the rest, from those.
+typedef enum { ROWS_WHOLE, ROWS_REDUCE, ROWS_MAP } row_part;
+enum { SHARED_ROWS = 16 }; // whose reductions are kept
 
 enum { STAGE_REDUCTIONS_MAX = 32 };
 
@@ -71,13 +77,17 @@ static bool read_row_kernel(cpu_entry *e, MlirOperation op, row_kernel *r, lmn_e
   text signature = {0};
   segment rows = ir_operands(e->ir, op, 0), scalars = ir_operands(e->ir, op, 1), columns = ir_operands(e->ir, op, 2);
   segment row_results = ir_results(e->ir, op, 0), scalar_results = ir_results(e->ir, op, 1);
-  r->rows = slots_of(e, &r->slots, op, rows, false, &signature);
-  r->scalars = slots_of(e, &r->slots, op, scalars, false, &signature);
+  r->groups = (int)ir_int(op, "groups");
+  r->lists = ir_int(op, "lists") != 0;
+  r->shared = ir_count(op, "reads") > 0;
+  text_printf(&signature, "%d%d", r->lists, r->shared);
+  if (r->lists) rows.count /= r->groups, scalars.count /= r->groups;
+  r->rows = (r->lists ? list_slots : slots_of)(e, &r->slots, op, rows, false, &signature);
+  r->scalars = (r->lists ? list_slots : slots_of)(e, &r->slots, op, scalars, false, &signature);
   r->row_results = slots_of(e, &r->slots, op, row_results, true, &signature);
   r->scalar_results = slots_of(e, &r->slots, op, scalar_results, true, &signature);
   r->row_count = rows.count, r->scalar_count = scalars.count;
   r->row_result_count = row_results.count, r->scalar_result_count = scalar_results.count;
-  r->groups = (int)ir_int(op, "groups");
   r->kinds = columns.count / r->groups;
   r->columns = rows.count ? value_columns(mlirOperationGetOperand(op, rows.first))
                           : value_columns(mlirOperationGetResult(op, row_results.first));
@@ -102,6 +112,7 @@ static bool read_row_kernel(cpu_entry *e, MlirOperation op, row_kernel *r, lmn_e
 // The row being made: values that all its stages share.
 typedef struct row_values {
   ssa *pointers, *columns; // slots; column vectors
+  ssa kept, kept_row;      // reductions that are kept: SHARED_ROWS of the first, then of the next
   ssa row, base, zero, one, width;
   ssa *scalars, *reductions, *arguments;
   int reduction_count;
@@ -151,11 +162,27 @@ static void finish_row(cpu_entry *e, kernel_text *k, const row_kernel *r, row_va
   for (int i = 0; i < r->scalar_result_count; ++i) k_store(k, values[i], v->pointers[r->scalar_results[i]], v->row);
 }
 
-// name_rows(slots …, columns …, begin, end): the rows of one group.
-static void write_rows(cpu_entry *e, kernel_text *k, const row_kernel *r) {
-  int pointers = r->slots.count + r->kinds;
+static const char *const row_functions[] = {"rows", "reduce", "map"};
+
+static ssa kept_at(kernel_text *k, const row_values *v, int reduction) {
+  return k_add(k, v->kept_row, k_int(k, (int64_t)reduction * SHARED_ROWS));
+}
+
+static void reduce_row(kernel_text *k, const row_kernel *r, row_values *v, row_part part) {
+  for (int i = 0; i < r->reduction_stages && part != ROWS_MAP; ++i) reduce_stage(k, r, v, i);
+  for (int i = 0; i < r->reduction_count && part == ROWS_MAP; ++i)
+    v->reductions[v->reduction_count++] = k_load(k, v->kept, kept_at(k, v, i), K_F32);
+  for (int i = 0; i < r->reduction_count && part == ROWS_REDUCE; ++i)
+    k_store(k, v->reductions[i], v->kept, kept_at(k, v, i));
+}
+
+// name_rows(slots …, columns …, begin, end): the rows of one group. name_reduce, name_map: with a pointer to the kept
+// reductions behind the columns.
+static void write_rows(cpu_entry *e, kernel_text *k, const row_kernel *r, row_part part) {
+  int pointers = r->slots.count + r->kinds + (part != ROWS_WHOLE);
   ssa *parameters = ARENA_ARRAY(e->arena, ssa, pointers + 2);
-  k_function(k, arena_printf(e->arena, "%s_rows", r->name), parameter_types(e, pointers, 2), parameters);
+  k_function(k, arena_printf(e->arena, "%s_%s", r->name, row_functions[part]), parameter_types(e, pointers, 2),
+             parameters);
   row_values v = {.pointers = parameters, .columns = parameters + r->slots.count};
   v.scalars = ARENA_ARRAY(e->arena, ssa, r->scalar_count + 1);
   v.reductions = ARENA_ARRAY(e->arena, ssa, r->reduction_count + 1);
@@ -164,31 +191,88 @@ static void write_rows(cpu_entry *e, kernel_text *k, const row_kernel *r) {
   v.row = k_for(k, parameters[pointers], parameters[pointers + 1], v.one);
   v.base = k_mul(k, v.row, v.width);
   for (int i = 0; i < r->scalar_count; ++i) v.scalars[i] = k_load(k, v.pointers[r->scalars[i]], v.row, K_F32);
-  for (int i = 0; i < r->reduction_stages; ++i) reduce_stage(k, r, &v, i);
-  if (r->row_result_count) map_stage(e, k, r, &v);
-  if (r->scalar_result_count) finish_row(e, k, r, &v);
+  v.kept = parameters[pointers - 1], v.kept_row = k_sub(k, v.row, parameters[pointers]);
+  reduce_row(k, r, &v, part);
+  if (r->row_result_count && part != ROWS_REDUCE) map_stage(e, k, r, &v);
+  if (r->scalar_result_count && part != ROWS_MAP) finish_row(e, k, r, &v);
   k_end(k);
   k_return(k);
 }
 
-// args: slots, columns kind by kind. dims: rows a group, groups. tasks: rows.
+// Loads the column vectors of `group` to arguments[slots …].
+static void load_columns(kernel_text *k, const row_kernel *r, kernel_abi abi, ssa groups, ssa group, ssa *arguments) {
+  for (int i = 0; i < r->kinds; ++i) {
+    ssa index = k_add(k, k_int(k, r->slots.count), k_add(k, k_mul(k, k_int(k, i), groups), group));
+    arguments[r->slots.count + i] = k_load(k, abi.args, index, K_PTR);
+  }
+}
+
+// The group's pointers of lists to arguments, as if its rows began at row `start`.
+static void load_lists(kernel_text *k, const row_kernel *r, kernel_abi abi, ssa groups, ssa group, ssa start,
+                       ssa *arguments) {
+  for (int i = 0; i < r->row_count + r->scalar_count; ++i) {
+    int slot = i < r->row_count ? r->rows[i] : r->scalars[i - r->row_count];
+    ssa index = k_add(k, k_int(k, r->slots.count), k_add(k, k_mul(k, k_int(k, r->kinds + i), groups), group));
+    ssa before = i < r->row_count ? k_mul(k, start, k_int(k, r->columns)) : start;
+    arguments[slot] = k_at(k, k_load(k, abi.args, index, K_PTR), k_sub(k, k_int(k, 0), before));
+  }
+}
+
+// Tasks are rows of the first operand: a few of them are reduced, then every group that reads them is made.
+// dims: rows a group, groups, then for each segment of the first operand where its groups begin in the list behind
+// that, and where the last one's end.
+enum { ROW_DIM_LISTS = 2 };
+static void write_shared_kernel(cpu_entry *e, const row_kernel *r) {
+  kernel_text text = {0}, *k = &text;
+  write_rows(e, k, r, ROWS_REDUCE);
+  write_rows(e, k, r, ROWS_MAP);
+  kernel_abi abi = k_kernel(k, r->name);
+  int pointers = r->slots.count + r->kinds;
+  ssa *arguments = ARENA_ARRAY(e->arena, ssa, pointers + 3);
+  ssa one = k_int(k, 1), group_rows = k_dim(k, abi, 0), groups = k_dim(k, abi, 1);
+  ssa lists = k_int(k, ROW_DIM_LISTS);
+  ssa first = k_div(k, abi.begin, group_rows), last = k_div(k, k_sub(k, abi.end, one), group_rows);
+  ssa segment = k_for(k, first, k_add(k, last, one), one), start = k_mul(k, segment, group_rows);
+  ssa from = k_load(k, abi.dims, k_add(k, lists, segment), K_I64);
+  ssa to = k_load(k, abi.dims, k_add(k, lists, k_add(k, segment, one)), K_I64);
+  ssa end = k_min(k, abi.end, k_add(k, start, group_rows));
+  k_if(k, k_compare(k, "slt", from, to));
+  ssa row = k_for(k, k_max(k, abi.begin, start), end, k_int(k, SHARED_ROWS));
+  for (int i = 0; i < r->slots.count; ++i) arguments[i] = k_argument(k, abi, i);
+  ssa any = k_load(k, abi.dims, from, K_I64);
+  load_lists(k, r, abi, groups, any, start, arguments);
+  load_columns(k, r, abi, groups, any, arguments);
+  arguments[pointers] = abi.scratch, arguments[pointers + 1] = row;
+  arguments[pointers + 2] = k_min(k, end, k_add(k, row, k_int(k, SHARED_ROWS)));
+  k_call(k, arena_printf(e->arena, "%s_reduce", r->name), arguments, pointers + 3);
+  ssa at = k_for(k, from, to, one), group = k_load(k, abi.dims, at, K_I64);
+  load_lists(k, r, abi, groups, group, start, arguments);
+  load_columns(k, r, abi, groups, group, arguments);
+  ssa moved = k_mul(k, k_sub(k, k_mul(k, group, group_rows), start), k_int(k, r->columns));
+  for (int i = 0; i < r->row_result_count; ++i)
+    arguments[r->row_results[i]] = k_at(k, k_argument(k, abi, r->row_results[i]), moved);
+  k_call(k, arena_printf(e->arena, "%s_map", r->name), arguments, pointers + 3);
+  for (int open = 0; open < 4; ++open) k_end(k);
+  k_return(k);
+  finish_kernel(e, k, r->name);
+}
+
+// args: slots, columns kind by kind, lists kind by kind. dims: rows a group, groups. tasks: rows.
 static void write_row_kernel(cpu_entry *e, const row_kernel *r) {
   kernel_text k = {0};
-  write_rows(e, &k, r);
+  write_rows(e, &k, r, ROWS_WHOLE);
   kernel_abi abi = k_kernel(&k, r->name);
   int pointers = r->slots.count + r->kinds;
   ssa *arguments = ARENA_ARRAY(e->arena, ssa, pointers + 2);
   const char *rows = arena_printf(e->arena, "%s_rows", r->name);
   for (int i = 0; i < r->slots.count; ++i) arguments[i] = k_argument(&k, abi, i);
   arguments[pointers] = abi.begin, arguments[pointers + 1] = abi.end;
-  if (r->kinds) {
+  if (r->kinds || r->lists) {
     ssa one = k_int(&k, 1), group_rows = k_dim(&k, abi, 0), groups = k_dim(&k, abi, 1);
     ssa first = k_div(&k, abi.begin, group_rows), last = k_div(&k, k_sub(&k, abi.end, one), group_rows);
     ssa group = k_for(&k, first, k_add(&k, last, one), one), start = k_mul(&k, group, group_rows);
-    for (int i = 0; i < r->kinds; ++i) {
-      ssa index = k_add(&k, k_int(&k, r->slots.count), k_add(&k, k_mul(&k, k_int(&k, i), groups), group));
-      arguments[r->slots.count + i] = k_load(&k, abi.args, index, K_PTR);
-    }
+    if (r->lists) load_lists(&k, r, abi, groups, group, start, arguments);
+    load_columns(&k, r, abi, groups, group, arguments);
     arguments[pointers] = k_max(&k, abi.begin, start);
     arguments[pointers + 1] = k_min(&k, abi.end, k_add(&k, start, group_rows));
     k_call(&k, rows, arguments, pointers + 2);
@@ -200,21 +284,46 @@ static void write_row_kernel(cpu_entry *e, const row_kernel *r) {
   finish_kernel(e, &k, r->name);
 }
 
+// Which groups read each of the `count` segments of the first row operand; offsets are numbers of dims.
+static void shared_dims(cpu_entry *e, plan_launch *launch, MlirOperation op, int groups, int64_t count) {
+  int64_t at = launch->dim_count + count + 1;
+  cpu_dim(e, launch, at);
+  for (int64_t s = 0; s < count; ++s) {
+    for (int g = 0; g < groups; ++g) at += ir_int_at(op, "reads", g) == s;
+    cpu_dim(e, launch, at);
+  }
+  for (int64_t s = 0; s < count; ++s)
+    for (int g = 0; g < groups; ++g)
+      if (ir_int_at(op, "reads", g) == s) cpu_dim(e, launch, g);
+}
+
 bool cpu_emit_row(cpu_entry *e, MlirOperation op, lmn_error *error) {
   if (cpu_is_long_sum(e, op)) return cpu_emit_long_sum(e, op);
   row_kernel r = {0};
   bool ok = read_row_kernel(e, op, &r, error);
+  segment rows = ir_operands(e->ir, op, 0), scalars = ir_operands(e->ir, op, 1), columns = ir_operands(e->ir, op, 2);
+  segment results = ir_results(e->ir, op, 0);
+  if (ok && r.lists && (rows.count % r.groups || scalars.count % r.groups || !rows.count || !results.count))
+    ok = fail(error, "lists of %d rows and %d scalars for %d groups", rows.count, scalars.count, r.groups);
   if (ok) {
-    if (!cpu_has_kernel(e->cg, r.name)) write_row_kernel(e, &r);
-    segment columns = ir_operands(e->ir, op, 2), results = ir_results(e->ir, op, 0), rows = ir_operands(e->ir, op, 0);
-    MlirValue shape = rows.count ? mlirOperationGetOperand(op, rows.first) : mlirOperationGetResult(op, results.first);
+    if (!cpu_has_kernel(e->cg, r.name)) r.shared ? write_shared_kernel(e, &r) : write_row_kernel(e, &r);
+    bool whole = rows.count && !r.lists;
+    MlirValue shape = whole ? mlirOperationGetOperand(op, rows.first) : mlirOperationGetResult(op, results.first);
     plan_launch *launch = cpu_launch(e, op, LAUNCH_KERNEL, r.name);
     for (int i = 0; i < r.slots.count; ++i) cpu_arg(e, launch, r.slots.places[i]);
     for (int i = 0; i < columns.count; ++i) cpu_arg_value(e, launch, mlirOperationGetOperand(op, columns.first + i));
+    for (int i = 0; i < rows.count + scalars.count && r.lists; ++i)
+      cpu_arg_value(e, launch, mlirOperationGetOperand(op, i));
     launch->tasks = value_elements(shape) / value_columns(shape);
     launch->grain = grain_of(r.columns);
-    cpu_dim(e, launch, launch->tasks / r.groups);
+    int64_t group_rows = launch->tasks / r.groups;
+    cpu_dim(e, launch, group_rows);
     cpu_dim(e, launch, r.groups);
+    if (r.shared) {
+      launch->tasks = value_rows(mlirOperationGetResult(op, ir_results(e->ir, op, 1).first));
+      launch->scratch = (int64_t)SHARED_ROWS * r.reduction_count * (int64_t)sizeof(float);
+      shared_dims(e, launch, op, r.groups, launch->tasks / group_rows);
+    }
   }
   slots_free(&r.slots);
   return ok;
@@ -230,6 +339,7 @@ enum { COLUMN_BLOCK = 32, ROW_BLOCK = 64 };
 typedef struct column_kernel {
   int64_t columns;
   int row_count, scalar_count, kinds, groups;
+  bool lists; // as of row_kernel
   const char *body, *name;
 } column_kernel;
 
@@ -288,7 +398,8 @@ static void write_block(cpu_entry *e, kernel_text *k, const column_kernel *c, co
   k_return(k);
 }
 
-// args: rows, scalars, sums kind by kind. dims: rows a group, groups. tasks: groups x column blocks.
+// args: rows, scalars (of lists a group each, kind by kind), sums kind by kind. dims: rows a group, groups. tasks:
+// groups x column blocks.
 static void write_column_kernel(cpu_entry *e, const column_kernel *c) {
   kernel_text text = {0}, *k = &text;
   const char *block_name = arena_printf(e->arena, "%s_block", c->name);
@@ -296,19 +407,22 @@ static void write_column_kernel(cpu_entry *e, const column_kernel *c) {
   kernel_abi abi = k_kernel(k, c->name);
   int inputs = c->row_count + c->scalar_count, n = 0;
   ssa *arguments = ARENA_ARRAY(e->arena, ssa, inputs + c->kinds + 6);
-  for (; n < inputs; ++n) arguments[n] = k_argument(k, abi, n);
   ssa one = k_int(k, 1), group_rows = k_dim(k, abi, 0), groups = k_dim(k, abi, 1);
   ssa blocks = k_int(k, (c->columns + COLUMN_BLOCK - 1) / COLUMN_BLOCK), block_length = k_int(k, COLUMN_BLOCK);
   ssa task = k_for(k, abi.begin, abi.end, one);
   ssa group = k_div(k, task, blocks), first = k_mul(k, k_rem(k, task, blocks), block_length);
+  for (; n < inputs; ++n)
+    arguments[n] =
+        c->lists ? k_load(k, abi.args, k_add(k, k_mul(k, k_int(k, n), groups), group), K_PTR) : k_argument(k, abi, n);
+  ssa first_sum = c->lists ? k_mul(k, k_int(k, inputs), groups) : k_int(k, inputs);
   for (int i = 0; i < c->kinds; ++i) {
-    ssa index = k_add(k, k_int(k, inputs), k_add(k, k_mul(k, k_int(k, i), groups), group));
+    ssa index = k_add(k, first_sum, k_add(k, k_mul(k, k_int(k, i), groups), group));
     arguments[n++] = k_load(k, abi.args, index, K_PTR);
   }
   arguments[n++] = abi.scratch;
   arguments[n++] = k_at(k, abi.scratch, k_int(k, (int64_t)c->kinds * COLUMN_BLOCK));
-  arguments[n++] = k_mul(k, group, group_rows);
-  arguments[n++] = k_mul(k, k_add(k, group, one), group_rows);
+  arguments[n++] = c->lists ? k_int(k, 0) : k_mul(k, group, group_rows);
+  arguments[n++] = c->lists ? group_rows : k_mul(k, k_add(k, group, one), group_rows);
   arguments[n++] = first;
   if (c->columns % COLUMN_BLOCK) arguments[n++] = k_min(k, block_length, k_sub(k, k_int(k, c->columns), first));
   k_call(k, block_name, arguments, n);
@@ -320,22 +434,23 @@ static void write_column_kernel(cpu_entry *e, const column_kernel *c) {
 bool cpu_emit_column(cpu_entry *e, MlirOperation op, lmn_error *error) {
   segment rows = ir_operands(e->ir, op, 0), scalars = ir_operands(e->ir, op, 1);
   int results = (int)mlirOperationGetNumResults(op);
-  column_kernel c = {.row_count = rows.count, .scalar_count = scalars.count, .groups = (int)ir_int(op, "groups")};
-  if (!rows.count || results % c.groups)
-    return fail(error, "%d rows and %d sums in %d groups", rows.count, results, c.groups);
+  column_kernel c = {.groups = (int)ir_int(op, "groups"), .lists = ir_int(op, "lists") != 0};
+  if (!rows.count || results % c.groups || (c.lists && (rows.count % c.groups || scalars.count % c.groups)))
+    return fail(error, "%d rows, %d scalars and %d sums in %d groups", rows.count, scalars.count, results, c.groups);
+  c.row_count = rows.count / (c.lists ? c.groups : 1), c.scalar_count = scalars.count / (c.lists ? c.groups : 1);
   MlirValue shape = mlirOperationGetOperand(op, rows.first);
   c.columns = value_columns(shape);
   c.kinds = results / c.groups;
   c.body = cpu_body(e, ir_text(e->ir, op, "body"));
   text signature = {0};
-  text_printf(&signature, "%d;%d;%d;%s", c.row_count, c.scalar_count, c.kinds, c.body);
+  text_printf(&signature, "%d;%d;%d;%d;%s", c.row_count, c.scalar_count, c.kinds, c.lists, c.body);
   c.name = kernel_name(e, "column", c.columns, &signature);
   if (!cpu_has_kernel(e->cg, c.name)) write_column_kernel(e, &c);
   plan_launch *launch = cpu_launch(e, op, LAUNCH_KERNEL, c.name);
   for (int i = 0; i < rows.count + scalars.count; ++i) cpu_arg_value(e, launch, mlirOperationGetOperand(op, i));
   for (int i = 0; i < results; ++i) cpu_arg_value(e, launch, mlirOperationGetResult(op, i));
   launch->tasks = c.groups * ((c.columns + COLUMN_BLOCK - 1) / COLUMN_BLOCK);
-  int64_t group_rows = value_rows(shape) / c.groups;
+  int64_t group_rows = value_rows(shape) / (c.lists ? 1 : c.groups);
   launch->grain = grain_of(group_rows * COLUMN_BLOCK);
   launch->scratch = (int64_t)c.kinds * COLUMN_BLOCK * 2 * (int64_t)sizeof(float);
   cpu_dim(e, launch, group_rows);

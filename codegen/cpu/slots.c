@@ -22,6 +22,19 @@ int *slots_of(cpu_entry *e, slots *s, MlirOperation op, segment part, bool resul
   return list;
 }
 
+int *list_slots(cpu_entry *e, slots *s, MlirOperation op, segment part, bool results, text *signature) {
+  int *list = ARENA_ARRAY(e->arena, int, part.count + 1);
+  for (int i = 0; i < part.count; ++i) {
+    int n = part.first + i;
+    GROW(s->places, s->count, s->capacity);
+    s->places[s->count] = ir_place(results ? mlirOperationGetResult(op, n) : mlirOperationGetOperand(op, n));
+    list[i] = s->count++;
+    text_printf(signature, ",%d", list[i]);
+  }
+  text_add(signature, ";");
+  return list;
+}
+
 void slots_free(slots *s) {
   free(s->places);
   *s = (slots){0};

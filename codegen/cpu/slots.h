@@ -13,6 +13,8 @@ typedef struct slots {
 int slot_of(slots *s, plan_ref place);
 // The slots of a segment of operands (results); also adds them to `signature`, what makes the kernel's name.
 int *slots_of(cpu_entry *e, slots *s, MlirOperation op, segment part, bool results, text *signature);
+// Of lists with a value a group: a slot a kind, whose place is not used (each group has its own).
+int *list_slots(cpu_entry *e, slots *s, MlirOperation op, segment part, bool results, text *signature);
 void slots_free(slots *s);
 
 // KIND_SIZE_HASH of the signature, which is freed.

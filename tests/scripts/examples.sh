@@ -12,7 +12,7 @@ for net in "$LMN_SOURCE"/examples/*.lmn "$LMN_SOURCE"/examples/demo/*.lmn; do
 done
 
 off=
-for pass in share-vertices fuse-edges reuse-masks cse dce fuse-kernels; do off="$off --disable-pass $pass"; done
+for pass in $("$LMN_TESTS/scripts/optimisations"); do off="$off --disable-pass $pass"; done
 qwen=$golden/single-qwen/qwen llama=$golden/tree-residual-llama/llama gpt2=$golden/e2e-121-gpt2/gpt2
 
 # run NET BATCH OPTION …

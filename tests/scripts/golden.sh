@@ -4,7 +4,7 @@
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
-passes='share-vertices fuse-edges reuse-masks cse dce fuse-kernels'
+passes=$("$LMN_TESTS/scripts/optimisations")
 optimizer='adamw(lr = 1e-3, betas = [0.9, 0.95], eps = 1e-8, weight_decay = 0.01, decay = all)'
 failed=0
 
