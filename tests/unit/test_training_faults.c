@@ -50,8 +50,8 @@ static bool make_batch(void *context, int64_t epoch, int64_t index, lmn_batch *b
 }
 
 static bool train(const char *run, bool resume, int64_t *steps, lmn_error *error) {
-  const train_phase phases[] = {{0, {"train", make_batch, 7}, {"validation", make_batch, 2}},
-                                {1, {"train", make_batch, 7}, {0}}};
+  const train_phase phases[] = {{0, {"train", make_batch, 7}, {"validation", make_batch, 2}, 0},
+                                {1, {"train", make_batch, 7}, {0}, 0}};
   train_options o = {.run = run, .resume = resume, .phases = phases, .phase_count = 2};
   train_report report;
   lmn_network *n = lmn_open(folder, 1, error);
