@@ -6,7 +6,8 @@
 // Riders stand right behind their product (views may stand between); plan-memory takes them and the product for one
 // op, since their rows are done in turns. Not riders: what reads a value that is made after the product, or rows of
 // another number; anything on a product that the back end would cut by columns (see GEMM_FEW_ROWS), where no row is
-// whole before all are.
+// whole before all are; and what stands many products further on, whose result would be kept all the while (what
+// recompute makes again stands there for that reason).
 #include "passes/passes.h"
 
 #include "passes/map.h"
@@ -19,7 +20,10 @@ typedef struct riding {
   map host;  // rider -> its product's number + 1
   map last;  // product's number -> the op that the next rider goes behind, by its number
   op_list ops;
+  int *products; // of each op: products before it
 } riding;
+
+enum { NEAR = 8 }; // products between a product and its rider at most
 
 static bool works_by_rows(ir *m, MlirOperation op) {
   switch (ir_code(m, op)) {
@@ -62,6 +66,7 @@ static bool fits(const riding *r, MlirOperation op, int64_t host) {
   ir *m = r->m;
   MlirOperation product = r->ops.items[host];
   if (rows_of(op) != ir_int(product, "m") * ir_int(product, "groups")) return false;
+  if (r->products[map_get(&r->order, op.ptr, 0)] - r->products[host] > NEAR) return false;
   for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i) {
     MlirValue v = mlirOperationGetOperand(op, i);
     if (product_of(r, v) == host) continue;
@@ -98,7 +103,11 @@ static void ride(riding *r, MlirOperation op, int64_t host) {
 bool pass_ride_products(ir *m, lmn_error *error) {
   (void)error;
   riding r = {.m = m, .ops = ir_ops(m)};
-  for (int i = 0; i < r.ops.count; ++i) map_put(&r.order, r.ops.items[i].ptr, i);
+  r.products = ARENA_ARRAY(m->arena, int, r.ops.count + 1);
+  for (int i = 0; i < r.ops.count; ++i) {
+    map_put(&r.order, r.ops.items[i].ptr, i);
+    r.products[i + 1] = r.products[i] + (ir_code(m, r.ops.items[i]) == KERNEL_GEMM);
+  }
   for (int i = 0; i < r.ops.count; ++i) {
     MlirOperation op = r.ops.items[i];
     if (!works_by_rows(m, op)) continue;

@@ -34,6 +34,14 @@ same remade-off --recompute layers --disable-pass recompute
 same one-thread --threads 1
 same three-threads --threads 3
 
+# What is made again is not kept: less memory with each policy.
+before=999999999
+for what in nothing rows feed-forward layers; do
+  bytes=$("$LMNC" summary "$net" --random-weights -B 4 -T 64 --json --recompute "$what" | sed -n 's/.*"arena_bytes": *\([0-9]*\).*/\1/p' | head -n 1)
+  [ "$bytes" -lt "$before" ] || fail "$what needs $bytes bytes, not below $before"
+  before=$bytes
+done
+
 # A memory limit takes the first policy that fits, and says what would fit where none does.
 arena() { "$LMNC" summary "$net" --random-weights -B 4 -T 64 --memory-limit "$1" 2>"$work/err" | grep train:; }
 arena 1G | grep -q remade && fail "remakes within a limit that asks for nothing"
