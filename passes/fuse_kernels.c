@@ -274,7 +274,7 @@ bool pass_fuse_kernels(ir *m, lmn_error *error) {
   // A fused product is a new op before the next op of the list, so the list stays valid: only sums and rows are looked
   // up in it, and those are erased here alone, each when its turn comes.
   for (int i = 0; i < ops.count; ++i)
-    if (ir_code(m, ops.items[i]) == KERNEL_ROW && is_formula(m, ops.items[i]) && !ir_count(ops.items[i], "segments") &&
+    if (ir_code(m, ops.items[i]) == KERNEL_ROW && is_formula(m, ops.items[i]) && !ir_int(ops.items[i], "lists") &&
         formula_is_sum(ir_text_at(m, ops.items[i], "stages", 0)))
       fuse_sum(&f, ops.items[i]);
   ops = ir_ops(m);
