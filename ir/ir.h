@@ -72,6 +72,8 @@ void ir_destroy(ir *m);
 // MLIR's verifier and our own (ops.def: segments, attributes; shapes that an op's meaning fixes). The message has the
 // .lmn place.
 bool ir_verify(ir *m, lmn_error *error);
+// False, with the op, its .lmn place and what is wrong with it as the message.
+bool ir_bad(MlirOperation op, lmn_error *error, const char *what);
 void ir_print(const ir *m, text *out);
 // Where MLIR's own diagnostics go until the next call; NULL: nowhere.
 void ir_diagnostics_to(lmn_error *error);

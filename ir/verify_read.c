@@ -5,15 +5,6 @@
 
 #include <string.h>
 
-static bool bad(MlirOperation op, lmn_error *error, const char *what) {
-  MlirStringRef name = mlirIdentifierStr(mlirOperationGetName(op));
-  text place = {0};
-  if (ir_place_print(mlirOperationGetLocation(op), &place)) text_add(&place, ": ");
-  fail(error, "%s%.*s: %s", place.data ? place.data : "", (int)name.length, name.data, what);
-  text_free(&place);
-  return false;
-}
-
 // How many of what an attribute's numbers count there are; -1: the attribute is no such number.
 static int64_t things(const ir *m, const char *name) {
   if (!strcmp(name, "model")) return m->graph->model_count;
@@ -30,9 +21,10 @@ static bool verify_number(const ir *m, MlirOperation op, const struct op_attribu
   int64_t least = strcmp(a->name, "instance") ? 0 : -1;
   for (int i = 0; i < (list ? ir_count(op, a->name) : 1); ++i) {
     int64_t value = list ? ir_int_at(op, a->name, i) : ir_int(op, a->name);
-    if (value < least || value >= count) return bad(op, error, "the network has no such model, node, arrow or phase");
+    if (value < least || value >= count)
+      return ir_bad(op, error, "the network has no such model, node, arrow or phase");
   }
-  return !list || ir_count(op, a->name) > 0 || bad(op, error, "names no node or arrow");
+  return !list || ir_count(op, a->name) > 0 || ir_bad(op, error, "names no node or arrow");
 }
 
 // Passes divide by sizes. A length of 0 is that of an entry that runs the prefix alone.
@@ -47,7 +39,7 @@ static bool verify_size(MlirOperation op, op_code code, const struct op_attribut
   for (size_t i = 0; i < LENGTH(sizes); ++i)
     if (!strcmp(sizes[i], a->name)) least = !(embeds && !strcmp(a->name, "length"));
   int64_t value = ir_int(op, a->name);
-  return (value >= least && value <= (int64_t)1 << 48) || bad(op, error, "a size of it is out of range");
+  return (value >= least && value <= (int64_t)1 << 48) || ir_bad(op, error, "a size of it is out of range");
 }
 
 static bool has_parameter(const ir *m, const char *name) { return parameter_find(m->parameters, name) >= 0; }
@@ -55,11 +47,11 @@ static bool has_parameter(const ir *m, const char *name) { return parameter_find
 static bool verify_names(const ir *m, MlirOperation op, op_code code, lmn_error *error) {
   static const char unknown[] = "the network has no such parameter";
   if (code == KERNEL_BUFFER && !strcmp(ir_text(m, op, "space"), "parameter"))
-    return has_parameter(m, ir_text(m, op, "name")) || bad(op, error, unknown);
+    return has_parameter(m, ir_text(m, op, "name")) || ir_bad(op, error, unknown);
   if (code != NN_PARAMETER && code != NN_GRADIENT && code != KERNEL_GRADIENT) return true;
   for (int i = 0; i < ir_count(op, "names"); ++i)
-    if (!has_parameter(m, ir_text_at(m, op, "names", i))) return bad(op, error, unknown);
-  return ir_count(op, "names") > 0 || bad(op, error, "names no parameter");
+    if (!has_parameter(m, ir_text_at(m, op, "names", i))) return ir_bad(op, error, unknown);
+  return ir_count(op, "names") > 0 || ir_bad(op, error, "names no parameter");
 }
 
 static bool has_body(const ir *m, const char *name) {
@@ -74,10 +66,10 @@ static bool has_body(const ir *m, const char *name) {
 static bool verify_bodies(const ir *m, MlirOperation op, const struct op_attribute *a, lmn_error *error) {
   if (a->type == ATTRIBUTE_SYMBOL) {
     const char *name = ir_text(m, op, a->name);
-    return !name || has_body(m, name) || bad(op, error, "the module has no such body");
+    return !name || has_body(m, name) || ir_bad(op, error, "the module has no such body");
   }
   for (int i = 0; a->type == ATTRIBUTE_SYMBOLS && i < ir_count(op, a->name); ++i)
-    if (!has_body(m, ir_text_at(m, op, a->name, i))) return bad(op, error, "the module has no such body");
+    if (!has_body(m, ir_text_at(m, op, a->name, i))) return ir_bad(op, error, "the module has no such body");
   return true;
 }
 
@@ -97,10 +89,10 @@ static bool tensor(MlirType type) {
 static bool verify_places(MlirOperation op, bool placed, lmn_error *error) {
   int results = (int)mlirOperationGetNumResults(op), numbers = ir_count(op, "places");
   if (!results || (!placed && !numbers)) return true;
-  if (numbers != 2 * results) return bad(op, error, "needs places, a space and an offset for each result");
+  if (numbers != 2 * results) return ir_bad(op, error, "needs places, a space and an offset for each result");
   for (int i = 0; i < numbers; ++i) {
     int64_t value = ir_int_at(op, "places", i);
-    if (value < 0 || (i % 2 == 0 && value >= SPACE_COUNT)) return bad(op, error, "a place is no space and offset");
+    if (value < 0 || (i % 2 == 0 && value >= SPACE_COUNT)) return ir_bad(op, error, "a place is no space and offset");
   }
   return true;
 }
@@ -114,7 +106,7 @@ bool ir_verify_read(ir *m, bool placed, lmn_error *error) {
     const op_row *row = &op_table()[code];
     for (intptr_t r = 0; r < mlirOperationGetNumResults(op); ++r)
       if (!tensor(mlirValueGetType(mlirOperationGetResult(op, r))))
-        return bad(op, error, "its values must be tensors of f32, i32 or i1 with one or two sizes");
+        return ir_bad(op, error, "its values must be tensors of f32, i32 or i1 with one or two sizes");
     for (int a = 0; a < row->attribute_count; ++a)
       if (!verify_number(m, op, &row->attributes[a], error) || !verify_size(op, code, &row->attributes[a], error) ||
           !verify_bodies(m, op, &row->attributes[a], error))

@@ -397,7 +397,7 @@ static void number_ops(memory *p) {
   for (int i = 0; i < p->ops.count; ++i) {
     MlirOperation op = p->ops.items[i];
     op_code code = ir_code(p->m, op);
-    bool rides = !mlirAttributeIsNull(mlirOperationGetAttributeByName(op, mlirStringRefCreateFromCString("rides")));
+    bool rides = ir_int(op, "rides") != 0;
     if (!rides && code != KERNEL_VIEW) host = i;
     map_put(&p->order, op.ptr, rides ? host : i);
   }

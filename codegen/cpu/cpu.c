@@ -187,7 +187,7 @@ plan_launch *cpu_launch(cpu_entry *e, MlirOperation op, launch_kind kind, const 
   plan_launch *launch = &entry->launches[entry->launch_count++];
   *launch = (plan_launch){.kind = kind, .grain = 1, .vertices = e->vertices};
   e->vertices = 0;
-  launch->rides = !mlirAttributeIsNull(mlirOperationGetAttributeByName(op, ref("rides")));
+  launch->rides = ir_int(op, "rides") != 0;
   launch->kernel = kernel ? arena_string(e->arena, kernel) : NULL;
   launch->what = arena_string(e->arena, what.data);
   text_free(&what);
