@@ -72,15 +72,13 @@ static void open_library(void) {
   set_threads(1);
 }
 
-static void sgemm(int64_t trans_a, int64_t trans_b, int64_t m, int64_t n, int64_t k, float alpha, const float *a,
-                  int64_t lda, const float *b, int64_t ldb, float beta, float *c, int64_t ldc) {
-  cblas_sgemm(ROW_MAJOR, trans_a ? TRANSPOSED : AS_IS, trans_b ? TRANSPOSED : AS_IS, (int)m, (int)n, (int)k, alpha, a,
-              (int)lda, b, (int)ldb, beta, c, (int)ldc);
+void blas_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
+                int64_t ldb, bool adds, float *c, int64_t ldc) {
+  cblas_sgemm(ROW_MAJOR, trans_a ? TRANSPOSED : AS_IS, trans_b ? TRANSPOSED : AS_IS, (int)m, (int)n, (int)k, 1, a,
+              (int)lda, b, (int)ldb, adds, c, (int)ldc);
 }
 
-bool blas_open(struct kernel_host *host, lmn_error *error) {
+bool blas_open(lmn_error *error) {
   pthread_once(&once, open_library);
-  if (problem.text[0]) return fail(error, "%s", problem.text);
-  host->sgemm = sgemm;
-  return true;
+  return !problem.text[0] || fail(error, "%s", problem.text);
 }

@@ -1,10 +1,10 @@
-// The CPU as a device: kernels.so and OpenBLAS over a pool of threads. A product is cut into pieces of C by its shape
-// and the number of threads, never along k, and every element of C is one sum over k in order whatever the cut: results
-// do not depend on the threads.
+// The CPU as a device: kernels.so and the products of products.h over a pool of threads. Results do not depend on
+// their number.
 #include "runtime/device.h"
 
-#include "runtime/blas.h"
+#include "codegen/cpu/abi.h"
 #include "runtime/library.h"
+#include "runtime/products.h"
 #include "runtime/threads.h"
 
 #include <dlfcn.h>
@@ -26,7 +26,6 @@ struct device {
   void *library;
   int64_t vertex_runs;
   void ***functions; // [entry][launch]: kernel_function or epilogue_function; NULL: a product without epilogue
-  struct kernel_host host;
   thread_pool *pool;
   memory spaces[SPACE_COUNT];
   memory scratch; // scratch_stride bytes a thread
@@ -119,15 +118,13 @@ static void flush_denormals(void) {
 #endif
 }
 
-static int64_t pieces_of_all(const plan_gemm *g) { return g->pieces ? g->pieces : g->groups; }
-
 static bool check_launch(const plan_entry *entry, const plan_launch *launch, lmn_error *error) {
   const plan_gemm *g = &launch->gemm;
   if (launch->kind == LAUNCH_KERNEL)
     return launch->kernel || fail(error, "%s: %s has no kernel", entry->name, launch->what);
   int64_t limit = INT32_MAX;
   if (g->m < 1 || g->n < 1 || g->k < 1 || g->groups < 1 || g->m > limit || g->n > limit || g->k > limit ||
-      g->lda > limit || g->ldb > limit || g->ldc > limit || g->groups > launch->arg_count - 2 * pieces_of_all(g))
+      g->lda > limit || g->ldb > limit || g->ldc > limit || g->groups > launch->arg_count - 2 * gemm_pieces(g))
     return fail(error, "%s: %s is a product of a size that cannot be: %lld groups of %lld x %lld x %lld", entry->name,
                 launch->what, (long long)g->groups, (long long)g->m, (long long)g->n, (long long)g->k);
   return true;
@@ -145,7 +142,8 @@ static bool resolve_kernels(device *d, const char *artifact, lmn_error *error) {
       if (!check_launch(entry, launch, error)) return false;
       together = launch->rides ? together + launch->arg_count : launch->arg_count;
       if (together > most) most = together;
-      if (launch->scratch > d->scratch_stride) d->scratch_stride = launch->scratch;
+      int64_t scratch = launch->kind == LAUNCH_GEMM ? products_room() : launch->scratch;
+      if (scratch > d->scratch_stride) d->scratch_stride = scratch;
       if (!launch->kernel) continue;
       d->functions[e][i] = dlsym(d->library, launch->kernel);
       if (!d->functions[e][i])
@@ -169,7 +167,7 @@ static bool open_library(device *d, const char *artifact, lmn_error *error) {
 }
 
 static bool open_device(device *d, const char *artifact, int threads, lmn_error *error) {
-  if (!check_cpu(d->plan, artifact, error) || !open_library(d, artifact, error) || !blas_open(&d->host, error) ||
+  if (!check_cpu(d->plan, artifact, error) || !open_library(d, artifact, error) || !products_open(error) ||
       !resolve_kernels(d, artifact, error))
     return false;
   d->pool = pool_create(threads > 0 ? threads : cores_available(), flush_denormals, error);
@@ -214,100 +212,7 @@ typedef struct kernel_run {
 static void run_kernel(void *context, int64_t begin, int64_t end, int thread) {
   const kernel_run *r = context;
   device *d = r->device;
-  r->function(d->args, r->launch->dims, begin, end, d->scratch.bytes + thread * d->scratch_stride, &d->host);
-}
-
-typedef struct gemm_run {
-  device *device;
-  const plan_launch *launch;
-  epilogue_function *epilogue;
-  const plan_launch *riders; // launches behind it that run on each piece
-  void *const *rider_functions;
-  int rider_count;
-  int64_t row_pieces, column_pieces, rows, columns; // rows x columns: a piece of C
-} gemm_run;
-
-// How C is cut. By columns as its shape alone asks: where it has few rows, or is much wider than high (then B would be
-// packed for every few rows). By rows so that the threads have equal shares, or at least four pieces each: OpenBLAS
-// keeps a piece's packed rows of A in the second-level cache while it walks over B, so high pieces are fast. Its
-// kernels differ in the order of a sum between the bulk of a matrix and its last rows and columns: a cut at a multiple
-// of all their heights (ROW_MULTIPLE) changes no bit, one by columns does.
-enum { LEAST_COLUMNS = 128, MOST_COLUMNS = 4096, COLUMN_PIECES = 8, COLUMN_MULTIPLE = 48 };
-enum { LEAST_ROWS = 96, ROW_MULTIPLE = 24, LEAST_WORK = 1 << 20, PIECES_PER_THREAD = 4 };
-
-static int64_t pieces_of(int64_t length, int64_t piece) { return (length + piece - 1) / piece; }
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t rounded(int64_t length, int64_t multiple) { return pieces_of(length, multiple) * multiple; }
-
-static int64_t column_length(const plan_gemm *g) {
-  if (g->m >= GEMM_FEW_ROWS && g->n <= GEMM_WIDE * g->m) return g->n;
-  double work = (double)g->m * (double)g->n * (double)g->k / LEAST_WORK;
-  int64_t pieces = least(g->n / LEAST_COLUMNS, work < COLUMN_PIECES ? (int64_t)work : COLUMN_PIECES);
-  if (pieces < pieces_of(g->n, MOST_COLUMNS)) pieces = pieces_of(g->n, MOST_COLUMNS);
-  return pieces <= 1 ? g->n : rounded(pieces_of(g->n, pieces), COLUMN_MULTIPLE);
-}
-
-static int64_t row_length(const plan_gemm *g, int64_t others, int threads) {
-  double work = (double)g->m * (double)g->n * (double)g->k * (double)pieces_of_all(g) / (double)others / LEAST_WORK;
-  int64_t most = least(g->m / LEAST_ROWS, work < 1e6 ? (int64_t)work : 1000000), pieces = 1;
-  while (pieces < most && others * pieces % threads && others * pieces < (int64_t)threads * PIECES_PER_THREAD) ++pieces;
-  return pieces == 1 ? g->m : rounded(pieces_of(g->m, pieces), ROW_MULTIPLE);
-}
-
-static void cut(gemm_run *r, int threads) {
-  const plan_gemm *g = &r->launch->gemm;
-  r->columns = r->rider_count ? g->n : column_length(g);
-  r->column_pieces = pieces_of(g->n, r->columns);
-  r->rows = row_length(g, g->groups * r->column_pieces, threads);
-  r->row_pieces = pieces_of(g->m, r->rows);
-}
-
-static void run_riders(const gemm_run *r, int64_t begin, int64_t end, int thread) {
-  device *d = r->device;
-  void **args = d->args + r->launch->arg_count;
-  for (int i = 0; i < r->rider_count; args += r->riders[i++].arg_count) {
-    kernel_function *function = NULL;
-    *(void **)&function = r->rider_functions[i];
-    function(args, r->riders[i].dims, begin, end, d->scratch.bytes + thread * d->scratch_stride, &d->host);
-  }
-}
-
-static void run_piece(const gemm_run *r, int64_t piece, int thread) {
-  const device *d = r->device;
-  const plan_gemm *g = &r->launch->gemm;
-  int64_t group = piece / (r->row_pieces * r->column_pieces), row = piece / r->column_pieces % r->row_pieces * r->rows;
-  int64_t column = piece % r->column_pieces * r->columns;
-  int64_t row_end = least(row + r->rows, g->m), column_end = least(column + r->columns, g->n);
-  const int64_t *firsts = g->pieces ? r->launch->dims + GEMM_FIRST : NULL, all = pieces_of_all(g);
-  float *c = d->args[2 * all + group];
-  int64_t first = firsts ? firsts[group] : group, last = firsts ? firsts[group + 1] : group + 1;
-  for (int64_t p = first; p < last; ++p) { // in order, while this part of C is in the cache
-    const float *a = d->args[p], *b = d->args[all + p];
-    a += g->trans_a ? row : row * g->lda;
-    b += g->trans_b ? column * g->ldb : column;
-    d->host.sgemm(g->trans_a, g->trans_b, row_end - row, column_end - column, g->k, 1, a, g->lda, b, g->ldb,
-                  g->accumulate || p > first, c + row * g->ldc + column, g->ldc);
-  }
-  if (r->epilogue) r->epilogue(d->args, r->launch->dims, row, row_end, column, column_end, group);
-  run_riders(r, group * g->m + row, group * g->m + row_end, thread);
-}
-
-static void run_pieces(void *context, int64_t begin, int64_t end, int thread) {
-  for (int64_t piece = begin; piece < end; ++piece) run_piece(context, piece, thread);
-}
-
-// Below this many multiplications waking the threads costs more than they save.
-enum { SMALL_PRODUCT = 1 << 18 };
-
-static void run_gemm(device *d, const plan_launch *launch, void *const *functions, int riders) {
-  const plan_gemm *g = &launch->gemm;
-  gemm_run r = {
-      .device = d, .launch = launch, .riders = launch + 1, .rider_functions = functions + 1, .rider_count = riders};
-  *(void **)&r.epilogue = functions[0];
-  bool small = (double)g->m * (double)g->n * (double)g->k * (double)pieces_of_all(g) < SMALL_PRODUCT;
-  cut(&r, small ? 1 : pool_threads(d->pool));
-  int64_t pieces = r.row_pieces * r.column_pieces * g->groups;
-  pool_run(d->pool, pieces, small ? pieces : 1, run_pieces, &r);
+  r->function(d->args, r->launch->dims, begin, end, d->scratch.bytes + thread * d->scratch_stride);
 }
 
 // `functions`: of the launch and the riders behind it.
@@ -316,8 +221,10 @@ static void run_launch(device *d, const plan_launch *launch, void *const *functi
   for (int l = 0; l <= riders; ++l)
     for (int i = 0; i < launch[l].arg_count; ++i)
       d->args[count++] = d->spaces[launch[l].args[i].space].bytes + launch[l].args[i].offset;
-  if (launch->kind == LAUNCH_GEMM) run_gemm(d, launch, functions, riders);
-  else {
+  if (launch->kind == LAUNCH_GEMM) {
+    product_run r = {launch, d->args, functions, riders, d->pool, d->scratch.bytes, d->scratch_stride};
+    products_run(&r);
+  } else {
     kernel_run r = {.device = d, .launch = launch};
     *(void **)&r.function = functions[0];
     pool_run(d->pool, launch->tasks, launch->grain, run_kernel, &r);

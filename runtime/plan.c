@@ -12,6 +12,8 @@ const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t b
   return NULL;
 }
 
+int64_t gemm_pieces(const plan_gemm *g) { return g->pieces ? g->pieces : g->groups; }
+
 int plan_launches(const plan_entry *e) {
   int count = 0;
   for (int i = 0; i < e->launch_count; ++i) count += !e->launches[i].rides;

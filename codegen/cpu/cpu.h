@@ -51,7 +51,7 @@ cpu_emitter cpu_emit_cross_entropy, cpu_emit_gradient_norm, cpu_emit_adamw; // l
 
 // Adds the kernel `name` (its MLIR text: a func.func @name of the ABI below, and any private helpers whose names start
 // with name) unless it is there. The ABI in MLIR, bare pointers:
-//   func.func @name(%args: !llvm.ptr, %dims: !llvm.ptr, %begin: i64, %end: i64, %scratch: !llvm.ptr, %host: !llvm.ptr)
+//   func.func @name(%args: !llvm.ptr, %dims: !llvm.ptr, %begin: i64, %end: i64, %scratch: !llvm.ptr)
 //   (kernel_function) func.func @name(%args: !llvm.ptr, %dims: !llvm.ptr, %row_begin: i64, %row_end: i64,
 //   %column_begin: i64, %column_end: i64, %group: i64)
 // Load the argument pointers first, then call an inner private function whose pointer arguments carry {llvm.noalias}:

@@ -44,7 +44,7 @@ static bool is_float(ssa a) { return a.type == K_F32 || a.type == K_F64; }
 
 // ---- functions
 
-static const char kernel_parameters[] = "ppiipp";
+static const char kernel_parameters[] = "ppiip";
 
 static void function(kernel_text *k, const char *name, const char *types, bool private, ssa *parameters) {
   bool outlined = *types == '!';
@@ -61,9 +61,9 @@ static void function(kernel_text *k, const char *name, const char *types, bool p
 }
 
 kernel_abi k_kernel(kernel_text *k, const char *name) {
-  ssa p[6];
+  ssa p[5];
   function(k, name, kernel_parameters, false, p);
-  return (kernel_abi){p[0], p[1], p[2], p[3], p[4], p[5]};
+  return (kernel_abi){p[0], p[1], p[2], p[3], p[4]};
 }
 
 void k_function(kernel_text *k, const char *name, const char *types, ssa *parameters) {

@@ -34,7 +34,7 @@ typedef struct kernel_text {
 } kernel_text;
 
 typedef struct kernel_abi {
-  ssa args, dims, begin, end, scratch, host;
+  ssa args, dims, begin, end, scratch;
 } kernel_abi;
 
 // A function of the kernel ABI (codegen/cpu/abi.h), up to k_return.

@@ -29,8 +29,7 @@ static const char *in(const char *name) {
 static void add_scale(cpu_codegen *cg, const char *name, double factor) {
   text t = {0};
   text_printf(&t,
-              "func.func @%s(%%args: !llvm.ptr, %%dims: !llvm.ptr, %%begin: i64, %%end: i64, %%scratch: !llvm.ptr, "
-              "%%host: !llvm.ptr) {\n"
+              "func.func @%s(%%args: !llvm.ptr, %%dims: !llvm.ptr, %%begin: i64, %%end: i64, %%scratch: !llvm.ptr) {\n"
               "  %%one = arith.constant 1 : i64\n  %%f = arith.constant %.6f : f32\n"
               "  %%x = llvm.load %%args : !llvm.ptr -> !llvm.ptr\n"
               "  %%p = llvm.getelementptr %%args[1] : (!llvm.ptr) -> !llvm.ptr, !llvm.ptr\n  %%y = llvm.load %%p : "
@@ -68,7 +67,7 @@ static void check_scale(const char *path, const char *name, float factor) {
   assert_non_null(function);
   float x[100], y[100];
   for (int i = 0; i < 100; ++i) x[i] = (float)i, y[i] = -1;
-  function((void *const[]){x, y}, NULL, 3, 97, NULL, NULL);
+  function((void *const[]){x, y}, NULL, 3, 97, NULL);
   for (int i = 0; i < 100; ++i) assert_true(y[i] == (i >= 3 && i < 97 ? (float)i * factor : -1));
   dlclose(library);
 }
