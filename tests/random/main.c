@@ -190,9 +190,10 @@ static bool run(random_options *o, int *failures, lmn_error *error) {
   kernels_close(&kernels);
   if (ok && !*failures)
     printf("no difference; the worst, as parts of their bars: values %.2g of %lld, gradients %.2g of %lld, finite "
-           "differences %.2g of %lld\n",
+           "differences %.2g of %lld, optimizer steps %.2g of %lld\n",
            statistics.worst_value, (long long)statistics.values, statistics.worst_gradient,
-           (long long)statistics.gradients, statistics.worst_direction, (long long)statistics.directions);
+           (long long)statistics.gradients, statistics.worst_direction, (long long)statistics.directions,
+           statistics.worst_update, (long long)statistics.updates);
   return ok;
 }
 
@@ -204,7 +205,7 @@ int main(int argument_count, char **arguments) {
       {"step", 0, "N", "from a network's seed to the next one's; default: 1", OPTION_COUNT, &o.step},
       {"no-shrink", 0, NULL, "only name the networks that differ", OPTION_FLAG, &o.whole},
       {"quiet", 'q', NULL, "no progress", OPTION_FLAG, &o.quiet},
-      {"break", 0, "PASS", "make a pass wrong, to see that it is found", OPTION_TEXT, &o.broken},
+      {"break", 0, "PASS", "make a pass, or `update`, wrong, to see that it is found", OPTION_TEXT, &o.broken},
       {"net", 0, "FILE", "a .lmn file in place of drawn networks", OPTION_TEXT, &o.net},
       {"batch", 'B', "N", "with --net: sequences; default: 2", OPTION_COUNT, &o.batch},
       {"length", 'T', "N", "with --net: tokens; default: 9", OPTION_COUNT, &o.length},

@@ -75,8 +75,18 @@ static double activate(double x, activation_kind kind) {
   return x;
 }
 
+static void note_kink(reference *r, rows x) {
+  double largest = 0, least = INFINITY;
+  for (int64_t i = 0; i < x.count * x.size; ++i) {
+    largest = fmax(largest, fabs(x.data[i]));
+    least = fmin(least, fabs(x.data[i]));
+  }
+  if (largest > 0) r->kink = fmin(r->kink, least / largest);
+}
+
 static rows activation(reference *r, rows x, activation_kind kind) {
   rows y = rows_new(r, x.count, x.size);
+  if (kind == ACTIVATION_RELU) note_kink(r, x);
   for (int64_t i = 0; i < x.count * x.size; ++i) y.data[i] = activate(x.data[i], kind);
   return y;
 }
@@ -345,6 +355,7 @@ void reference_run(reference *r) {
   const graph *g = r->graph;
   reference_free(r);
   r->arena = arena_create();
+  r->kink = INFINITY;
   rows *values = ARENA_ARRAY(r->arena, rows, g->node_count);
   r->nodes = ARENA_ARRAY(r->arena, double *, g->node_count);
   for (int i = 0; i < g->node_count; ++i) {

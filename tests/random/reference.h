@@ -19,6 +19,7 @@ typedef struct reference {
   double loss;    // mean over the labels that count, with the smoothing
   double plain;   // sum of the losses without it
   int64_t counted, right;
+  double kink; // how near to 0 relu is asked, as a part of the largest magnitude that it is asked together with
 } reference;
 
 void reference_run(reference *r); // frees the result before

@@ -87,8 +87,8 @@ struct reference;
 bool gradients_right(const subject *s, struct reference *r, trained_gradients g, char *text, size_t size);
 
 extern struct statistics {
-  int64_t values, gradients, directions;
-  double worst_value, worst_gradient, worst_direction; // as parts of their bars
+  int64_t values, gradients, directions, updates;
+  double worst_value, worst_gradient, worst_direction, worst_update; // as parts of their bars
 } statistics;
 
 #endif

@@ -1,6 +1,6 @@
 #!/bin/sh
 # A few networks drawn at random agree with themselves, each optimisation on and off, and with a plain reference; a pass
-# that is wrong is found, its network made small. scripts/random-networks draws many.
+# or an optimizer that is wrong is found, its network made small. scripts/random-networks draws many.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
@@ -19,5 +19,6 @@ fails() {
   exit 1
 }
 fails fuse-edges 247 'times its bar' --no-shrink
+fails update 1 'optimizer step of' --no-shrink
 fails differentiate 69 'off its finite difference'
 grep -q '^network drawn {' "$work/log" && grep -q -- '--net .*failed-69/net.lmn --seed 69 -B 1' "$work/log"
