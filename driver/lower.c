@@ -1,5 +1,6 @@
 #include "driver/lower.h"
 
+#include "driver/options.h"
 #include "ir/build.h"
 #include "passes/constants.h"
 
@@ -94,7 +95,7 @@ static const char *reproducer_command(const compilation *c, const char *level, c
   text_printf(&command, "lmnc compile --from=%s", level);
   for (int i = 0; i < c->options->disabled_count; ++i)
     text_printf(&command, " --disable-pass=%s", c->options->disabled[i]);
-  text_printf(&command, " %s", path);
+  options_quote(path, &command);
   const char *result = arena_string(c->arena, command.data);
   text_free(&command);
   return result;

@@ -205,6 +205,18 @@ options_result options_parse(const command_usage *u, int argument_count, char **
   return OPTIONS_RUN;
 }
 
+void options_quote(const char *argument, text *out) {
+  static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=,:+@%";
+  text_add(out, " ");
+  if (*argument && !argument[strspn(argument, plain)]) {
+    text_add(out, argument);
+    return;
+  }
+  text_add(out, "'");
+  for (const char *p = argument; *p; ++p) *p == '\'' ? text_add(out, "'\\''") : text_add_bytes(out, p, 1);
+  text_add(out, "'");
+}
+
 void define_list_free(define_list *list) {
   free(list->items);
   *list = (define_list){0};

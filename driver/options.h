@@ -59,6 +59,8 @@ options_result options_parse_several(const command_usage *usage, int argument_co
 // table lives as long as the call.
 typedef void usage_reader(const command_usage *usage, void *to);
 void options_read(int (*run)(int argument_count, char **arguments), const char *name, usage_reader *reader, void *to);
+// A blank and the argument, in quotes where a shell needs them.
+void options_quote(const char *argument, text *out);
 void define_list_free(define_list *list);
 void text_list_free(text_list *list);
 

@@ -209,22 +209,12 @@ bool run_command_known(const char *name) {
   return false;
 }
 
-static void print_argument(const char *argument, FILE *out) {
-  bool plain =
-      *argument &&
-      strspn(argument, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=,:+@%") == strlen(argument);
-  if (plain) {
-    fprintf(out, " %s", argument);
-    return;
-  }
-  fputs(" '", out);
-  for (const char *p = argument; *p; ++p) *p == '\'' ? (void)fputs("'\\''", out) : (void)fputc(*p, out);
-  fputc('\'', out);
-}
-
 void run_print_command(const run_options *o, FILE *out) {
-  fputs(options_program, out);
-  for (int i = 0; i < o->argument_count; ++i) print_argument(o->arguments[i], out);
+  text command = {0};
+  text_add(&command, options_program);
+  for (int i = 0; i < o->argument_count; ++i) options_quote(o->arguments[i], &command);
+  fputs(command.data, out);
+  text_free(&command);
 }
 
 int run_command_named(const char *name, int argument_count, char **arguments) {
