@@ -1,7 +1,6 @@
 // lmnc compile: an artifact for lmn-run, or one of the levels on the way there.
 #include "driver/commands.h"
-#include "driver/compile.h"
-#include "driver/options.h"
+#include "driver/network_options.h"
 #include "driver/time_passes.h"
 
 #include <jansson.h>
@@ -9,13 +8,10 @@
 #include <string.h>
 
 typedef struct request {
-  define_list defines, overrides;
-  text_list disabled;
+  network_options network;
   const char *output, *emit, *from, *print_after, *wanted;
-  int64_t batch, length, capacity, rows, memory_limit;
-  const char *recompute;
-  bool random_weights, packed, json, time_passes;
-  const char *net;
+  int64_t batch, length, capacity, rows;
+  bool packed, json, time_passes;
   timings timings;
   double began;
 } request;
@@ -86,26 +82,27 @@ static void print_result(const request *r, const compilation *c) {
 
 static bool emit_early(const request *r, text *printed, text *messages, bool *ok) {
   if (r->from || !r->emit || strcmp(r->emit, "ast")) return false;
-  *ok = graph_print_ast(r->net, printed, messages);
+  *ok = graph_print_ast(r->network.net, printed, messages);
   return true;
 }
 
 // What an emitted text says itself cannot be said on the command line.
 static bool check_from(const request *r, lmn_error *error) {
   static const char *const levels[] = {"lmn", "nn", "kernel", "mlir", "llvm", "plan"};
-  const char *given = r->defines.count     ? "-D"
-                      : r->overrides.count ? "--freeze and --loss"
+  const network_options *n = &r->network;
+  const char *given = n->defines.count     ? "-D"
+                      : n->overrides.count ? "--freeze and --loss"
                       : r->wanted          ? "--for"
                       : r->batch           ? "-B"
                       : r->length          ? "-T"
                       : r->packed          ? "--pack"
                       : r->rows            ? "--rows"
                       : r->capacity        ? "--capacity"
-                      : r->random_weights  ? "--random-weights"
-                      : r->recompute       ? "--recompute"
-                      : r->memory_limit    ? "--memory-limit"
+                      : n->random_weights  ? "--random-weights"
+                      : n->recompute       ? "--recompute"
+                      : n->memory_limit    ? "--memory-limit"
                                            : NULL;
-  if (given) return fail(error, "%s does not go with --from: %s has it already", given, r->net);
+  if (given) return fail(error, "%s does not go with --from: %s has it already", given, n->net);
   int from = -1, emit = (int)LENGTH(levels);
   for (int i = 0; i < (int)LENGTH(levels); ++i) {
     if (!strcmp(levels[i], r->from)) from = i;
@@ -128,7 +125,8 @@ static bool compile(request *r, compilation *c, text *printed, lmn_error *error)
   }
   entry_shape *shapes = ARENA_ARRAY(c->arena, entry_shape, 3 * c->graph->phase_count + CHUNKS + 1);
   int count = r->from ? 0 : shapes_of(r, c->graph, shapes);
-  if (!count && !r->from) return fail(error, "%s: a classifier does not generate; use --for train,evaluate", r->net);
+  if (!count && !r->from)
+    return fail(error, "%s: a classifier does not generate; use --for train,evaluate", r->network.net);
   if (!compile_entries(c, shapes, count, r->output, error)) return false;
   print_result(r, c);
   return true;
@@ -139,21 +137,12 @@ static bool run(request *r, text *printed, text *messages, lmn_error *error) {
   if (emit_early(r, printed, messages, &ok)) return ok;
   if (r->from && !check_from(r, error)) return false;
   complete(r);
-  compile_options o = {.file = r->net,
-                       .defines = r->defines.items,
-                       .define_count = r->defines.count,
-                       .overrides = r->overrides.items,
-                       .override_count = r->overrides.count,
-                       .random_weights = r->random_weights,
-                       .recompute = r->recompute,
-                       .memory_limit = r->memory_limit,
-                       .disabled = r->disabled.items,
-                       .disabled_count = r->disabled.count,
-                       .emit = r->emit,
-                       .print_after = r->print_after,
-                       .printed = printed,
-                       .from = r->from,
-                       .timings = r->time_passes ? &r->timings : NULL};
+  compile_options o = network_compile_options(&r->network);
+  o.emit = r->emit;
+  o.print_after = r->print_after;
+  o.printed = printed;
+  o.from = r->from;
+  o.timings = r->time_passes ? &r->timings : NULL;
   if (!check_wanted(r->wanted, error)) return false;
   compilation *c = compile_open(&o, messages);
   if (!c) return false;
@@ -163,9 +152,7 @@ static bool run(request *r, text *printed, text *messages, lmn_error *error) {
 }
 
 static void finish(request *r, text *printed, text *messages) {
-  define_list_free(&r->defines);
-  define_list_free(&r->overrides);
-  text_list_free(&r->disabled);
+  network_options_free(&r->network);
   text_free(printed);
   text_free(messages);
 }
@@ -180,15 +167,8 @@ int command_compile(int argument_count, char **arguments) {
       {"pack", 0, NULL, "several rows of data in one sequence", OPTION_FLAG, &r.packed},
       {"rows", 0, "N", "prompts at once when generating; default: 1", OPTION_COUNT, &r.rows},
       {"capacity", 0, "N", "tokens of prompt and continuation at most; default: 256", OPTION_COUNT, &r.capacity},
-      {"define", 'D', "NAME=VALUE", "set a param of the network (repeatable)", OPTION_DEFINE, &r.defines},
-      {"freeze", 0, "NAMES", "not trained: models, edges, or names of these", OPTION_SETTING, &r.overrides},
-      {"loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, &r.overrides},
-      {"random-weights", 0, NULL, "the models have a config.json only", OPTION_FLAG, &r.random_weights},
-      {"disable-pass", 0, "PASS", "leave this optimisation out (repeatable)", OPTION_TEXTS, &r.disabled},
-      {"recompute", 0, "WHAT", "remake, not keep: rows, feed-forward, layers, layers-2, -4, -8", OPTION_TEXT,
-       &r.recompute},
-      {"memory-limit", 0, "SIZE", "of a training step, 800M or 1.5G: what does not fit is remade", OPTION_BYTES,
-       &r.memory_limit},
+      NETWORK_OPTIONS(&r.network),
+      {"loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, &r.network.overrides},
       {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, mlir, llvm or plan instead", OPTION_TEXT, &r.emit},
       {"from", 0, "LEVEL", "NET is what --emit=LEVEL printed: lmn, nn, kernel or mlir", OPTION_TEXT, &r.from},
       {"print-after", 0, "PASS", "print the entries as this pass leaves them", OPTION_TEXT, &r.print_after},
@@ -199,7 +179,7 @@ int command_compile(int argument_count, char **arguments) {
       "compile", "Compiles a network to kernels and a plan, which lmn-run runs without a compiler.",
       "NET",     "net.lmn -B 8 -T 256 -o net.lmnx",
       options,   (int)LENGTH(options)};
-  options_result result = options_parse(&usage, argument_count, arguments, &r.net);
+  options_result result = options_parse(&usage, argument_count, arguments, &r.network.net);
   text printed = {0}, messages = {0};
   int status = result == OPTIONS_DONE ? 0 : 2;
   if (result == OPTIONS_RUN) {

@@ -1,8 +1,7 @@
 // lmnc summary: what a network is and what it costs: nodes and shapes, parameters, work, memory, and what the passes
 // made of it.
 #include "driver/commands.h"
-#include "driver/compile.h"
-#include "driver/options.h"
+#include "driver/network_options.h"
 #include "driver/pass_costs.h"
 #include "runtime/lmn.h"
 
@@ -12,12 +11,10 @@
 #include <string.h>
 
 typedef struct request {
-  define_list defines, overrides;
-  text_list disabled;
-  int64_t batch, length, memory_limit;
-  const char *recompute;
-  bool random_weights, json, run, passes;
-  const char *net, *mode;
+  network_options network;
+  int64_t batch, length;
+  bool json, run, passes;
+  const char *mode;
 } request;
 
 typedef struct totals { // of parameters, by where they belong
@@ -193,7 +190,7 @@ static bool check_mode(const request *r, lmn_error *error) {
   for (size_t i = 0; i < LENGTH(modes); ++i) known |= mode_is(r, modes[i]);
   if (!known) return fail(error, "--mode %s: it is train, edges, evaluate, decode or prefill", r->mode);
   if (r->mode && !r->passes) return fail(error, "--mode goes with --passes");
-  if (r->memory_limit && r->passes)
+  if (r->network.memory_limit && r->passes)
     return fail(error, "--memory-limit does not go with --passes; say --recompute with what the summary names");
   return !(r->run && r->passes) || fail(error, "--run does not go with --passes: nothing is run");
 }
@@ -205,7 +202,8 @@ static bool shape_of_mode(const request *r, const graph *g, entry_shape *shape, 
       .kind = mode_is(r, "evaluate") ? ENTRY_EVALUATE : ENTRY_TRAIN, .batch = phase->batch, .length = phase->length};
   shape->gradients = shape->kind == ENTRY_TRAIN;
   if (!mode_is(r, "decode") && !mode_is(r, "prefill")) return true;
-  if (g->classes) return fail(error, "%s: a classifier does not generate; --mode is train, edges or evaluate", r->net);
+  if (g->classes)
+    return fail(error, "%s: a classifier does not generate; --mode is train, edges or evaluate", r->network.net);
   *shape = (entry_shape){.kind = ENTRY_EXTEND,
                          .batch = r->batch ? r->batch : 1,
                          .length = mode_is(r, "decode") ? 1 : phase->length,
@@ -225,19 +223,11 @@ static bool summarize_passes(const request *r, compilation *c, lmn_error *error)
 static bool summarize(request *r, text *messages, lmn_error *error) {
   if (!check_mode(r, error)) return false;
   if (mode_is(r, "edges")) {
-    GROW(r->overrides.items, r->overrides.count, r->overrides.capacity);
-    r->overrides.items[r->overrides.count++] = (define){"freeze", "models"};
+    define_list *overrides = &r->network.overrides;
+    GROW(overrides->items, overrides->count, overrides->capacity);
+    overrides->items[overrides->count++] = (define){"freeze", "models"};
   }
-  compile_options o = {.file = r->net,
-                       .defines = r->defines.items,
-                       .define_count = r->defines.count,
-                       .overrides = r->overrides.items,
-                       .override_count = r->overrides.count,
-                       .random_weights = r->random_weights,
-                       .recompute = r->recompute,
-                       .memory_limit = r->memory_limit,
-                       .disabled = r->disabled.items,
-                       .disabled_count = r->disabled.count};
+  compile_options o = network_compile_options(&r->network);
   compilation *c = compile_open(&o, messages);
   if (!c) return false;
   for (int i = 0; i < c->graph->phase_count; ++i) {
@@ -257,20 +247,13 @@ int command_summary(int argument_count, char **arguments) {
       {"run", 0, NULL, "run one batch and count the vertex runs as they happen", OPTION_FLAG, &r.run},
       {"passes", 0, NULL, "what each pass is worth: runs, launches, work, memory", OPTION_FLAG, &r.passes},
       {"mode", 0, "MODE", "with --passes: train (the default), edges, evaluate, decode, prefill", OPTION_TEXT, &r.mode},
-      {"define", 'D', "NAME=VALUE", "set a param of the network (repeatable)", OPTION_DEFINE, &r.defines},
-      {"freeze", 0, "NAMES", "not trained: models, edges, or names of these", OPTION_SETTING, &r.overrides},
-      {"random-weights", 0, NULL, "the models have a config.json only", OPTION_FLAG, &r.random_weights},
-      {"disable-pass", 0, "PASS", "leave this optimisation out (repeatable)", OPTION_TEXTS, &r.disabled},
-      {"recompute", 0, "WHAT", "remake, not keep: rows, feed-forward, layers, layers-2, -4, -8", OPTION_TEXT,
-       &r.recompute},
-      {"memory-limit", 0, "SIZE", "of a training step, 800M or 1.5G: what does not fit is remade", OPTION_BYTES,
-       &r.memory_limit},
+      NETWORK_OPTIONS(&r.network),
       {"json", 0, NULL, "one JSON object", OPTION_FLAG, &r.json},
   };
   const command_usage usage = {"summary", "Says what a network is and costs: nodes, shapes, parameters, work, memory.",
                                "NET",     "net.lmn -D widths=1/4/4/4/1 -B 4 -T 128",
                                options,   (int)LENGTH(options)};
-  options_result result = options_parse(&usage, argument_count, arguments, &r.net);
+  options_result result = options_parse(&usage, argument_count, arguments, &r.network.net);
   int status = result == OPTIONS_DONE ? 0 : 2;
   if (result == OPTIONS_RUN) {
     text messages = {0};
@@ -280,8 +263,6 @@ int command_summary(int argument_count, char **arguments) {
     if (error.text[0]) fprintf(stderr, "error: %s\n", error.text);
     text_free(&messages);
   }
-  define_list_free(&r.defines);
-  define_list_free(&r.overrides);
-  text_list_free(&r.disabled);
+  network_options_free(&r.network);
   return status;
 }
