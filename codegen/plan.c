@@ -124,8 +124,7 @@ plan *plan_create(arena *a, const graph *g, const parameter_list *parameters) {
   return p;
 }
 
-// ---- entries
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- entries ------------------------------------------------------------------------------------
 
 static int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 

@@ -51,8 +51,7 @@ static const char *grouped(arena *a, int64_t number) {
 
 static const char *megabytes(arena *a, int64_t bytes) { return arena_printf(a, "%.1f MiB", (double)bytes / 1048576.0); }
 
-// ---- people
-// ---------------------------------------------------------------------------------------------------------------------------
+// ---- people -------------------------------------------------------------------------------------
 
 static void print_nodes(const graph *g, const plan_phase *phase) {
   static const char *const aggregates[] = {"sum", "mean", "concat", "project"};
@@ -100,8 +99,7 @@ static void print_summary(arena *a, const compilation *c, const plan *p, int64_t
          megabytes(a, gradients), megabytes(a, 2 * gradients), megabytes(a, largest));
 }
 
-// ---- scripts
-// --------------------------------------------------------------------------------------------------------------------------
+// ---- scripts ------------------------------------------------------------------------------------
 
 static json_t *nodes_json(const graph *g, const plan_phase *phase) {
   static const char *const aggregates[] = {"sum", "mean", "concat", "project"};
@@ -143,8 +141,7 @@ static void print_json(const compilation *c, const plan *p, int64_t ran) {
   json_decref(object);
 }
 
-// ---- the command
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- the command --------------------------------------------------------------------------------
 
 // Runs one batch of zeros and returns how often a vertex' layers ran; -1: error.
 static int64_t counted_runs(compilation *c, const entry_shape *shape, lmn_error *error) {

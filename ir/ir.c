@@ -15,8 +15,7 @@ const MlirValue no_value = {NULL};
 
 static MlirStringRef ref(const char *string) { return mlirStringRefCreateFromCString(string); }
 
-// ---- context and diagnostics
-// ------------------------------------------------------------------------------------------------------
+// ---- context and diagnostics --------------------------------------------------------------------
 
 // MLIR reports through the context's one handler; whoever calls into MLIR says where its message goes.
 static _Thread_local lmn_error *diagnostics_to;
@@ -69,8 +68,7 @@ void ir_context_destroy(MlirContext context) {
   if (context.ptr) mlirContextDestroy(context);
 }
 
-// ---- the entry's module
-// -----------------------------------------------------------------------------------------------------------
+// ---- the entry's module -------------------------------------------------------------------------
 
 // Points function and block at @entry of the module.
 static bool find_entry(ir *m, lmn_error *error) {
@@ -156,8 +154,7 @@ const char *ir_body(ir *m, const char *name, const char *mlir) {
   return name;
 }
 
-// ---- building
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- building -----------------------------------------------------------------------------------
 
 MlirLocation ir_place_of(ir *m, span place) {
   const char *file = m->graph && m->graph->file ? m->graph->file : "-";
@@ -260,8 +257,7 @@ MlirOperation op_end(op_spec *s) {
 
 MlirValue op_end_value(op_spec *s) { return mlirOperationGetResult(op_end(s), 0); }
 
-// ---- types and values
-// -------------------------------------------------------------------------------------------------------------
+// ---- types and values ---------------------------------------------------------------------------
 
 static MlirType tensor(ir *m, int rank, const int64_t *shape, MlirType element) {
   (void)m;
@@ -295,8 +291,7 @@ int value_uses(MlirValue v) {
   return uses;
 }
 
-// ---- reading
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- reading ------------------------------------------------------------------------------------
 
 op_code ir_code(const ir *m, MlirOperation op) {
   (void)m;
@@ -405,8 +400,7 @@ op_list ir_ops(ir *m) {
 void ir_replace(MlirValue old, MlirValue with) { mlirValueReplaceAllUsesOfWith(old, with); }
 void ir_erase(MlirOperation op) { mlirOperationDestroy(op); }
 
-// ---- places
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- places -------------------------------------------------------------------------------------
 
 bool ir_has_place(MlirValue v) { return !mlirAttributeIsNull(attribute(value_op(v), "places")); }
 plan_ref ir_place(MlirValue v) {

@@ -40,8 +40,7 @@ static void contribute_part(tape *t, MlirValue to, MlirValue gradient, int64_t p
 }
 static void contribute(tape *t, MlirValue to, MlirValue gradient) { contribute_part(t, to, gradient, 0, 1); }
 
-// ---- small builders
-// ---------------------------------------------------------------------------------------------------------------
+// ---- small builders -----------------------------------------------------------------------------
 
 static MlirValue sum(tape *t, const MlirValue *values, int count, double scale) {
   if (count == 1 && scale == 1) return values[0];
@@ -68,8 +67,7 @@ static MlirValue derived(tape *t, op_code code, const MlirValue *operands, int c
   return op_end_value(&s);
 }
 
-// ---- the gradient of a value, from its contributions
-// -------------------------------------------------------------------------------
+// ---- the gradient of a value, from its contributions --------------------------------------------
 
 static bool is_part(ir *m, MlirValue v) {
   op_code code = ir_code(m, value_op(v));
@@ -130,8 +128,7 @@ static MlirValue gradient_of(tape *t, MlirValue v) {
   return sum(t, full, count, 1);
 }
 
-// ---- derivatives
-// ------------------------------------------------------------------------------------------------------------------
+// ---- derivatives --------------------------------------------------------------------------------
 
 static MlirValue at(MlirOperation op, segment s, int i) { return mlirOperationGetOperand(op, s.first + i); }
 
@@ -164,8 +161,7 @@ static void contribute_column_sums(tape *t, MlirOperation op, segment biases, Ml
   contribute_each(t, &s, op, biases);
 }
 
-// ---- segments that several groups read
-// -----------------------------------------------------------------------------------------------
+// ---- segments that several groups read ----------------------------------------------------------
 
 static void copy_reads(tape *t, op_spec *s, MlirOperation op) {
   int count = ir_count(op, "reads");
@@ -394,8 +390,7 @@ static void derive_loss(tape *t, MlirOperation op) {
   if (active(t, weight)) contribute(t, weight, ir_result(m, both, 3));
 }
 
-// ---- the pass
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- the pass -----------------------------------------------------------------------------------
 
 static bool trained(const ir *m, MlirOperation parameter) {
   for (int i = 0; i < ir_count(parameter, "names"); ++i) {

@@ -25,8 +25,7 @@ static void open(text *t, const char *name, const char *const *arguments, int co
   text_add(t, results == 1 ? "f32 {\n" : "(f32, f32) {\n");
 }
 
-// ---- sums
-// -------------------------------------------------------------------------------------------------------------------------
+// ---- sums ---------------------------------------------------------------------------------------
 
 const char *formula_sum(ir *m, int count, double scale) {
   const char *name = scale == 1 ? arena_printf(m->arena, "sum%d", count)
@@ -69,8 +68,7 @@ const char *formula_identity(ir *m) {
   return ir_body(m, "identity", "func.func private @identity(%x: f32) -> f32 {\n  return %x : f32\n}\n");
 }
 
-// ---- activations
-// ------------------------------------------------------------------------------------------------------------------
+// ---- activations --------------------------------------------------------------------------------
 
 // Each activation as value and slope: @act_KIND(x) -> y and @slope_KIND(x) -> dy/dx.
 static const struct {
@@ -171,8 +169,7 @@ const char *formula_glu_grad(ir *m, const char *kind) {
   return add(m, arena_printf(m->arena, "glu_grad_%s", kind), &t);
 }
 
-// ---- norms
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- norms --------------------------------------------------------------------------------------
 
 #define ARGUMENTS(...)                                                                                                 \
   (const char *const[]){__VA_ARGS__}, (int)(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
@@ -296,8 +293,7 @@ const char *formula_norm_dw(ir *m, const char *kind) {
                         "  %n = arith.mulf %x, %rstd : f32\n  %y = arith.mulf %dy, %n : f32\n  return %y : f32\n");
 }
 
-// ---- composition
-// ------------------------------------------------------------------------------------------------------------------
+// ---- composition --------------------------------------------------------------------------------
 
 // Appends "%a, %b" for the arguments prefix0 … of each kind.
 static void names_of(text *t, const char *prefix, int count, bool typed, int *written) {

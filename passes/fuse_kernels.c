@@ -28,8 +28,7 @@ static MlirValue *all_operands(ir *m, MlirOperation op, segment s) {
   return values;
 }
 
-// ---- rebuilding ops with more operands
-// ----------------------------------------------------------------------------------------------
+// ---- rebuilding ops with more operands ----------------------------------------------------------
 
 // A copy of `op` before `before` with operand segment `index` replaced, and an epilogue attribute where given.
 static MlirOperation rebuilt(ir *m, MlirOperation op, MlirOperation before, int segments,
@@ -59,8 +58,7 @@ static MlirOperation with_segments(ir *m, MlirOperation op, MlirOperation before
   return rebuilt(m, op, before, segments, values, counts, epilogue, types, result_segments, result_counts);
 }
 
-// ---- sums that accumulate
-// -----------------------------------------------------------------------------------------------------------
+// ---- sums that accumulate -----------------------------------------------------------------------
 
 // The operand segment that an op can accumulate from into `result`; -1: it cannot.
 static int accumulate_segment(ir *m, MlirValue result) {
@@ -157,8 +155,7 @@ static void fuse_sum(fusion *f, MlirOperation sum) {
   ir_erase(sum);
 }
 
-// ---- epilogues
-// ----------------------------------------------------------------------------------------------------------------------
+// ---- epilogues ----------------------------------------------------------------------------------
 
 // Row operands of a formula, or of a product's epilogue, as lists with a value a group (see kernel.row).
 static MlirValue *as_lists(ir *m, MlirOperation before, const MlirValue *rows, int count, int groups) {

@@ -64,8 +64,7 @@ static MlirValue input_value(lowering *l, const char *name, MlirType type) {
   return op_end_value(&s);
 }
 
-// ---- the ops of a layer
-// -----------------------------------------------------------------------------------------------------------
+// ---- the ops of a layer -------------------------------------------------------------------------
 
 // Where a run of layers takes its parameters from: one name prefix a group ("qwen.", "v[0]->w.0.").
 typedef struct owners {
@@ -301,8 +300,7 @@ static MlirValue decoder_layer(lowering *l, MlirValue x, const model *d, owners 
   return add_residual(l, x, y, o.count);
 }
 
-// ---- vertices
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- vertices -----------------------------------------------------------------------------------
 
 static context context_of(lowering *l, MlirValue mask, MlirValue table, int64_t segments) {
   MlirValue starts = value_is(mask) ? ir_operand(l->m, value_op(mask), 0) : no_value;
@@ -327,8 +325,7 @@ static MlirValue lower_vertex(lowering *l, MlirOperation op) {
   return norm(l, x, o, d->norm, d->norm_eps, tensor_name(d, TENSOR_FINAL_NORM), tensor_name(d, TENSOR_FINAL_NORM_BIAS));
 }
 
-// ---- edges
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- edges --------------------------------------------------------------------------------------
 
 static MlirValue rotary_table(lowering *l, int model_index) {
   const model *d = &l->m->graph->models[model_index].description;
@@ -417,8 +414,7 @@ static void lower_edge(lowering *l, MlirOperation op) {
   for (int i = 0; i < count; ++i) ir_replace(mlirOperationGetResult(op, i), unstack(l, y, i, count));
 }
 
-// ---- everything else
-// --------------------------------------------------------------------------------------------------------------
+// ---- everything else ----------------------------------------------------------------------------
 
 static MlirValue lower_aggregate(lowering *l, MlirOperation op) {
   ir *m = l->m;

@@ -33,8 +33,7 @@ static void replace_all(MlirOperation op, MlirOperation with) {
     ir_replace(mlirOperationGetResult(op, i), mlirOperationGetResult(with, i));
 }
 
-// ---- products
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- products -----------------------------------------------------------------------------------
 
 typedef struct product {
   int64_t m, n, k, groups, lda, ldb, ldc, a_stride, b_stride, c_stride;
@@ -200,8 +199,7 @@ static void lower_weight_gradient(lowering *l, MlirOperation op) {
   else replace_all(op, gemm(l, p, dys, dy_count, xs, x_count, types, count, NULL));
 }
 
-// ---- row formulas
-// -----------------------------------------------------------------------------------------------------------------
+// ---- row formulas -------------------------------------------------------------------------------
 
 // Where the op reads segments: the operands as lists (see kernel.row), those from number `from` on as it says, the
 // others each group its own; else as they are.
@@ -310,8 +308,7 @@ static void lower_add(lowering *l, MlirOperation op) {
   ir_replace(mlirOperationGetResult(op, 0), y);
 }
 
-// ---- moves
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- moves --------------------------------------------------------------------------------------
 
 typedef struct move {
   int64_t n0, n1, columns, from, from0, from1, to0, to1;
@@ -425,8 +422,7 @@ static void lower_prefix_rows(lowering *l, MlirOperation op, bool pad) {
               .zero = pad});
 }
 
-// ---- the rest: the same op at the kernel level
-// --------------------------------------------------------------------------------------
+// ---- the rest: the same op at the kernel level --------------------------------------------------
 
 static void buffer(lowering *l, MlirOperation op, const char *space, const char *name) {
   op_spec s = op_begin(&l->b, KERNEL_BUFFER);

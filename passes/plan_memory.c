@@ -43,8 +43,7 @@ typedef struct memory {
 static int64_t bytes_of(MlirValue v) { return value_elements(v) * 4; } // float32 and int32 alike
 static int64_t aligned(int64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
-// ---- sinks: what is an output or a gradient must own its memory
-// ---------------------------------------------------------------------
+// ---- sinks: what is an output or a gradient must own its memory ---------------------------------
 
 static bool is_sink(op_code code) { return code == KERNEL_OUTPUT || code == KERNEL_GRADIENT; }
 
@@ -94,8 +93,7 @@ static void own_sinks(ir *m) {
   map_free(&claimed);
 }
 
-// ---- aliases
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- aliases ------------------------------------------------------------------------------------
 
 static slot *slot_of(memory *p, MlirValue v) {
   int64_t at = map_get(&p->slots, v.ptr, -1);
@@ -185,8 +183,7 @@ static void resolve(const memory *p, slot *s) {
   }
 }
 
-// ---- spaces whose layout is given
-// ---------------------------------------------------------------------------------------------------
+// ---- spaces whose layout is given ---------------------------------------------------------------
 
 static int64_t input_bytes(const ir *m, const char *name);
 
@@ -230,8 +227,7 @@ static int64_t gradient_offset(const ir *m, const char *name) {
   return phase->trained[low].offset;
 }
 
-// ---- collecting roots
-// -----------------------------------------------------------------------------------------------------------------
+// ---- collecting roots ---------------------------------------------------------------------------
 
 static void make_roots(memory *p) {
   ir *m = p->m;
@@ -283,8 +279,7 @@ static void absorb_stacks(memory *p) {
   map_free(&absorbed);
 }
 
-// ---- the arena
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- the arena ----------------------------------------------------------------------------------
 
 typedef struct hole {
   int64_t offset, bytes;

@@ -34,8 +34,7 @@ int64_t attention_grain(double flops_of_a_task) {
   return grain < 1 ? 1 : grain > 64 ? 64 : (int64_t)grain;
 }
 
-// ---- a block of queries
-// -------------------------------------------------------------------------------------------------------------
+// ---- a block of queries -------------------------------------------------------------------------
 
 // The scratch of a thread, in floats: scores, packed queries, then for each query its maximum, sum, factor and start.
 enum { MAXIMA, SUMS, FACTORS, STARTS, VECTORS };
@@ -186,8 +185,7 @@ void attention_block(kernel_text *k, const char *name, const attention_shape *s,
   k_return(k);
 }
 
-// ---- the kernel
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- the kernel ---------------------------------------------------------------------------------
 
 // args: qkv, out, lse, starts. dims: length, batch, segments, sequences, query blocks. tasks: query blocks x sequences
 // x heads, the last blocks, which see most, first.

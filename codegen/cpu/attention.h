@@ -37,8 +37,7 @@ int64_t attention_block_scratch(const attention_shape *s); // bytes
 // The first key that any of the `count` queries from `position` on sees, where sequences are packed; else 0.
 ssa attention_first_key(kernel_text *k, const attention_shape *s, ssa starts, ssa count, ssa position);
 
-// ---- attention_tiles.c: products of a few rows, everything in registers
-// ---------------------------------------------------------------
+// ---- attention_tiles.c: products of a few rows, everything in registers -------------------------
 
 int attention_lanes(void); // of this CPU's vectors
 int attention_rows(void);  // of a tile
@@ -66,8 +65,7 @@ void attention_by_queries(kernel_text *k, const char *name, const tile_product *
 // `count` rows, `stride` apart, up to the next whole vector of columns.
 void attention_pack(kernel_text *k, const char *name, const attention_shape *s);
 
-// ---- the columns of a block of scores
-// -------------------------------------------------------------------------------------------------
+// ---- the columns of a block of scores -----------------------------------------------------------
 
 // The queries of one vector, and which keys of a block each of them sees.
 typedef struct attention_view {

@@ -241,8 +241,7 @@ static void decode_kernel(kernel_text *k, const char *name, const attention_shap
   k_return(k);
 }
 
-// ---- launches
-// -----------------------------------------------------------------------------------------------------------------------
+// ---- launches -----------------------------------------------------------------------------------
 
 typedef struct cached {
   attention_shape shape;

@@ -91,8 +91,7 @@ void tile_strip(kernel_text *k, const tile_product *t, int64_t columns, int rows
   }
 }
 
-// ---- scores
-// -------------------------------------------------------------------------------------------------------------------------
+// ---- scores -------------------------------------------------------------------------------------
 
 // The columns from `first` to `end` (whole vectors) of a strip of rows.
 static void scores_strip(kernel_text *k, const char *name, int rows, ssa c, ssa a, ssa packed, ssa first, ssa end,
@@ -150,8 +149,7 @@ void attention_by_queries(kernel_text *k, const char *name, const tile_product *
   k_return(k);
 }
 
-// ---- packing
-// ------------------------------------------------------------------------------------------------------------------------
+// ---- packing ------------------------------------------------------------------------------------
 
 // lanes vectors to their transpose: blocks off the diagonal change places, from half the size down to single elements.
 static void transpose(kernel_text *k, ssa *rows, int lanes) {
@@ -196,8 +194,7 @@ void attention_pack(kernel_text *k, const char *name, const attention_shape *s) 
   k_return(k);
 }
 
-// ---- masks
-// --------------------------------------------------------------------------------------------------------------------------
+// ---- masks --------------------------------------------------------------------------------------
 
 attention_view attention_view_of(kernel_text *k, const attention_shape *s, ssa starts, ssa column, ssa position,
                                  ssa limit, ssa first, ssa keys) {

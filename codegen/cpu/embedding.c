@@ -12,8 +12,7 @@ static void add_kernel(cpu_entry *e, const char *name, kernel_text *k) {
   text_free(&k->out);
 }
 
-// ---- embed
-// --------------------------------------------------------------------------------------------------------------------------
+// ---- embed --------------------------------------------------------------------------------------
 
 // args: hidden, ids, table, positions, position_table, prefix (absent ones: hidden). dims: prefix + length, prefix,
 // length, rows of the table, rows of the position table. tasks: rows of hidden.
@@ -79,8 +78,7 @@ bool cpu_emit_embed(cpu_entry *e, MlirOperation op, lmn_error *error) {
   return true;
 }
 
-// ---- embed_grad
-// ---------------------------------------------------------------------------------------------------------------------
+// ---- embed_grad ---------------------------------------------------------------------------------
 
 enum { CLEAR_FLOATS = 1 << 16, GRADIENT_COLUMNS = 32 };
 
@@ -165,8 +163,7 @@ bool cpu_emit_embed_grad(cpu_entry *e, MlirOperation op, lmn_error *error) {
   return true;
 }
 
-// ---- prefix_grad
-// --------------------------------------------------------------------------------------------------------------------
+// ---- prefix_grad --------------------------------------------------------------------------------
 
 // args: dy, dprefix. dims: batch, prefix + length. tasks: rows of the prefix; each the sum over the batch, in order.
 static void prefix_grad_kernel(kernel_text *k, const char *name, int64_t columns) {
@@ -210,8 +207,7 @@ bool cpu_emit_prefix_grad(cpu_entry *e, MlirOperation op, lmn_error *error) {
   return true;
 }
 
-// ---- select
-// -------------------------------------------------------------------------------------------------------------------------
+// ---- select -------------------------------------------------------------------------------------
 
 // args: x, index, y. dims: length, minus_one. tasks: rows of y.
 static void select_kernel(kernel_text *k, const char *name, int64_t columns) {
