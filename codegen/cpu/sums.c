@@ -1,7 +1,6 @@
 // kernel.row that only adds up many rows, as the gradients of a parameter that many vertices share: one kernel for any
 // number of them, which walks over the pointers. Written out, a sum of a thousand costs LLVM seconds. The order is the
 // body's, so that the result has the same bits.
-#include "codegen/cpu/kernel_text.h"
 #include "codegen/cpu/rows.h"
 #include "passes/formulas.h"
 
