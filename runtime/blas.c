@@ -72,8 +72,8 @@ static void open_library(void) {
   set_threads(1);
 }
 
-void blas_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda, const float *b,
-                int64_t ldb, bool adds, float *c, int64_t ldc) {
+void blas_sgemm(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
+                const float *b, int64_t ldb, bool adds, float *c, int64_t ldc) {
   cblas_sgemm(ROW_MAJOR, trans_a ? TRANSPOSED : AS_IS, trans_b ? TRANSPOSED : AS_IS, (int)m, (int)n, (int)k, 1, a,
               (int)lda, b, (int)ldb, adds, c, (int)ldc);
 }

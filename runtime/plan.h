@@ -166,7 +166,7 @@ bool plan_read_text(arena *a, const char *path, const char *json, plan **result,
                     lmn_error *error);     // path: for messages
 void plan_write(const plan *p, text *out); // as JSON
 // The memory that running `e` takes: parameters, gradients and optimizer state of its phase, and its own spaces.
-int plan_launches(const plan_entry *e); // without riders
+int plan_launches(const plan_entry *e);  // without riders
 int64_t gemm_pieces(const plan_gemm *g); // of all groups
 int64_t plan_bytes(const plan *p, const plan_entry *e);
 const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t batch, int64_t length); // NULL: none

@@ -26,12 +26,14 @@ bool products_open(lmn_error *error) {
   return avx512 || blas_open(error);
 }
 
+const char *products_by(void) { return avx512 ? "sgemm_avx512" : "OpenBLAS"; }
+
 int64_t products_room(void) { return avx512 ? sgemm_avx512_room() : 0; }
 
 // ---- cutting
 
 typedef struct cut {
-  int64_t rows, columns;              // of a piece of C
+  int64_t rows, columns; // of a piece of C
   int64_t row_pieces, column_pieces;
 } cut;
 
@@ -51,10 +53,11 @@ static int64_t shares(int64_t others, int64_t most, int threads) {
   return pieces;
 }
 
-// By columns as its shape alone asks: where it has few rows, or is much wider than high (then B would be packed for every
-// few rows). By rows so that the threads have equal shares: OpenBLAS keeps a piece's packed rows of A in the second-level
-// cache while it walks over B, so high pieces are fast. Its kernels differ in the order of a sum between the bulk of a
-// matrix and its last rows and columns: a cut at a multiple of all their heights changes no bit, one by columns does.
+// By columns as its shape alone asks: where it has few rows, or is much wider than high (then B would be packed for
+// every few rows). By rows so that the threads have equal shares: OpenBLAS keeps a piece's packed rows of A in the
+// second-level cache while it walks over B, so high pieces are fast. Its kernels differ in the order of a sum between
+// the bulk of a matrix and its last rows and columns: a cut at a multiple of all their heights changes no bit, one by
+// columns does.
 static cut cut_for_openblas(const plan_gemm *g, int threads) {
   enum { LEAST_COLUMNS = 128, MOST_COLUMNS = 4096, COLUMN_PIECES = 8, COLUMNS = 48, LEAST_ROWS = 96, ROWS = 24 };
   cut c = {.columns = g->n};
@@ -133,8 +136,8 @@ static void run_pieces(void *context, int64_t begin, int64_t end, int thread) {
 }
 
 void products_run(const product_run *run) {
-  enum { SMALL_PRODUCT = 1 << 18 };      // multiplications; below, waking the threads costs more than they save
-  enum { LEAST_RIDDEN = 1 << 14 };       // elements of C that riders are woken for
+  enum { SMALL_PRODUCT = 1 << 18 }; // multiplications; below, waking the threads costs more than they save
+  enum { LEAST_RIDDEN = 1 << 14 };  // elements of C that riders are woken for
   const plan_gemm *g = &run->launch->gemm;
   running r = {.run = run, .gemm = g};
   *(void **)&r.epilogue = run->functions[0];

@@ -1,8 +1,8 @@
 // A product is done in tiles of TALL x WIDE sums, which fill the vector registers. Of its two operands one is "tall": a
 // tile takes TALL of its rows, an element at a time; the other is "wide": a tile takes WIDE of its columns, as vectors.
-// The wide one is packed into panels that lie as they are read; the tall one is read where it is, unless its rows do not
-// lie along k (then it is packed too, a few rows at a time). While a tile is worked on, what comes after it is fetched
-// into the second-level cache.
+// The wide one is packed into panels that lie as they are read; the tall one is read where it is, unless its rows do
+// not lie along k (then it is packed too, a few rows at a time). While a tile is worked on, what comes after it is
+// fetched into the second-level cache.
 //
 // After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008).
 #include "runtime/sgemm_avx512.h"
@@ -14,7 +14,7 @@ typedef float loose_vector __attribute__((vector_size(64), aligned(4), may_alias
 typedef float half __attribute__((vector_size(32)));
 typedef float loose_half __attribute__((vector_size(32), aligned(4), may_alias));
 
-enum { LANES = 16, TALL = 8, WIDE = 48 }; // TALL x 3 vectors of sums, 3 of the panel and an element fit 32 registers
+enum { LANES = 16, TALL = 8, WIDE = 48 };   // TALL x 3 vectors of sums, 3 of the panel and an element fit 32 registers
 enum { STRIPS = 4, BLOCK = STRIPS * TALL }; // rows of the tall operand that stay in the first-level cache
 enum { MOST_K = 768, PANEL_FLOATS = 256 << 10 }; // of the second-level cache
 enum { AHEAD_STEPS = 16 };                       // of k, between two rounds of fetching ahead: a cache line of a row
@@ -35,8 +35,8 @@ typedef struct target { // of a tile's rows and columns
   int64_t row_stride, column_stride;
 } target;
 
-// What a tile fetches every AHEAD_STEPS of k: `count` pairs of lines, `second` floats apart, `stride` from pair to pair;
-// then `advance` on.
+// What a tile fetches every AHEAD_STEPS of k: `count` pairs of lines, `second` floats apart, `stride` from pair to
+// pair; then `advance` on.
 typedef struct ahead {
   const float *at;
   int64_t count, stride, second, advance;
@@ -55,11 +55,11 @@ static int64_t times(int64_t length, int64_t part) { return (length + part - 1) 
   {                                                                                                                    \
     vector x[C];                                                                                                       \
     UNROLL for (int j = 0; j < C; ++j) {                                                                               \
-      x[j] = load(panel + (AT) * C * LANES + j * LANES);                                                               \
+      x[j] = load(panel + (AT)*C * LANES + j * LANES);                                                                 \
       IN_REGISTER(x[j]);                                                                                               \
     }                                                                                                                  \
     UNROLL for (int i = 0; i < R; ++i) {                                                                               \
-      const float *four = (i < 4 ? rows : rows_4) + (AT) * step;                                                       \
+      const float *four = (i < 4 ? rows : rows_4) + (AT)*step;                                                         \
       float y = four[i % 4 == 0 ? 0 : i % 4 == 1 ? s.stride : i % 4 == 2 ? two : three];                               \
       UNROLL for (int j = 0; j < C; ++j) sum[i][j] += y * x[j];                                                        \
     }                                                                                                                  \
@@ -87,11 +87,13 @@ static int64_t times(int64_t length, int64_t part) { return (length + part - 1) 
       }                                                                                                                \
       if (left) STEP(R, C, 0)                                                                                          \
     }                                                                                                                  \
-    UNROLL for (int i = 0; i < R; ++i) UNROLL for (int j = 0; j < C; ++j) store(sums + (i * C + j) * LANES, sum[i][j]); \
+    UNROLL for (int i = 0; i < R; ++i) UNROLL for (int j = 0; j < C; ++j)                                              \
+        store(sums + (i * C + j) * LANES, sum[i][j]);                                                                  \
   }
 #define TILES(R)                                                                                                       \
   TILE(along_k, 1, R, 1)                                                                                               \
-  TILE(along_k, 1, R, 2) TILE(along_k, 1, R, 3) TILE(packed, TALL, R, 1) TILE(packed, TALL, R, 2) TILE(packed, TALL, R, 3)
+  TILE(along_k, 1, R, 2)                                                                                               \
+  TILE(along_k, 1, R, 3) TILE(packed, TALL, R, 1) TILE(packed, TALL, R, 2) TILE(packed, TALL, R, 3)
 TILES(1)
 TILES(2)
 TILES(3)
@@ -102,7 +104,8 @@ TILES(7)
 TILES(8)
 
 typedef void tile_function(int64_t k, operand s, const float *panel, float *sums, ahead next);
-#define WIDTHS(KIND, R) {KIND##_##R##_1, KIND##_##R##_2, KIND##_##R##_3}
+#define WIDTHS(KIND, R)                                                                                                \
+  { KIND##_##R##_1, KIND##_##R##_2, KIND##_##R##_3 }
 #define HEIGHTS(KIND)                                                                                                  \
   {                                                                                                                    \
     WIDTHS(KIND, 1), WIDTHS(KIND, 2), WIDTHS(KIND, 3), WIDTHS(KIND, 4), WIDTHS(KIND, 5), WIDTHS(KIND, 6),              \
@@ -198,9 +201,9 @@ typedef struct part {
   float *panels, *strips;
 } part;
 
-typedef struct place {       // where in the part
-  int64_t column, columns;   // of the panels that are packed
-  int64_t row, rows;         // of the block
+typedef struct place {     // where in the part
+  int64_t column, columns; // of the panels that are packed
+  int64_t row, rows;       // of the block
 } place;
 
 // What the tile of row `r` of the block and panel `panel` fetches: its share of the next block, or of the next panel.
@@ -274,15 +277,13 @@ static void product(operand s, operand v, target c, int64_t m, int64_t n, int64_
   }
 }
 
-int64_t sgemm_avx512_room(void) {
-  return (2 * (int64_t)PANEL_FLOATS + BLOCK * MOST_K) * (int64_t)sizeof(float);
-}
+int64_t sgemm_avx512_room(void) { return (2 * (int64_t)PANEL_FLOATS + BLOCK * MOST_K) * (int64_t)sizeof(float); }
 
 void sgemm_avx512(bool trans_a, bool trans_b, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                   const float *b, int64_t ldb, bool adds, float *c, int64_t ldc, void *room) {
   operand rows = {a, trans_a ? 1 : lda, trans_a ? lda : 1}, columns = {b, trans_b ? ldb : 1, trans_b ? 1 : ldb};
-  // Where both lie along k, the wide one is turned as it is packed; if A is the smaller, that is cheaper, but every tile
-  // of C is turned then.
+  // Where both lie along k, the wide one is turned as it is packed; if A is the smaller, that is cheaper, but every
+  // tile of C is turned then.
   bool a_is_wide = !trans_a && trans_b && m * k + m * n * times(k, MOST_K) < n * k;
   if (a_is_wide) product(columns, rows, (target){c, 1, ldc}, n, m, k, adds, room);
   else product(rows, columns, (target){c, ldc, 1}, m, n, k, adds, room);

@@ -1,5 +1,6 @@
-// Single-threaded products on CPUs with AVX-512. Faster there than OpenBLAS (docs/performance.md), most of all where one
-// operand is the weights of a model: they are read once, ahead of their use, and not packed where that can be helped.
+// Single-threaded products on CPUs with AVX-512. Faster there than OpenBLAS (docs/performance.md), most of all where
+// one operand is the weights of a model: they are read once, ahead of their use, and not packed where that can be
+// helped.
 #ifndef LMN_SGEMM_AVX512_H
 #define LMN_SGEMM_AVX512_H
 
