@@ -139,18 +139,15 @@ static bool failed(check *c, const lmn_error *error) {
 }
 
 static void put_parameters(check *c) {
-  for (int i = 0; i < c->s->list->count; ++i) {
-    int64_t elements;
-    float *to = lmn_parameter(c->network, c->s->list->items[i].name, &elements);
-    memcpy(to, c->data.parameters[i], (size_t)elements * sizeof *to);
-  }
+  for (int i = 0; i < c->s->list->count; ++i)
+    lmn_write_parameter(c->network, c->s->list->items[i].name, c->data.parameters[i], NULL);
 }
 
 // No entry may read what it has not written: everything is NaN before it runs.
 static void poison(check *c) {
   const plan_space spaces[] = {SPACE_ARENA, SPACE_OUTPUT, SPACE_GRADIENT};
   for (size_t i = 0; i < LENGTH(spaces); ++i) {
-    void *memory = device_space(c->network->device, spaces[i]);
+    void *memory = device_map(c->network->device, spaces[i]);
     if (memory) memset(memory, 0xff, (size_t)c->network->space_bytes[spaces[i]]);
   }
 }
@@ -162,7 +159,7 @@ static bool reserve(check *c, lmn_error *error) {
   return ok || failed(c, error);
 }
 
-static const float *gradient_memory(const check *c) { return device_space(c->network->device, SPACE_GRADIENT); }
+static const float *gradient_memory(const check *c) { return device_map(c->network->device, SPACE_GRADIENT); }
 
 // The gradients there are now, against those of the variant without optimisations.
 static void check_gradients(check *c, const char *what) {
@@ -227,8 +224,9 @@ static void check_frozen(check *c) {
   bool *trained = ARENA_ARRAY(s->arena, bool, s->list->count + 1);
   graph_trained(s->graph, s->list, s->shape.phase, trained);
   for (int i = 0; i < s->list->count; ++i) {
-    int64_t elements;
-    const float *now = lmn_parameter(c->network, s->list->items[i].name, &elements);
+    int64_t elements = lmn_elements(c->network, s->list->items[i].name);
+    float *now = ARENA_ARRAY(s->arena, float, elements);
+    lmn_read_parameter(c->network, s->list->items[i].name, now, NULL);
     if (!trained[i] && memcmp(now, c->data.parameters[i], (size_t)elements * sizeof *now))
       finding_set(&c->s->finding, c->variant, "%s is frozen, but training changes it", s->list->items[i].name);
   }
@@ -365,7 +363,7 @@ static void check_variant(check *c, int variant) {
   c->variant = variant;
   text artifact = {0};
   text_printf(&artifact, "%s/%d", c->s->folder, variant);
-  c->network = lmn_open(artifact.data, variant == VARIANT_ALL_ON ? 2 : 1, &error);
+  c->network = lmn_open(artifact.data, &(lmn_options){.threads = variant == VARIANT_ALL_ON ? 2 : 1}, &error);
   text_free(&artifact);
   if (!c->network) {
     failed(c, &error);
