@@ -94,7 +94,7 @@ static bool emit_early(const request *r, text *printed, text *messages, bool *ok
 static bool check_from(const request *r, lmn_error *error) {
   static const char *const levels[] = {"lmn", "nn", "kernel", "mlir", "llvm", "plan"};
   const char *given = r->defines.count     ? "-D"
-                      : r->overrides.count ? "--freeze and --loss"
+                      : r->overrides.count ? "--freeze, --loss and --optimizer"
                       : r->wanted          ? "--for"
                       : r->batch           ? "-B"
                       : r->length          ? "-T"
@@ -183,6 +183,7 @@ int command_compile(int argument_count, char **arguments) {
       {"define", 'D', "NAME=VALUE", "set a param of the network (repeatable)", OPTION_DEFINE, &r.defines},
       {"freeze", 0, "NAMES", "not trained: models, edges, or names of these", OPTION_SETTING, &r.overrides},
       {"loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, &r.overrides},
+      {"optimizer", 0, "ADAMW", "'adamw(lr = 1e-4, betas = [0.9, 0.95])'", OPTION_SETTING, &r.overrides},
       {"random-weights", 0, NULL, "the models have a config.json only", OPTION_FLAG, &r.random_weights},
       {"disable-pass", 0, "PASS", "leave this optimisation out (repeatable)", OPTION_TEXTS, &r.disabled},
       {"recompute", 0, "WHAT", "remake, not keep: rows, feed-forward, layers, layers-2, -4, -8", OPTION_TEXT,
