@@ -16,7 +16,7 @@ typedef struct source_request {
   bool random_weights;
   const char *recompute; // what the backward pass remakes at least; NULL: nothing
   int64_t memory_limit;  // bytes that training may take; 0: any
-  int threads;           // 0: all
+  lmn_options options;   // how it is opened
   text *messages;        // gets the errors of a .lmn file; NULL: they are printed
 } source_request;
 
@@ -56,6 +56,8 @@ const char *source_artifact(network_source *s, const entry_wanted *wanted, int c
 bool artifact_is(const char *net); // a folder with a plan.json
 bool artifact_open(network_source *s, lmn_error *error);
 bool artifact_has(network_source *s, const entry_wanted *wanted, int count, lmn_error *error);
+// Whether the device has memory for each of them.
+bool artifact_fits(lmn_network *n, const entry_wanted *wanted, int count, lmn_error *error);
 
 int source_phase(const network_source *s, const char *name, lmn_error *error); // index; -1: none, with the nearest name
 

@@ -103,7 +103,7 @@ bool artifact_open(network_source *s, lmn_error *error) {
                 r->define_count     ? "-D"
                 : r->disabled_count ? "--disable-pass"
                                     : "--random-weights");
-  s->opened = lmn_open(r->net, r->threads, error);
+  s->opened = lmn_open(r->net, &r->options, error);
   if (!s->opened) return false;
   plan *p = s->opened->plan;
   s->network = p->network;
@@ -129,6 +129,19 @@ static bool serves(const plan_entry *e, const entry_wanted *w) {
   if (e->kind == ENTRY_UPDATE) return true;
   if (e->kind == ENTRY_EXTEND) return e->batch >= w->batch && e->capacity >= w->capacity && e->length == w->length;
   return e->batch == w->batch && e->length == w->length && (e->packed || !w->packed);
+}
+
+bool artifact_fits(lmn_network *n, const entry_wanted *wanted, int count, lmn_error *error) {
+  const plan *p = lmn_plan(n);
+  for (int i = 0; i < count; ++i) {
+    const plan_entry *least = NULL;
+    for (int k = 0; k < p->entry_count; ++k) {
+      const plan_entry *e = &p->entries[k];
+      if (serves(e, &wanted[i]) && (!least || plan_bytes(p, e) < plan_bytes(p, least))) least = e;
+    }
+    if (least && !network_fits(n, least, error)) return false;
+  }
+  return true;
 }
 
 // Chunks of more than one token only make a prompt faster: they may be missing.
