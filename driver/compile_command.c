@@ -11,7 +11,7 @@
 typedef struct request {
   define_list defines, overrides;
   text_list disabled;
-  const char *output, *emit, *from, *print_after, *wanted;
+  const char *output, *emit, *from, *print_after, *wanted, *target, *precision;
   int64_t batch, length, capacity, rows, memory_limit;
   const char *recompute;
   bool random_weights, packed, json, time_passes;
@@ -92,7 +92,7 @@ static bool emit_early(const request *r, text *printed, text *messages, bool *ok
 
 // What an emitted text says itself cannot be said on the command line.
 static bool check_from(const request *r, lmn_error *error) {
-  static const char *const levels[] = {"lmn", "nn", "kernel", "mlir", "llvm", "plan"};
+  static const char *const levels[] = {"lmn", "nn", "kernel", "mlir", "llvm", "plan", "cuda", "ptx", "sass"};
   const char *given = r->defines.count     ? "-D"
                       : r->overrides.count ? "--freeze and --loss"
                       : r->wanted          ? "--for"
@@ -153,6 +153,8 @@ static bool run(request *r, text *printed, text *messages, lmn_error *error) {
                        .print_after = r->print_after,
                        .printed = printed,
                        .from = r->from,
+                       .target = r->target,
+                       .precision = r->precision,
                        .timings = r->time_passes ? &r->timings : NULL};
   if (!check_wanted(r->wanted, error)) return false;
   compilation *c = compile_open(&o, messages);
@@ -189,7 +191,10 @@ int command_compile(int argument_count, char **arguments) {
        &r.recompute},
       {"memory-limit", 0, "SIZE", "of a training step, 800M or 1.5G: what does not fit is remade", OPTION_BYTES,
        &r.memory_limit},
-      {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, mlir, llvm or plan instead", OPTION_TEXT, &r.emit},
+      {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, plan; mlir, llvm; cuda, ptx, sass", OPTION_TEXT,
+       &r.emit},
+      {"target", 0, "TARGET", "cpu (the default), or a GPU: sm_80, sm_89, sm_90a", OPTION_TEXT, &r.target},
+      {"precision", 0, "TYPE", "of weights and activations: f32", OPTION_TEXT, &r.precision},
       {"from", 0, "LEVEL", "NET is what --emit=LEVEL printed: lmn, nn, kernel or mlir", OPTION_TEXT, &r.from},
       {"print-after", 0, "PASS", "print the entries as this pass leaves them", OPTION_TEXT, &r.print_after},
       {"time-passes", 0, NULL, "say where the time went", OPTION_FLAG, &r.time_passes},
