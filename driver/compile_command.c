@@ -88,7 +88,7 @@ static bool emit_early(const request *r, text *printed, text *messages, bool *ok
 
 // What an emitted text says itself cannot be said on the command line.
 static bool check_from(const request *r, lmn_error *error) {
-  static const char *const levels[] = {"lmn", "nn", "kernel", "mlir", "llvm", "plan"};
+  static const char *const levels[] = {"lmn", "nn", "kernel", "mlir", "llvm", "plan", "cuda", "ptx", "sass"};
   const network_options *n = &r->network;
   const char *given = n->defines.count     ? "-D"
                       : n->overrides.count ? "--freeze, --loss and --optimizer"
@@ -170,7 +170,9 @@ int command_compile(int argument_count, char **arguments) {
       NETWORK_OPTIONS(&r.network),
       {"loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, &r.network.overrides},
       {"optimizer", 0, "ADAMW", "'adamw(lr = 1e-4, betas = [0.9, 0.95])'", OPTION_SETTING, &r.network.overrides},
-      {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, mlir, llvm or plan instead", OPTION_TEXT, &r.emit},
+      {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, plan; mlir, llvm; cuda, ptx, sass", OPTION_TEXT,
+       &r.emit},
+      {"precision", 0, "TYPE", "of weights and activations: f32", OPTION_TEXT, &r.network.precision},
       {"from", 0, "LEVEL", "NET is what --emit=LEVEL printed: lmn, nn, kernel or mlir", OPTION_TEXT, &r.from},
       {"print-after", 0, "PASS", "print the entries as this pass leaves them", OPTION_TEXT, &r.print_after},
       {"time-passes", 0, NULL, "say where the time went", OPTION_FLAG, &r.time_passes},

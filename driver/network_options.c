@@ -10,7 +10,9 @@ compile_options network_compile_options(const network_options *n) {
                            .recompute = n->recompute,
                            .memory_limit = n->memory_limit,
                            .disabled = n->disabled.items,
-                           .disabled_count = n->disabled.count};
+                           .disabled_count = n->disabled.count,
+                           .target = n->target,
+                           .precision = n->precision};
 }
 
 void network_options_free(network_options *n) {

@@ -9,7 +9,7 @@ typedef struct network_options {
   const char *net; // the operand
   define_list defines, overrides;
   text_list disabled;
-  const char *recompute;
+  const char *recompute, *target, *precision;
   int64_t memory_limit;
   bool random_weights;
 } network_options;
@@ -22,7 +22,8 @@ typedef struct network_options {
   {"random-weights", 0, NULL, "the models have a config.json only", OPTION_FLAG, &(n)->random_weights}, \
   {"disable-pass", 0, "PASS", "leave this optimisation out (repeatable)", OPTION_TEXTS, &(n)->disabled}, \
   {"recompute", 0, "WHAT", "remake, not keep: rows, feed-forward, layers, layers-2, -4, -8", OPTION_TEXT, &(n)->recompute}, \
-  {"memory-limit", 0, "SIZE", "of a training step, 800M or 1.5G: what does not fit is remade", OPTION_BYTES, &(n)->memory_limit}
+  {"memory-limit", 0, "SIZE", "of a training step, 800M or 1.5G: what does not fit is remade", OPTION_BYTES, &(n)->memory_limit}, \
+  {"target", 0, "TARGET", "cpu (the default), or a GPU: sm_80, sm_89, sm_90a", OPTION_TEXT, &(n)->target}
 // clang-format on
 
 compile_options network_compile_options(const network_options *n); // points into *n
