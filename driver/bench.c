@@ -229,8 +229,8 @@ static bool measure_elsewhere(const run_options *o, network_source *s, bench_mod
   int count = want_entries(o, s, mode, wanted);
   const char *artifact = source_artifact(s, wanted, count, error);
   if (!artifact) return false;
-  const char *names[] = {"-B", "-T", "-n", "--threads"};
-  const int64_t values[] = {o->batch, o->length, o->repeats, o->threads};
+  const char *names[] = {"-B", "-T", "-n", "--threads", "--device"};
+  const int64_t values[] = {o->batch, o->length, o->repeats, o->threads, o->gpu};
   const char *arguments[20] = {"lmnc", "bench", artifact, "--discard", "--mode", mode_names[mode]};
   int at = 6;
   for (size_t i = 0; i < LENGTH(names); ++i) {

@@ -44,7 +44,7 @@ dataset *data_open(const run_options *o, const network_source *s, const plan_pha
                              .packed = o->pack,
                              .shuffle = shuffle,
                              .seed = phase->seed,
-                             .threads = o->source.threads};
+                             .threads = o->source.options.threads};
   if (o->text) options.prompt = options.completion = NULL; // plain text is asked for, whatever the file says
   if (s->positions && phase->length > s->positions) {
     fail(error, "length = %lld, but the model has %lld positions; use a smaller length", (long long)phase->length,

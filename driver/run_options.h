@@ -26,7 +26,7 @@ typedef struct run_options {
   bool json, pack, resume, gradients, ids, raw, echo, special, discard, profile, keep, dry_run;
   const char *init, *data, *validation, *test, *prompt, *completion, *text, *output, *prompts_file, *batch_file, *mode,
       *seeds;
-  int64_t threads, batch, length, steps, greedy, max_tokens, repeats, seed;
+  int64_t threads, gpu, batch, length, steps, greedy, max_tokens, repeats, seed;
   sample_options sample;
 } run_options;
 

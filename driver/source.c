@@ -89,7 +89,7 @@ const char *source_artifact(network_source *s, const entry_wanted *wanted, int c
 lmn_network *source_network(network_source *s, const entry_wanted *wanted, int count, uint64_t seed, lmn_error *error) {
   const char *artifact = source_artifact(s, wanted, count, error);
   if (!artifact) return NULL;
-  lmn_network *n = s->opened ? s->opened : lmn_open(artifact, s->request->threads, error);
+  lmn_network *n = s->opened ? s->opened : lmn_open(artifact, &s->request->options, error);
   s->opened = NULL;                                    // the caller's now
   if (n && s->compilation) directory_remove(artifact); // all of it is loaded; a killed process leaves nothing behind
   if (n && lmn_load(n, seed, error)) return n;

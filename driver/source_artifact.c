@@ -103,7 +103,7 @@ bool artifact_open(network_source *s, lmn_error *error) {
                 r->define_count     ? "-D"
                 : r->disabled_count ? "--disable-pass"
                                     : "--random-weights");
-  s->opened = lmn_open(r->net, r->threads, error);
+  s->opened = lmn_open(r->net, &r->options, error);
   if (!s->opened) return false;
   plan *p = s->opened->plan;
   s->network = p->network;

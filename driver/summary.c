@@ -147,7 +147,7 @@ static void print_json(const compilation *c, const plan *p, int64_t ran) {
 static int64_t counted_runs(compilation *c, const entry_shape *shape, lmn_error *error) {
   char artifact[4096];
   if (!compile_temporary(artifact, error) || !compile_entries(c, shape, 1, artifact, error)) return -1;
-  lmn_network *n = lmn_open(artifact, 0, error);
+  lmn_network *n = lmn_open(artifact, NULL, error);
   int64_t ran = -1, rows = shape->batch, labels = 0;
   int32_t *zeros = memory_zero((size_t)(shape->batch * shape->length) * sizeof *zeros);
   lmn_batch batch = {rows, shape->length, zeros, zeros, c->graph->classes ? zeros : NULL, zeros, NULL};

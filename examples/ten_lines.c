@@ -8,7 +8,7 @@ int main(int argc, char **argv) {
   const int32_t ids[] = {1, 2, 3}, count = LENGTH(ids);
   const float *logits;
   lmn_error error = {.text = ""};
-  lmn_network *network = argc == 3 ? lmn_open(argv[1], 0, &error) : NULL;
+  lmn_network *network = argc == 3 ? lmn_open(argv[1], NULL, &error) : NULL;
   if (!network || !lmn_load(network, 0, &error) || !lmn_replace(network, argv[2], &error) ||
       !lmn_reset(network, 1, 16, &error) || !lmn_extend(network, ids, count, &count, &logits, &error))
     return fprintf(stderr, "error: %s\n", argc == 3 ? error.text : "usage: ten_lines ARTIFACT PARAMETERS"), 1;

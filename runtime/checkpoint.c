@@ -71,11 +71,24 @@ static bool write_state(const char *path, const lmn_network *n, const training_s
   return ok;
 }
 
+// The optimizer state for the host; nothing of a phase that trains nothing.
+static bool view_moments(lmn_network *n, int use, space_view views[2], lmn_error *error) {
+  if (!network_view(n, SPACE_MOMENT1, use, &views[0], error)) return false;
+  return network_view(n, SPACE_MOMENT2, use, &views[1], error) || network_view_end(n, &views[0], false, error);
+}
+
+static bool end_moments(lmn_network *n, space_view views[2], bool ok, lmn_error *error) {
+  ok = network_view_end(n, &views[0], ok, error);
+  return network_view_end(n, &views[1], ok, error);
+}
+
 static bool write_moments(lmn_network *n, arena *a, const char *path, int phase, lmn_error *error) {
   const plan *p = lmn_plan(n);
   const plan_phase *of = &p->phases[phase];
   if (phase != n->moment_phase) return fail(error, "phase %s has no optimizer state yet", of->name);
   safetensors_item *items = ARENA_ARRAY(a, safetensors_item, 2 * of->trained_count + 1);
+  space_view views[2];
+  if (!view_moments(n, VIEW_READ, views, error)) return false;
   for (int i = 0; i < of->trained_count; ++i) {
     const plan_parameter *parameter = &p->parameters[of->trained[i].parameter];
     for (int which = 1; which <= 2; ++which) {
@@ -83,11 +96,11 @@ static bool write_moments(lmn_network *n, arena *a, const char *path, int phase,
       *item = (safetensors_item){.name = arena_printf(a, "moment%d.%s", which, parameter->name),
                                  .type = STORED_F32,
                                  .rank = parameter->rank,
-                                 .data = network_moment(n, phase, which, i)};
+                                 .data = views[which - 1].bytes + of->trained[i].offset};
       for (int k = 0; k < parameter->rank; ++k) item->shape[k] = parameter->shape[k];
     }
   }
-  return safetensors_write(path, items, 2 * of->trained_count, NULL, 0, error);
+  return end_moments(n, views, safetensors_write(path, items, 2 * of->trained_count, NULL, 0, error), error);
 }
 
 static bool write_checkpoint(lmn_network *n, arena *a, const char *folder, const char *name,
@@ -216,18 +229,22 @@ static bool read_moment(const safetensors *file, const char *path, const char *n
 }
 
 static bool load_moments(lmn_network *n, arena *a, const char *path, int phase, lmn_error *error) {
-  safetensors *file = safetensors_open(path, error);
-  if (!file) return false;
   const plan_phase *of = &lmn_plan(n)->phases[phase];
-  bool ok = true;
+  space_view views[2];
+  safetensors *file = safetensors_open(path, error);
+  bool ok = file && view_moments(n, VIEW_WRITE, views, error);
+  if (!ok) {
+    safetensors_close(file);
+    return false;
+  }
   for (int i = 0; ok && i < 2 * of->trained_count; ++i) {
     const plan_parameter *parameter = &lmn_plan(n)->parameters[of->trained[i / 2].parameter];
     int which = i % 2 + 1;
     ok = read_moment(file, path, arena_printf(a, "moment%d.%s", which, parameter->name),
-                     network_moment(n, phase, which, i / 2), parameter->elements, error);
+                     (float *)(views[which - 1].bytes + of->trained[i / 2].offset), parameter->elements, error);
   }
   safetensors_close(file);
-  return ok;
+  return end_moments(n, views, ok, error);
 }
 
 bool checkpoint_load(lmn_network *n, const char *checkpoint, const training_state *state, lmn_error *error) {

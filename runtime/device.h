@@ -1,5 +1,5 @@
-// What the runtime asks of a device: memory for the plan's spaces and the running of an entry's launches. device_cpu.c
-// is one.
+// What the runtime asks of a device: memory for the plan's spaces and the running of an entry's launches. The kinds,
+// device_cpu.c and device_cuda.c, are tables of functions behind this (device_parts.h).
 #ifndef LMN_DEVICE_H
 #define LMN_DEVICE_H
 
@@ -7,19 +7,29 @@
 
 typedef struct device device;
 
-// Opens kernels.so of the artifact, resolves every kernel symbol of the plan, starts the threads. threads: 0 for every
-// core this process may use. Fails, naming the remedy, where the CPU lacks a feature the kernels need, a library or a
-// symbol is missing.
-device *device_cpu_open(const plan *p, const char *artifact, int threads, lmn_error *error);
+typedef struct device_options {
+  int threads; // of the CPU; 0: every core this process may use
+  int gpu;     // which of the GPUs that the driver shows
+} device_options;
+
+// Opens the device that plan.target says, with the kernels of the artifact. Fails, naming the remedy, where the device
+// is missing or cannot run them.
+device *device_open(const plan *p, const char *artifact, const device_options *options, lmn_error *error);
 void device_close(device *d);
-int device_threads(const device *d);
+int device_threads(const device *d); // of the CPU; 1 of a GPU
 
 // Memory of a space, 64-byte aligned, zeroed; the device keeps it until close or until it is reserved anew with another
-// size. Returns NULL with a message where there is no memory. Reserving a size that is there already keeps the
-// contents.
-void *device_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error);
-void *device_space(const device *d, plan_space space);
-int64_t device_bytes(const device *d); // all spaces together
+// size. False with a message where there is no memory. Reserving a size that is there already keeps the contents.
+bool device_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error);
+int64_t device_bytes(const device *d);     // all spaces together
+int64_t device_available(const device *d); // bytes that could be reserved besides; INT64_MAX: that is not known
+
+// A space's bytes in the host's memory, or NULL: they are on a GPU, reached by write and read alone. Input and output
+// are always there: a GPU gets the one before a run and gives the other after it.
+void *device_map(const device *d, plan_space space);
+bool device_write(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes, lmn_error *error);
+bool device_read(device *d, plan_space space, int64_t offset, void *data, int64_t bytes, lmn_error *error);
+bool device_clear(device *d, plan_space space, lmn_error *error); // zeros
 
 // Runs the entry's launches in order over the reserved spaces; returns when all are done.
 bool device_run(device *d, const plan_entry *entry, lmn_error *error);

@@ -1,6 +1,6 @@
 // The CPU as a device: kernels.so and the products of products.h over a pool of threads. Results do not depend on
 // their number.
-#include "runtime/device.h"
+#include "runtime/device_parts.h"
 
 #include "codegen/cpu/abi.h"
 #include "runtime/library.h"
@@ -22,16 +22,14 @@ typedef struct memory {
 } memory;
 
 struct device {
-  const plan *plan;
+  device_base base;
   void *library;
-  int64_t vertex_runs;
   void ***functions; // [entry][launch]: kernel_function or epilogue_function; NULL: a product without epilogue
   thread_pool *pool;
   memory spaces[SPACE_COUNT];
   memory scratch; // scratch_stride bytes a thread
   int64_t scratch_stride;
   void **args; // of the launch that runs, then of its riders
-  double *profile;
 };
 
 // ---- memory
@@ -55,22 +53,14 @@ static void memory_unmap(memory *m) {
   *m = (memory){NULL, 0};
 }
 
-void *device_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error) {
+static bool reserve(device *d, plan_space space, int64_t bytes, lmn_error *error) {
   memory *m = &d->spaces[space];
-  if (m->bytes && m->size == bytes) return m->bytes;
+  if (m->bytes && m->size == bytes) return true;
   memory_unmap(m);
-  if (bytes < 0) return fail(error, "%s: a size of %lld bytes", plan_space_names[space], (long long)bytes), NULL;
-  if (!memory_map(m, bytes, error)) return fail_in(error, "%s memory", plan_space_names[space]), NULL;
-  return m->bytes;
+  return memory_map(m, bytes, error);
 }
 
-void *device_space(const device *d, plan_space space) { return d->spaces[space].bytes; }
-
-int64_t device_bytes(const device *d) {
-  int64_t bytes = 0;
-  for (int i = 0; i < SPACE_COUNT; ++i) bytes += d->spaces[i].size;
-  return bytes;
-}
+static void *map(const device *d, plan_space space) { return d->spaces[space].bytes; }
 
 // ---- opening
 
@@ -131,7 +121,7 @@ static bool check_launch(const plan_entry *entry, const plan_launch *launch, lmn
 }
 
 static bool resolve_kernels(device *d, const char *artifact, lmn_error *error) {
-  const plan *p = d->plan;
+  const plan *p = d->base.plan;
   d->functions = memory_zero((size_t)p->entry_count * sizeof *d->functions);
   int most = 1, together = 0; // together: a product and its riders
   for (int e = 0; e < p->entry_count; ++e) {
@@ -167,7 +157,7 @@ static bool open_library(device *d, const char *artifact, lmn_error *error) {
 }
 
 static bool open_device(device *d, const char *artifact, int threads, lmn_error *error) {
-  if (!check_cpu(d->plan, artifact, error) || !open_library(d, artifact, error) || !products_open(error) ||
+  if (!check_cpu(d->base.plan, artifact, error) || !open_library(d, artifact, error) || !products_open(error) ||
       !resolve_kernels(d, artifact, error))
     return false;
   d->pool = pool_create(threads > 0 ? threads : cores_available(), flush_denormals, error);
@@ -175,31 +165,6 @@ static bool open_device(device *d, const char *artifact, int threads, lmn_error 
   d->scratch_stride = (d->scratch_stride + 4095) & ~(int64_t)4095;
   return memory_map(&d->scratch, d->scratch_stride * pool_threads(d->pool), error) || fail_in(error, "scratch memory");
 }
-
-device *device_cpu_open(const plan *p, const char *artifact, int threads, lmn_error *error) {
-  device *d = memory_zero(sizeof *d);
-  d->plan = p;
-  if (open_device(d, artifact, threads, error)) return d;
-  device_close(d);
-  return NULL;
-}
-
-void device_close(device *d) {
-  if (!d) return;
-  pool_destroy(d->pool);
-  for (int i = 0; i < SPACE_COUNT; ++i) memory_unmap(&d->spaces[i]);
-  memory_unmap(&d->scratch);
-  if (d->functions)
-    for (int e = 0; e < d->plan->entry_count; ++e) free(d->functions[e]);
-  free(d->functions);
-  free(d->args);
-  if (d->library) dlclose(d->library);
-  free(d);
-}
-
-int device_threads(const device *d) { return pool_threads(d->pool); }
-
-void device_profile(device *d, double *seconds) { d->profile = seconds; }
 
 // ---- running
 
@@ -231,47 +196,23 @@ static void run_launch(device *d, const plan_launch *launch, void *const *functi
   }
 }
 
-static bool is_reserved(const device *d, const plan_entry *entry, plan_space space, int64_t bytes, lmn_error *error) {
-  const memory *m = &d->spaces[space];
-  if (bytes <= 0 || (m->bytes && m->size >= bytes)) return true;
-  return fail(error, "%s: needs %lld bytes of %s memory, %lld are reserved", entry->name, (long long)bytes,
-              plan_space_names[space], (long long)m->size);
-}
-
-static bool check_spaces(const device *d, const plan_entry *entry, lmn_error *error) {
-  const plan *p = d->plan;
-  bool has_phase = entry->phase >= 0 && entry->phase < p->phase_count;
-  int64_t gradient = has_phase ? p->phases[entry->phase].gradient_bytes : 0;
-  bool trains = entry->kind == ENTRY_TRAIN || entry->kind == ENTRY_UPDATE, updates = entry->kind == ENTRY_UPDATE;
-  return is_reserved(d, entry, SPACE_PARAMETER, p->parameter_bytes, error) &&
-         is_reserved(d, entry, SPACE_CONSTANT, p->constant_bytes, error) &&
-         is_reserved(d, entry, SPACE_ARENA, entry->arena_bytes, error) &&
-         is_reserved(d, entry, SPACE_INPUT, entry->input_bytes, error) &&
-         is_reserved(d, entry, SPACE_OUTPUT, entry->output_bytes, error) &&
-         is_reserved(d, entry, SPACE_CACHE, entry->cache_bytes, error) &&
-         is_reserved(d, entry, SPACE_GRADIENT, trains ? gradient : 0, error) &&
-         is_reserved(d, entry, SPACE_MOMENT1, updates ? gradient : 0, error) &&
-         is_reserved(d, entry, SPACE_MOMENT2, updates ? gradient : 0, error);
-}
-
 static void run_launches(device *d, const plan_entry *entry, void *const *functions) {
-  double before = d->profile ? clock_seconds() : 0;
+  double before = d->base.profile ? clock_seconds() : 0;
   for (int i = 0, riders = 0; i < entry->launch_count; i += 1 + riders) {
     riders = 0;
     while (i + riders + 1 < entry->launch_count && entry->launches[i + riders + 1].rides) ++riders;
     run_launch(d, &entry->launches[i], &functions[i], riders);
-    for (int k = i; k <= i + riders; ++k) d->vertex_runs += entry->launches[k].vertices > 0;
-    if (!d->profile) continue;
+    for (int k = i; k <= i + riders; ++k) d->base.vertex_runs += entry->launches[k].vertices > 0;
+    if (!d->base.profile) continue;
     double now = clock_seconds();
-    d->profile[i] += now - before;
+    d->base.profile[i] += now - before;
     before = now;
   }
 }
 
-bool device_run(device *d, const plan_entry *entry, lmn_error *error) {
-  ptrdiff_t index = entry - d->plan->entries;
-  if (index < 0 || index >= d->plan->entry_count) return fail(error, "%s: is no entry of the opened plan", entry->name);
-  if (!check_spaces(d, entry, error)) return false;
+static bool run(device *d, int index, lmn_error *error) {
+  (void)error;
+  const plan_entry *entry = &d->base.plan->entries[index];
 #if defined(__x86_64__)
   unsigned control = _mm_getcsr();
   flush_denormals();
@@ -283,4 +224,28 @@ bool device_run(device *d, const plan_entry *entry, lmn_error *error) {
   return true;
 }
 
-int64_t device_vertex_runs(const device *d) { return d->vertex_runs; }
+// ---- the device ---------------------------------------------------------------------------------
+
+static void close_device(device *d) {
+  pool_destroy(d->pool);
+  for (int i = 0; i < SPACE_COUNT; ++i) memory_unmap(&d->spaces[i]);
+  memory_unmap(&d->scratch);
+  if (d->functions)
+    for (int e = 0; e < d->base.plan->entry_count; ++e) free(d->functions[e]);
+  free(d->functions);
+  free(d->args);
+  if (d->library) dlclose(d->library);
+  free(d);
+}
+
+static int threads_of(const device *d) { return pool_threads(d->pool); }
+
+device *device_cpu_open(const plan *p, const char *artifact, int threads, lmn_error *error) {
+  static const device_functions functions = {
+      .close = close_device, .threads = threads_of, .reserve = reserve, .map = map, .run = run};
+  device *d = memory_zero(sizeof *d);
+  d->base = (device_base){.functions = &functions, .plan = p};
+  if (open_device(d, artifact, threads, error)) return d;
+  close_device(d);
+  return NULL;
+}

@@ -9,8 +9,13 @@
 
 typedef struct lmn_network lmn_network;
 
-// Opens net.lmnx/: plan.json and kernels.so. threads: 0 for every core (or LMN_THREADS).
-lmn_network *lmn_open(const char *artifact, int threads, lmn_error *error);
+// How to open. threads: of the CPU; 0: every core (or LMN_THREADS). gpu: which of those that the driver shows.
+typedef struct lmn_options {
+  int threads, gpu;
+} lmn_options;
+
+// Opens net.lmnx/: plan.json and the kernels, on the device that it was compiled for. options: NULL for the usual.
+lmn_network *lmn_open(const char *artifact, const lmn_options *options, lmn_error *error);
 void lmn_close(lmn_network *network);
 const plan *lmn_plan(const lmn_network *network);
 
@@ -20,8 +25,14 @@ const plan *lmn_plan(const lmn_network *network);
 bool lmn_load(lmn_network *network, uint64_t seed, lmn_error *error);
 bool lmn_replace(lmn_network *network, const char *safetensors, lmn_error *error);
 bool lmn_save(lmn_network *network, const char *safetensors, lmn_error *error);
-float *lmn_parameter(lmn_network *network, const char *name, int64_t *elements); // in place; NULL: no such parameter
-float *lmn_gradient(lmn_network *network, int phase, const char *name); // after a step; NULL: not trained in the phase
+
+// The values of one parameter, or of its gradient after a step, copied out of the device's memory or into it: as many
+// as lmn_elements says (-1: there is no such parameter). False, with a message, where there is none of that name, or it
+// is not trained in the phase.
+int64_t lmn_elements(const lmn_network *network, const char *parameter);
+bool lmn_read_parameter(lmn_network *network, const char *name, float *values, lmn_error *error);
+bool lmn_write_parameter(lmn_network *network, const char *name, const float *values, lmn_error *error);
+bool lmn_read_gradient(lmn_network *network, int phase, const char *name, float *values, lmn_error *error);
 
 // A batch: input_ids and labels [B, T] (labels shifted, -100: not counted); for a classifier labels [B] and last [B],
 // the row's last real token. positions and starts [B, T] for packed rows (NULL: rows start at 0 and see their whole

@@ -21,30 +21,33 @@ static bool threads_of_environment(int *threads, lmn_error *error) {
   return true;
 }
 
-static bool network_open(lmn_network *n, const char *artifact, int threads, lmn_error *error) {
+static bool fill_constants(lmn_network *n, lmn_error *error) {
+  space_view view;
+  if (!n->plan->rotary_count) return true;
+  if (!network_view(n, SPACE_CONSTANT, VIEW_WRITE, &view, error)) return false;
+  network_fill_rotary(n->plan, view.bytes);
+  return network_view_end(n, &view, true, error);
+}
+
+static bool network_open(lmn_network *n, const char *artifact, const lmn_options *options, lmn_error *error) {
   char *path = arena_printf(n->arena, "%s/plan.json", artifact);
   if (!file_exists(path))
     return fail(error, "%s: is no artifact: it has no plan.json; make one with `lmnc compile NET -o %s`", artifact,
                 artifact);
   if (!plan_read(n->arena, path, &n->plan, error)) return false;
-  if (strcmp(n->plan->target, "cpu"))
-    return fail(error, "%s: was compiled for the target \"%s\"; this runtime has cpu: compile it again", artifact,
-                n->plan->target);
-  if (!threads_of_environment(&threads, error)) return false;
-  n->device = device_cpu_open(n->plan, artifact, threads, error);
-  if (!n->device || !network_reserve(n, SPACE_PARAMETER, n->plan->parameter_bytes, error) ||
-      !network_reserve(n, SPACE_CONSTANT, n->plan->constant_bytes, error))
-    return false;
-  if (n->plan->rotary_count) network_fill_rotary(n->plan, device_space(n->device, SPACE_CONSTANT));
-  return true;
+  device_options on = {.threads = options ? options->threads : 0, .gpu = options ? options->gpu : 0};
+  if (!threads_of_environment(&on.threads, error)) return false;
+  n->device = device_open(n->plan, artifact, &on, error);
+  return n->device && network_reserve(n, SPACE_PARAMETER, n->plan->parameter_bytes, error) &&
+         network_reserve(n, SPACE_CONSTANT, n->plan->constant_bytes, error) && fill_constants(n, error);
 }
 
-lmn_network *lmn_open(const char *artifact, int threads, lmn_error *error) {
+lmn_network *lmn_open(const char *artifact, const lmn_options *options, lmn_error *error) {
   lmn_network *n = memory_zero(sizeof *n);
   n->arena = arena_create();
   n->artifact = arena_string(n->arena, artifact);
   n->gradient_phase = n->moment_phase = -1;
-  if (network_open(n, artifact, threads, error)) return n;
+  if (network_open(n, artifact, options, error)) return n;
   lmn_close(n);
   return NULL;
 }
@@ -94,6 +97,23 @@ bool network_run(lmn_network *n, const plan_entry *entry, lmn_error *error) {
   return true;
 }
 
+bool network_view(lmn_network *n, plan_space space, int use, space_view *view, lmn_error *error) {
+  *view = (space_view){.space = space, .use = use, .bytes = device_map(n->device, space)};
+  if (view->bytes) return true;
+  int64_t bytes = n->space_bytes[space];
+  view->bytes = view->copy = memory_zero((size_t)(bytes ? bytes : 1));
+  if (!(use & VIEW_READ) || device_read(n->device, space, 0, view->copy, bytes, error)) return true;
+  free(view->copy);
+  return false;
+}
+
+bool network_view_end(lmn_network *n, space_view *view, bool ok, lmn_error *error) {
+  if (ok && view->copy && view->use & VIEW_WRITE)
+    ok = device_write(n->device, view->space, 0, view->copy, n->space_bytes[view->space], error);
+  free(view->copy);
+  return ok;
+}
+
 static const plan_value *find_value(const plan_value *values, int count, const char *name) {
   for (int i = 0; i < count; ++i)
     if (!strcmp(values[i].name, name)) return &values[i];
@@ -115,7 +135,7 @@ int64_t value_elements_of(const plan_value *value) {
 }
 
 static void *value_memory(lmn_network *n, const plan_value *value) {
-  return value ? (char *)device_space(n->device, value->at.space) + value->at.offset : NULL;
+  return value ? (char *)device_map(n->device, value->at.space) + value->at.offset : NULL;
 }
 
 void *network_input(lmn_network *n, const plan_entry *entry, const char *name) {
@@ -128,29 +148,38 @@ void *network_output(lmn_network *n, const plan_entry *entry, const char *name) 
 
 // ---- parameters ---------------------------------------------------------------------------------
 
-static float *parameter_space(lmn_network *n) { return device_space(n->device, SPACE_PARAMETER); }
-
-static int parameter_index(const plan *p, const char *name) {
-  for (int i = 0; i < p->parameter_count; ++i)
-    if (!strcmp(p->parameters[i].name, name)) return i;
-  return -1;
+static const plan_parameter *find_parameter(const lmn_network *n, const char *name, lmn_error *error) {
+  const plan_parameter *parameter = parameters_find(n->plan, name);
+  if (!parameter) fail(error, "%s: has no parameter \"%s\"", n->artifact, name);
+  return parameter;
 }
 
-float *lmn_parameter(lmn_network *n, const char *name, int64_t *elements) {
-  int i = parameter_index(n->plan, name);
-  if (i < 0) return NULL;
-  if (elements) *elements = n->plan->parameters[i].elements;
-  return parameter_space(n) + n->plan->parameters[i].offset / (int64_t)sizeof(float);
+int64_t lmn_elements(const lmn_network *n, const char *name) {
+  const plan_parameter *parameter = parameters_find(n->plan, name);
+  return parameter ? parameter->elements : -1;
 }
 
-float *lmn_gradient(lmn_network *n, int phase, const char *name) {
-  if (phase < 0 || phase >= n->plan->phase_count || phase != n->gradient_phase) return NULL;
+bool lmn_read_parameter(lmn_network *n, const char *name, float *values, lmn_error *error) {
+  const plan_parameter *p = find_parameter(n, name, error);
+  return p && device_read(n->device, SPACE_PARAMETER, p->offset, values, p->elements * (int64_t)sizeof *values, error);
+}
+
+bool lmn_write_parameter(lmn_network *n, const char *name, const float *values, lmn_error *error) {
+  const plan_parameter *p = find_parameter(n, name, error);
+  return p && device_write(n->device, SPACE_PARAMETER, p->offset, values, p->elements * (int64_t)sizeof *values, error);
+}
+
+bool lmn_read_gradient(lmn_network *n, int phase, const char *name, float *values, lmn_error *error) {
+  const plan_parameter *parameter = find_parameter(n, name, error);
+  if (!parameter) return false;
+  if (phase < 0 || phase >= n->plan->phase_count || phase != n->gradient_phase)
+    return fail(error, "there are no gradients of phase %d", phase);
   const plan_phase *p = &n->plan->phases[phase];
-  int parameter = parameter_index(n->plan, name);
-  for (int i = 0; parameter >= 0 && i < p->trained_count; ++i)
-    if (p->trained[i].parameter == parameter)
-      return (float *)device_space(n->device, SPACE_GRADIENT) + p->trained[i].offset / (int64_t)sizeof(float);
-  return NULL;
+  for (int i = 0; i < p->trained_count; ++i)
+    if (&n->plan->parameters[p->trained[i].parameter] == parameter)
+      return device_read(n->device, SPACE_GRADIENT, p->trained[i].offset, values,
+                         parameter->elements * (int64_t)sizeof *values, error);
+  return fail(error, "%s is not trained in phase %s: it has no gradient", name, p->name);
 }
 
 // ---- optimizer ----------------------------------------------------------------------------------
@@ -173,7 +202,7 @@ bool network_use_gradients(lmn_network *n, int phase, lmn_error *error) {
   n->gradient_phase = -1;
   int64_t bytes = n->plan->phases[phase].gradient_bytes;
   if (!reserve_exactly(n, SPACE_GRADIENT, bytes, error)) return false;
-  if (bytes) memset(device_space(n->device, SPACE_GRADIENT), 0, (size_t)bytes);
+  if (bytes && !device_clear(n->device, SPACE_GRADIENT, error)) return false;
   n->gradient_phase = phase;
   return true;
 }
@@ -183,33 +212,27 @@ bool lmn_begin_phase(lmn_network *n, int phase, lmn_error *error) {
   n->moment_phase = -1;
   int64_t bytes = n->plan->phases[phase].gradient_bytes;
   for (plan_space space = SPACE_MOMENT1; space <= SPACE_MOMENT2; ++space) {
-    if (!reserve_exactly(n, space, bytes, error)) return false;
-    if (bytes) memset(device_space(n->device, space), 0, (size_t)bytes);
+    if (!reserve_exactly(n, space, bytes, error) || (bytes && !device_clear(n->device, space, error))) return false;
   }
   n->moment_phase = phase;
   n->step = 0;
   return true;
 }
 
-float *network_moment(lmn_network *n, int phase, int which, int trained) {
-  if (phase != n->moment_phase) return NULL;
-  plan_space space = which == 1 ? SPACE_MOMENT1 : SPACE_MOMENT2;
-  return (float *)device_space(n->device, space) +
-         n->plan->phases[phase].trained[trained].offset / (int64_t)sizeof(float);
-}
-
-double network_gradient_norm(lmn_network *n, int phase) {
+bool network_gradient_norm(lmn_network *n, int phase, double *norm, lmn_error *error) {
   const plan_phase *p = &n->plan->phases[phase];
+  space_view view;
   double sum = 0;
+  if (!network_view(n, SPACE_GRADIENT, VIEW_READ, &view, error)) return false;
   for (int i = 0; i < p->trained_count; ++i) {
     int64_t elements = n->plan->parameters[p->trained[i].parameter].elements;
-    const float *gradient =
-        (float *)device_space(n->device, SPACE_GRADIENT) + p->trained[i].offset / (int64_t)sizeof(float);
+    const float *gradient = (float *)(view.bytes + p->trained[i].offset);
     double part = 0;
     for (int64_t k = 0; k < elements; ++k) part += (double)gradient[k] * gradient[k];
     sum += part;
   }
-  return sqrt(sum);
+  *norm = sqrt(sum);
+  return network_view_end(n, &view, true, error);
 }
 
 static const plan_entry *update_entry(lmn_network *n, int phase, lmn_error *error) {
@@ -241,14 +264,21 @@ bool network_update(lmn_network *n, int phase, double learning_rate, double *gra
 }
 
 bool lmn_load(lmn_network *n, uint64_t seed, lmn_error *error) {
-  return parameters_load(n->plan, parameter_space(n), seed, error);
+  space_view view;
+  if (!network_view(n, SPACE_PARAMETER, VIEW_WRITE, &view, error)) return false;
+  return network_view_end(n, &view, parameters_load(n->plan, (float *)view.bytes, seed, error), error);
 }
 
 bool lmn_replace(lmn_network *n, const char *safetensors, lmn_error *error) {
-  return parameters_replace(n->plan, parameter_space(n), safetensors, error);
+  space_view view;
+  if (!network_view(n, SPACE_PARAMETER, VIEW_READ | VIEW_WRITE, &view, error)) return false;
+  return network_view_end(n, &view, parameters_replace(n->plan, (float *)view.bytes, safetensors, error), error);
 }
 
 bool lmn_save(lmn_network *n, const char *safetensors, lmn_error *error) {
   const safetensors_pair network = {"network", n->plan->network};
-  return parameters_save(n->plan, parameter_space(n), safetensors, &network, 1, error);
+  space_view view;
+  if (!network_view(n, SPACE_PARAMETER, VIEW_READ, &view, error)) return false;
+  bool ok = parameters_save(n->plan, (float *)view.bytes, safetensors, &network, 1, error);
+  return network_view_end(n, &view, ok, error);
 }

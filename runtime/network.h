@@ -25,7 +25,7 @@ struct lmn_network {
 const plan_value *entry_output(const plan_entry *entry, const char *name); // NULL: none
 const plan_value *entry_input(const plan_entry *entry, const char *name);
 int64_t value_elements_of(const plan_value *value);
-// The memory of a named input or output in its space; NULL: the entry has none of that name.
+// A named input or output in its space, which the host has always; NULL: the entry has none of that name.
 void *network_input(lmn_network *n, const plan_entry *entry, const char *name);
 void *network_output(lmn_network *n, const plan_entry *entry, const char *name);
 
@@ -39,12 +39,22 @@ bool network_compute(lmn_network *n, const plan_entry *entry, const lmn_batch *b
 double network_loss(lmn_network *n, const plan_entry *entry); // after network_compute: sum of the losses times scale
 int64_t batch_labels(const lmn_network *n, const lmn_batch *batch); // how many labels count
 
+// A whole space for the host to read or change: in place where the device's memory is the host's, else in a copy. With
+// VIEW_WRITE alone what was there is not fetched. end: gives back what was changed where `ok`; false where that cannot
+// be, or not `ok`.
+typedef enum { VIEW_READ = 1, VIEW_WRITE = 2 } view_use;
+typedef struct space_view {
+  plan_space space;
+  int use;
+  char *bytes, *copy; // copy: NULL where it is in place
+} space_view;
+bool network_view(lmn_network *n, plan_space space, int use, space_view *view, lmn_error *error);
+bool network_view_end(lmn_network *n, space_view *view, bool ok, lmn_error *error);
+
 bool network_use_gradients(lmn_network *n, int phase, lmn_error *error); // SPACE_GRADIENT gets the phase's layout
 // AdamW over the gradients there are; begins the phase if its optimizer state is not there.
 bool network_update(lmn_network *n, int phase, double learning_rate, double *gradient_norm, lmn_error *error);
-double network_gradient_norm(lmn_network *n, int phase);
-// Moment 1 or 2 of the i-th trained parameter of the phase that began last; NULL before.
-float *network_moment(lmn_network *n, int phase, int which, int trained);
+bool network_gradient_norm(lmn_network *n, int phase, double *norm, lmn_error *error);
 
 bool network_reserve(lmn_network *n, plan_space space, int64_t bytes, lmn_error *error); // at least that much
 bool network_prepare(lmn_network *n, const plan_entry *entry, lmn_error *error); // arena, input and output of an entry

@@ -133,20 +133,24 @@ double network_loss(lmn_network *n, const plan_entry *entry) {
 
 // Between micro-batches: what the gradient space holds is added to the sum of those before. After the last one the sum
 // goes there.
-static void accumulate(lmn_network *n, int phase, int index, int count) {
+static bool accumulate(lmn_network *n, int phase, int index, int count, lmn_error *error) {
   int64_t bytes = n->plan->phases[phase].gradient_bytes;
-  if (count == 1 || !bytes) return;
+  if (count == 1 || !bytes) return true;
   if (n->accumulated_bytes != bytes) {
     n->accumulated = memory_grow(n->accumulated, (size_t)bytes);
     n->accumulated_bytes = bytes;
   }
-  float *gradient = device_space(n->device, SPACE_GRADIENT), *sum = n->accumulated;
+  space_view view;
+  int use = index < count - 1 ? VIEW_READ : VIEW_READ | VIEW_WRITE;
+  if (!network_view(n, SPACE_GRADIENT, use, &view, error)) return false;
+  float *gradient = (float *)view.bytes, *sum = n->accumulated;
   int64_t elements = bytes / (int64_t)sizeof *gradient;
   if (index == 0) memcpy(sum, gradient, (size_t)bytes);
   else if (index < count - 1)
     for (int64_t i = 0; i < elements; ++i) sum[i] += gradient[i];
   else
     for (int64_t i = 0; i < elements; ++i) gradient[i] = sum[i] + gradient[i];
+  return network_view_end(n, &view, true, error);
 }
 
 static bool compute_gradients(lmn_network *n, int phase, const lmn_batch *batches, int count, int64_t labels,
@@ -158,7 +162,7 @@ static bool compute_gradients(lmn_network *n, int phase, const lmn_batch *batche
     const plan_entry *entry = network_entry(n, ENTRY_TRAIN, phase, b->batch, b->length, b->starts != NULL, error);
     if (!entry || !network_compute(n, entry, b, (float)(1.0 / (double)labels), error)) return false;
     *loss += network_loss(n, entry);
-    accumulate(n, phase, i, count);
+    if (!accumulate(n, phase, i, count, error)) return false;
   }
   return true;
 }
@@ -179,8 +183,7 @@ bool lmn_step(lmn_network *n, int phase, const lmn_batch *batches, int count, do
     return fail(error, "the loss of phase %s is not finite; use a lower learning rate, warmup or clip = 1",
                 n->plan->phases[phase].name);
   if (learning_rate >= 0) return network_update(n, phase, learning_rate, gradient_norm, error);
-  if (gradient_norm) *gradient_norm = network_gradient_norm(n, phase);
-  return true;
+  return !gradient_norm || network_gradient_norm(n, phase, gradient_norm, error);
 }
 
 static int64_t rows_right(lmn_network *n, const plan_entry *entry) {

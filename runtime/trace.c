@@ -98,13 +98,20 @@ typedef struct tracer {
   int count, capacity;
 } tracer;
 
-static void add(tracer *t, const char *name, stored_type type, int rank, const int64_t *shape, const void *data) {
+// `values` lives as long as the tracer.
+static void add_kept(tracer *t, const char *name, stored_type type, int rank, const int64_t *shape,
+                     const void *values) {
   GROW(t->items, t->count, t->capacity);
   safetensors_item *item = &t->items[t->count++];
-  *item = (safetensors_item){.name = arena_string(t->arena, name), .type = type, .rank = rank};
+  *item = (safetensors_item){.name = arena_string(t->arena, name), .type = type, .rank = rank, .data = values};
+  for (int i = 0; i < rank; ++i) item->shape[i] = shape[i];
+}
+
+static void add(tracer *t, const char *name, stored_type type, int rank, const int64_t *shape, const void *data) {
   int64_t elements = 1;
-  for (int i = 0; i < rank; ++i) elements *= item->shape[i] = shape[i];
-  item->data = arena_copy(t->arena, data, (size_t)elements * (type == STORED_I64 ? 8 : 4));
+  for (int i = 0; i < rank; ++i) elements *= shape[i];
+  const void *values = arena_copy(t->arena, data, (size_t)elements * (type == STORED_I64 ? 8 : 4));
+  add_kept(t, name, type, rank, shape, values);
 }
 
 static void add_indices(tracer *t, const char *name, int rank, const int64_t *shape, const int32_t *values) {
@@ -127,16 +134,19 @@ static void add_outputs(tracer *t) {
 }
 
 // The phase's trained parameters, or their gradients, as `prefix`name.
-static void add_trained(tracer *t, const char *prefix, bool gradients) {
+static bool add_trained(tracer *t, const char *prefix, bool gradients, lmn_error *error) {
   const plan *p = lmn_plan(t->network);
   const plan_phase *phase = &p->phases[t->options->phase];
   for (int i = 0; i < phase->trained_count; ++i) {
     const plan_parameter *parameter = &p->parameters[phase->trained[i].parameter];
-    const float *values = gradients ? lmn_gradient(t->network, t->options->phase, parameter->name)
-                                    : lmn_parameter(t->network, parameter->name, NULL);
-    add(t, arena_printf(t->arena, "%s%s", prefix, parameter->name), STORED_F32, parameter->rank, parameter->shape,
-        values);
+    float *values = ARENA_ARRAY(t->arena, float, parameter->elements);
+    if (gradients ? !lmn_read_gradient(t->network, t->options->phase, parameter->name, values, error)
+                  : !lmn_read_parameter(t->network, parameter->name, values, error))
+      return false;
+    add_kept(t, arena_printf(t->arena, "%s%s", prefix, parameter->name), STORED_F32, parameter->rank, parameter->shape,
+             values);
   }
+  return true;
 }
 
 // ---- the three parts ----------------------------------------------------------------------------
@@ -188,8 +198,7 @@ static bool trace_steps(tracer *t, lmn_error *error) {
   }
   if (!compute(t, &losses[steps], error)) return false;
   add(t, "losses", STORED_F32, 1, (const int64_t[]){steps + 1}, losses);
-  add_trained(t, arena_printf(t->arena, "after%lld.", (long long)steps), false);
-  return true;
+  return add_trained(t, arena_printf(t->arena, "after%lld.", (long long)steps), false, error);
 }
 
 static bool trace_all(tracer *t, lmn_error *error) {
@@ -209,7 +218,7 @@ static bool trace_all(tracer *t, lmn_error *error) {
   add_indices(t, "labels", p->classes ? 1 : 2, shape, b->labels);
   if (p->classes) add_indices(t, "last", 1, shape, b->last);
   add_outputs(t);
-  if (o->gradients) add_trained(t, "grad.", true);
+  if (o->gradients && !add_trained(t, "grad.", true, error)) return false;
   if (o->greedy && !trace_greedy(t, error)) return false;
   if (o->steps && !trace_steps(t, error)) return false;
   const safetensors_pair metadata[] = {{"network", p->network}, {"phase", p->phases[o->phase].name}};

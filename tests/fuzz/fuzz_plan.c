@@ -3,40 +3,41 @@
 // machine.
 #include "tests/fuzz/fuzz.h"
 
-#include "runtime/device.h"
+#include "runtime/device_parts.h"
 #include "runtime/network.h"
 
 enum { SPACE_LIMIT = 1 << 20, TOKENS_LIMIT = 4096, VOCABULARY_LIMIT = 1 << 16 };
 
 struct device {
+  device_base base;
   void *spaces[SPACE_COUNT];
 };
 
-device *device_cpu_open(const plan *p, const char *artifact, int threads, lmn_error *error) {
-  (void)p, (void)artifact, (void)threads, (void)error;
-  return memory_zero(sizeof(device));
-}
-
-void device_close(device *d) {
+static void close_device(device *d) {
   for (int i = 0; i < SPACE_COUNT; ++i) free(d->spaces[i]);
   free(d);
 }
 
-void *device_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error) {
+static bool reserve(device *d, plan_space space, int64_t bytes, lmn_error *error) {
   free(d->spaces[space]);
   d->spaces[space] = NULL;
-  if (bytes > SPACE_LIMIT) return fail(error, "no memory"), NULL;
-  return d->spaces[space] = memory_zero((size_t)bytes);
+  if (bytes > SPACE_LIMIT) return fail(error, "no memory");
+  d->spaces[space] = memory_zero((size_t)bytes);
+  return true;
 }
 
-int device_threads(const device *d) { return (void)d, 1; }
-void *device_space(const device *d, plan_space space) { return d->spaces[space]; }
-int64_t device_bytes(const device *d) { return (void)d, 0; }
-bool device_run(device *d, const plan_entry *entry, lmn_error *error) {
-  return (void)d, (void)entry, (void)error, true;
+static int threads_of(const device *d) { return (void)d, 1; }
+static void *map(const device *d, plan_space space) { return d->spaces[space]; }
+static bool run(device *d, int entry, lmn_error *error) { return (void)d, (void)entry, (void)error, true; }
+
+device *device_cpu_open(const plan *p, const char *artifact, int threads, lmn_error *error) {
+  static const device_functions functions = {
+      .close = close_device, .threads = threads_of, .reserve = reserve, .map = map, .run = run};
+  (void)artifact, (void)threads, (void)error;
+  device *d = memory_zero(sizeof *d);
+  d->base = (device_base){.functions = &functions, .plan = p};
+  return d;
 }
-int64_t device_vertex_runs(const device *d) { return (void)d, 0; }
-void device_profile(device *d, double *seconds) { (void)d, (void)seconds; }
 
 static void same_again(arena *a, const plan *p) {
   text once = {0}, twice = {0};
@@ -78,7 +79,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   lmn_error error = {0};
   if (plan_read(a, fuzz_path("plan.json"), &p, &error)) {
     same_again(a, p);
-    lmn_network *n = lmn_open(fuzz_folder(), 1, &error);
+    lmn_network *n = lmn_open(fuzz_folder(), NULL, &error);
     fuzz_expect(n, &error);
     lmn_error missing = {0};
     if (n) fuzz_expect(lmn_load(n, 0, &missing), &missing);

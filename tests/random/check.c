@@ -148,11 +148,22 @@ static bool failed(check *c, const lmn_error *error) {
   return false;
 }
 
+// A parameter's values now, to be freed.
+static float *read_parameter(check *c, const char *name, int64_t *elements) {
+  *elements = lmn_elements(c->network, name);
+  float *values = memory_alloc((size_t)*elements * sizeof *values);
+  lmn_read_parameter(c->network, name, values, NULL);
+  return values;
+}
+
 static void put_parameters(check *c, int step) {
   for (int i = 0; i < c->s->list->count; ++i) {
-    int64_t elements;
-    float *to = lmn_parameter(c->network, c->s->list->items[i].name, &elements);
-    for (int64_t k = 0; k < elements; ++k) to[k] = (float)c->path[step][i][k];
+    const char *name = c->s->list->items[i].name;
+    int64_t elements = lmn_elements(c->network, name);
+    float *values = memory_alloc((size_t)elements * sizeof *values);
+    for (int64_t k = 0; k < elements; ++k) values[k] = (float)c->path[step][i][k];
+    lmn_write_parameter(c->network, name, values, NULL);
+    free(values);
   }
 }
 
@@ -161,9 +172,10 @@ static void keep_parameters(check *c, int step) {
   c->path[step] = ARENA_ARRAY(c->s->arena, double *, c->s->list->count);
   for (int i = 0; i < c->s->list->count; ++i) {
     int64_t elements;
-    const float *from = lmn_parameter(c->network, c->s->list->items[i].name, &elements);
+    float *values = read_parameter(c, c->s->list->items[i].name, &elements);
     c->path[step][i] = ARENA_ARRAY(c->s->arena, double, elements);
-    for (int64_t k = 0; k < elements; ++k) c->path[step][i][k] = from[k];
+    for (int64_t k = 0; k < elements; ++k) c->path[step][i][k] = values[k];
+    free(values);
   }
   reference moved = c->exact;
   moved.arena = NULL;
@@ -178,7 +190,7 @@ static void keep_parameters(check *c, int step) {
 static void poison(check *c) {
   const plan_space spaces[] = {SPACE_ARENA, SPACE_OUTPUT, SPACE_GRADIENT};
   for (size_t i = 0; i < LENGTH(spaces); ++i) {
-    void *memory = device_space(c->network->device, spaces[i]);
+    void *memory = device_map(c->network->device, spaces[i]);
     if (memory) memset(memory, 0xff, (size_t)c->network->space_bytes[spaces[i]]);
   }
 }
@@ -190,7 +202,7 @@ static bool reserve(check *c, lmn_error *error) {
   return ok || failed(c, error);
 }
 
-static const float *gradient_memory(const check *c) { return device_space(c->network->device, SPACE_GRADIENT); }
+static const float *gradient_memory(const check *c) { return device_map(c->network->device, SPACE_GRADIENT); }
 
 // The gradients there are now, against those of the variant without optimisations; its own, of the parameters as they
 // were drawn, against finite differences.
@@ -259,9 +271,10 @@ static void check_frozen(check *c) {
   graph_trained(s->graph, s->list, s->shape.phase, trained);
   for (int i = 0; i < s->list->count; ++i) {
     int64_t elements;
-    const float *now = lmn_parameter(c->network, s->list->items[i].name, &elements);
+    float *now = read_parameter(c, s->list->items[i].name, &elements);
     if (!trained[i] && memcmp(now, c->data.parameters[i], (size_t)elements * sizeof *now))
       finding_set(&c->s->finding, c->variant, "%s is frozen, but training changes it", s->list->items[i].name);
+    free(now);
   }
 }
 
@@ -273,9 +286,10 @@ static void check_update(check *c, adamw *states, int step) {
     const parameter *p = &c->s->list->items[at];
     const float *gradient = gradient_memory(c) + phase->trained[i].offset / (int64_t)sizeof(float);
     int64_t elements;
-    const float *after = lmn_parameter(c->network, p->name, &elements);
+    float *after = read_parameter(c, p->name, &elements);
     if (!step) states[i] = adamw_begin(c->s->arena, &c->s->graph->phases[c->s->shape.phase], p, elements);
     double ratio = adamw_step(&states[i], c->path[step][at], gradient, after);
+    free(after);
     statistics.updates++;
     if (!judge(ratio, &statistics.worst_update)) wrong(c, "optimizer step of ", p->name, ratio);
   }
@@ -413,7 +427,7 @@ static void check_variant(check *c, int variant) {
   c->variant = variant;
   text artifact = {0};
   text_printf(&artifact, "%s/%d", c->s->folder, variant);
-  c->network = lmn_open(artifact.data, variant == VARIANT_ALL_ON ? 2 : 1, &error);
+  c->network = lmn_open(artifact.data, &(lmn_options){.threads = variant == VARIANT_ALL_ON ? 2 : 1}, &error);
   text_free(&artifact);
   if (!c->network) {
     failed(c, &error);

@@ -4,7 +4,7 @@
 #define CPU_HARNESS_H
 
 #include "codegen/cpu/cpu.h"
-#include "runtime/device.h"
+#include "runtime/device_parts.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -128,13 +128,14 @@ static inline void harness_launch(harness *h, const plan *p, const char *directo
   lmn_error error = {{0}};
   device *d = device_cpu_open(p, directory, threads, &error);
   if (!d) fail_msg("%s", error.text);
-  char *arena_memory = device_reserve(d, SPACE_ARENA, h->used * 4, &error);
-  assert_non_null(arena_memory);
+  assert_true(device_reserve(d, SPACE_ARENA, h->used * 4, &error));
+  char *arena_memory = device_map(d, SPACE_ARENA);
   memcpy(arena_memory, h->memory, (size_t)h->used * 4);
   for (int s = 0; s < SPACE_COUNT; ++s)
-    if (h->space_bytes[s])
-      memcpy(device_reserve(d, (plan_space)s, h->space_bytes[s], &error), h->space_before[s],
-             (size_t)h->space_bytes[s]);
+    if (h->space_bytes[s]) {
+      assert_true(device_reserve(d, (plan_space)s, h->space_bytes[s], &error));
+      memcpy(device_map(d, (plan_space)s), h->space_before[s], (size_t)h->space_bytes[s]);
+    }
   if (!device_run(d, p->entries, &error)) fail_msg("%s", error.text);
   const char *repeats = getenv("LMN_HARNESS_REPEATS");
   if (repeats) harness_measure(d, p->entries, threads, atoi(repeats));
@@ -148,7 +149,7 @@ static inline void harness_launch(harness *h, const plan *p, const char *directo
   }
   for (int s = 0; s < SPACE_COUNT; ++s) {
     if (!h->space_bytes[s]) continue;
-    void *now = device_space(d, (plan_space)s);
+    void *now = device_map(d, (plan_space)s);
     if (first) {
       h->space_after[s] = malloc((size_t)h->space_bytes[s]);
       memcpy(h->space_after[s], now, (size_t)h->space_bytes[s]);

@@ -4,7 +4,7 @@
 #ifndef LMN_FAKE_DEVICE_H
 #define LMN_FAKE_DEVICE_H
 
-#include "runtime/device.h"
+#include "runtime/device_parts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,45 +13,28 @@
 enum { FAKE_VOCABULARY = 11, FAKE_BATCH = 2, FAKE_LENGTH = 4, FAKE_ROWS = 3, FAKE_CAPACITY = 16 };
 
 struct device {
-  const plan *plan;
+  device_base base;
   void *spaces[SPACE_COUNT];
-  int64_t bytes[SPACE_COUNT];
 };
 static int64_t fake_runs;        // entries run so far
 static int64_t fake_poison = -1; // the run whose loss is not finite
 
-device *device_cpu_open(const plan *p, const char *artifact, int threads, lmn_error *error) {
-  (void)artifact, (void)threads, (void)error;
-  device *d = memory_zero(sizeof *d);
-  d->plan = p;
-  return d;
-}
-
-void device_close(device *d) {
+static void fake_close(device *d) {
   for (int i = 0; i < SPACE_COUNT; ++i) free(d->spaces[i]);
   free(d);
 }
 
-int device_threads(const device *d) { return (void)d, 1; }
+static int fake_threads(const device *d) { return (void)d, 1; }
 
-void *device_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error) {
+static bool fake_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error) {
   (void)error;
-  if (bytes == d->bytes[space] && d->spaces[space]) return d->spaces[space];
+  if (bytes == d->base.reserved[space] && d->spaces[space]) return true;
   free(d->spaces[space]);
-  d->bytes[space] = bytes;
-  return d->spaces[space] = memory_zero((size_t)bytes);
+  d->spaces[space] = memory_zero((size_t)bytes);
+  return true;
 }
 
-void *device_space(const device *d, plan_space space) { return d->spaces[space]; }
-static int64_t fake_vertex_runs;
-int64_t device_vertex_runs(const device *d) { return d ? fake_vertex_runs : 0; }
-void device_profile(device *d, double *seconds) { (void)d, (void)seconds; }
-
-int64_t device_bytes(const device *d) {
-  int64_t sum = 0;
-  for (int i = 0; i < SPACE_COUNT; ++i) sum += d->bytes[i];
-  return sum;
-}
+static void *fake_map(const device *d, plan_space space) { return d->spaces[space]; }
 
 static void *fake_value(const device *d, const plan_value *values, int count, const char *name) {
   for (int i = 0; i < count; ++i)
@@ -102,8 +85,9 @@ static void fake_extend(device *d, const plan_entry *e) {
   }
 }
 
-bool device_run(device *d, const plan_entry *e, lmn_error *error) {
-  fake_vertex_runs += e->vertex_runs;
+static bool fake_run(device *d, int entry, lmn_error *error) {
+  const plan_entry *e = &d->base.plan->entries[entry];
+  d->base.vertex_runs += e->vertex_runs;
   (void)error;
   if (e->kind == ENTRY_TRAIN) fake_loss(d, e, true);
   if (e->kind == ENTRY_EVALUATE) fake_loss(d, e, false);
@@ -111,6 +95,15 @@ bool device_run(device *d, const plan_entry *e, lmn_error *error) {
   if (e->kind == ENTRY_EXTEND) fake_extend(d, e);
   fake_runs++;
   return true;
+}
+
+device *device_cpu_open(const plan *p, const char *artifact, int threads, lmn_error *error) {
+  static const device_functions functions = {
+      .close = fake_close, .threads = fake_threads, .reserve = fake_reserve, .map = fake_map, .run = fake_run};
+  (void)artifact, (void)threads, (void)error;
+  device *d = memory_zero(sizeof *d);
+  d->base = (device_base){.functions = &functions, .plan = p};
+  return d;
 }
 
 // ---- its plan -----------------------------------------------------------------------------------

@@ -1,5 +1,5 @@
 // The thread pool and the CPU device's own errors.
-#include "runtime/device.h"
+#include "runtime/device_parts.h"
 #include "runtime/threads.h"
 
 #include <setjmp.h>

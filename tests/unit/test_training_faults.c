@@ -54,7 +54,7 @@ static bool train(const char *run, bool resume, int64_t *steps, lmn_error *error
                                 {1, {"train", make_batch, 7}, {0}, 0}};
   train_options o = {.run = run, .resume = resume, .phases = phases, .phase_count = 2};
   train_report report;
-  lmn_network *n = lmn_open(folder, 1, error);
+  lmn_network *n = lmn_open(folder, NULL, error);
   bool ok = n && lmn_load(n, 0, error) && train_run(n, &o, &report, error);
   *steps = ok ? report.steps : 0;
   lmn_close(n);

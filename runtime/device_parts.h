@@ -1,0 +1,33 @@
+// What device.c and the kinds of devices share. Each kind has a `struct device` of its own, which begins with a
+// device_base; what comes after that only its own functions know.
+#ifndef LMN_DEVICE_PARTS_H
+#define LMN_DEVICE_PARTS_H
+
+#include "runtime/device.h"
+
+// As the functions of device.h. write, read and clear are asked of spaces that are not mapped alone: a kind that maps
+// them all leaves these out.
+typedef struct device_functions {
+  void (*close)(device *d);
+  int (*threads)(const device *d);
+  bool (*reserve)(device *d, plan_space space, int64_t bytes, lmn_error *error);
+  int64_t (*available)(const device *d); // NULL: not known
+  void *(*map)(const device *d, plan_space space);
+  bool (*write)(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes, lmn_error *error);
+  bool (*read)(device *d, plan_space space, int64_t offset, void *data, int64_t bytes, lmn_error *error);
+  bool (*clear)(device *d, plan_space space, lmn_error *error);
+  bool (*run)(device *d, int entry, lmn_error *error); // of plan.entries; its spaces are there
+} device_functions;
+
+typedef struct device_base {
+  const device_functions *functions;
+  const plan *plan;
+  int64_t reserved[SPACE_COUNT]; // bytes
+  int64_t vertex_runs;
+  double *profile; // NULL: off
+} device_base;
+
+device *device_cpu_open(const plan *p, const char *artifact, int threads, lmn_error *error);
+device *device_cuda_open(const plan *p, const char *artifact, int gpu, lmn_error *error);
+
+#endif
