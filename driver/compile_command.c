@@ -91,7 +91,7 @@ static bool check_from(const request *r, lmn_error *error) {
   static const char *const levels[] = {"lmn", "nn", "kernel", "mlir", "llvm", "plan"};
   const network_options *n = &r->network;
   const char *given = n->defines.count     ? "-D"
-                      : n->overrides.count ? "--freeze and --loss"
+                      : n->overrides.count ? "--freeze, --loss and --optimizer"
                       : r->wanted          ? "--for"
                       : r->batch           ? "-B"
                       : r->length          ? "-T"
@@ -169,6 +169,7 @@ int command_compile(int argument_count, char **arguments) {
       {"capacity", 0, "N", "tokens of prompt and continuation at most; default: 256", OPTION_COUNT, &r.capacity},
       NETWORK_OPTIONS(&r.network),
       {"loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, &r.network.overrides},
+      {"optimizer", 0, "ADAMW", "'adamw(lr = 1e-4, betas = [0.9, 0.95])'", OPTION_SETTING, &r.network.overrides},
       {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, mlir, llvm or plan instead", OPTION_TEXT, &r.emit},
       {"from", 0, "LEVEL", "NET is what --emit=LEVEL printed: lmn, nn, kernel or mlir", OPTION_TEXT, &r.from},
       {"print-after", 0, "PASS", "print the entries as this pass leaves them", OPTION_TEXT, &r.print_after},

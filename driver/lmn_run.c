@@ -24,7 +24,9 @@ const char *source_artifact(network_source *s, const entry_wanted *wanted, int c
 }
 
 lmn_network *source_network(network_source *s, const entry_wanted *wanted, int count, uint64_t seed, lmn_error *error) {
-  if (!artifact_has(s, wanted, count, error) || !lmn_load(s->opened, seed, error)) return NULL;
+  if (!artifact_has(s, wanted, count, error) || !artifact_fits(s->opened, wanted, count, error) ||
+      !lmn_load(s->opened, seed, error))
+    return NULL;
   lmn_network *n = s->opened;
   s->opened = NULL; // the caller's now
   return n;

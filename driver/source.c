@@ -92,7 +92,7 @@ lmn_network *source_network(network_source *s, const entry_wanted *wanted, int c
   lmn_network *n = s->opened ? s->opened : lmn_open(artifact, &s->request->options, error);
   s->opened = NULL;                                    // the caller's now
   if (n && s->compilation) directory_remove(artifact); // all of it is loaded; a killed process leaves nothing behind
-  if (n && lmn_load(n, seed, error)) return n;
+  if (n && artifact_fits(n, wanted, count, error) && lmn_load(n, seed, error)) return n;
   lmn_close(n);
   return NULL;
 }

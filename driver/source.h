@@ -56,6 +56,8 @@ const char *source_artifact(network_source *s, const entry_wanted *wanted, int c
 bool artifact_is(const char *net); // a folder with a plan.json
 bool artifact_open(network_source *s, lmn_error *error);
 bool artifact_has(network_source *s, const entry_wanted *wanted, int count, lmn_error *error);
+// Whether the device has memory for each of them.
+bool artifact_fits(lmn_network *n, const entry_wanted *wanted, int count, lmn_error *error);
 
 int source_phase(const network_source *s, const char *name, lmn_error *error); // index; -1: none, with the nearest name
 

@@ -131,6 +131,19 @@ static bool serves(const plan_entry *e, const entry_wanted *w) {
   return e->batch == w->batch && e->length == w->length && (e->packed || !w->packed);
 }
 
+bool artifact_fits(lmn_network *n, const entry_wanted *wanted, int count, lmn_error *error) {
+  const plan *p = lmn_plan(n);
+  for (int i = 0; i < count; ++i) {
+    const plan_entry *least = NULL;
+    for (int k = 0; k < p->entry_count; ++k) {
+      const plan_entry *e = &p->entries[k];
+      if (serves(e, &wanted[i]) && (!least || plan_bytes(p, e) < plan_bytes(p, least))) least = e;
+    }
+    if (least && !network_fits(n, least, error)) return false;
+  }
+  return true;
+}
+
 // Chunks of more than one token only make a prompt faster: they may be missing.
 static bool may_miss(const entry_wanted *w) { return w->kind == ENTRY_EXTEND && w->length > 1; }
 

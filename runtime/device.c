@@ -9,7 +9,9 @@ static const device_base *const_base_of(const device *d) { return (const device_
 
 device *device_open(const plan *p, const char *artifact, const device_options *options, lmn_error *error) {
   if (!strcmp(p->target, "cpu")) return device_cpu_open(p, artifact, options->threads, error);
-  fail(error, "%s: was compiled for the target \"%s\"; this runtime has cpu: compile it again", artifact, p->target);
+  if (!strncmp(p->target, "sm_", 3)) return device_cuda_open(p, artifact, options->gpu, error);
+  fail(error, "%s: was compiled for the target \"%s\"; this runtime has cpu and sm_…: compile it again", artifact,
+       p->target);
   return NULL;
 }
 

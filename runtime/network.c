@@ -21,6 +21,14 @@ static bool threads_of_environment(int *threads, lmn_error *error) {
   return true;
 }
 
+// The least that anything needs: what does not even have that is said before anything is reserved.
+static bool anything_fits(lmn_network *n, lmn_error *error) {
+  const plan_entry *least = n->plan->entry_count ? n->plan->entries : NULL;
+  for (int i = 0; i < n->plan->entry_count; ++i)
+    if (plan_bytes(n->plan, &n->plan->entries[i]) < plan_bytes(n->plan, least)) least = &n->plan->entries[i];
+  return !least || network_fits(n, least, error);
+}
+
 static bool fill_constants(lmn_network *n, lmn_error *error) {
   space_view view;
   if (!n->plan->rotary_count) return true;
@@ -35,10 +43,11 @@ static bool network_open(lmn_network *n, const char *artifact, const lmn_options
     return fail(error, "%s: is no artifact: it has no plan.json; make one with `lmnc compile NET -o %s`", artifact,
                 artifact);
   if (!plan_read(n->arena, path, &n->plan, error)) return false;
+  plan_find_models(n->plan, n->arena);
   device_options on = {.threads = options ? options->threads : 0, .gpu = options ? options->gpu : 0};
   if (!threads_of_environment(&on.threads, error)) return false;
   n->device = device_open(n->plan, artifact, &on, error);
-  return n->device && network_reserve(n, SPACE_PARAMETER, n->plan->parameter_bytes, error) &&
+  return n->device && anything_fits(n, error) && network_reserve(n, SPACE_PARAMETER, n->plan->parameter_bytes, error) &&
          network_reserve(n, SPACE_CONSTANT, n->plan->constant_bytes, error) && fill_constants(n, error);
 }
 
@@ -84,7 +93,45 @@ bool network_reserve(lmn_network *n, plan_space space, int64_t bytes, lmn_error 
   return true;
 }
 
+// What of it is there, and what would fit instead: the values grow with the batch, parameters and their state do not.
+static bool fail_fits(const lmn_network *n, const plan_entry *e, int64_t room, lmn_error *error) {
+  const double giga = 1e9;
+  int64_t bytes[SPACE_COUNT], state, values;
+  plan_space_bytes(n->plan, e, bytes);
+  state = bytes[SPACE_GRADIENT] + bytes[SPACE_MOMENT1] + bytes[SPACE_MOMENT2];
+  values = bytes[SPACE_ARENA] + bytes[SPACE_INPUT] + bytes[SPACE_OUTPUT] + bytes[SPACE_CACHE];
+  int64_t all = plan_bytes(n->plan, e), left = room - (all - values);
+  int64_t batch = e->batch > 0 && values > 0 && left > 0 ? left / (values / e->batch + 1) : 0;
+  text remedy = {0};
+  if (batch > 0) text_printf(&remedy, "a batch of %lld would fit", (long long)batch);
+  else text_add(&remedy, "no batch of that length would fit");
+  if (e->kind == ENTRY_TRAIN && left > 0)
+    text_printf(&remedy, ", or compile with --memory-limit %lldM, which computes values again instead of keeping them",
+                (long long)(room >> 20));
+  fail(error,
+       "%s: %s needs %.2f GB (parameters %.2f, gradients and optimizer state %.2f, values %.2f), and there are %.2f GB "
+       "for it on the device; %s",
+       n->artifact, e->name, (double)all / giga, (double)(bytes[SPACE_PARAMETER] + bytes[SPACE_CONSTANT]) / giga,
+       (double)state / giga, (double)values / giga, (double)room / giga, remedy.data);
+  text_free(&remedy);
+  return false;
+}
+
+bool network_fits(lmn_network *n, const plan_entry *entry, lmn_error *error) {
+  enum { ROUNDED = 2 << 20 }; // what a device may round a space up to
+  int64_t bytes[SPACE_COUNT], needed = 0, there = 0, available = device_available(n->device);
+  plan_space_bytes(n->plan, entry, bytes);
+  for (int i = 0; i < SPACE_COUNT; ++i) {
+    if (bytes[i] > n->space_bytes[i]) needed += bytes[i] - n->space_bytes[i] + ROUNDED;
+    there += bytes[i] < n->space_bytes[i] ? bytes[i] : n->space_bytes[i];
+  }
+  return needed <= available || fail_fits(n, entry, available + there, error);
+}
+
 bool network_prepare(lmn_network *n, const plan_entry *entry, lmn_error *error) {
+  bool grows = entry->arena_bytes > n->space_bytes[SPACE_ARENA] || entry->input_bytes > n->space_bytes[SPACE_INPUT] ||
+               entry->output_bytes > n->space_bytes[SPACE_OUTPUT];
+  if (grows && !network_fits(n, entry, error)) return false;
   return network_reserve(n, SPACE_ARENA, entry->arena_bytes, error) &&
          network_reserve(n, SPACE_INPUT, entry->input_bytes, error) &&
          network_reserve(n, SPACE_OUTPUT, entry->output_bytes, error);

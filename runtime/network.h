@@ -56,6 +56,8 @@ bool network_use_gradients(lmn_network *n, int phase, lmn_error *error); // SPAC
 bool network_update(lmn_network *n, int phase, double learning_rate, double *gradient_norm, lmn_error *error);
 bool network_gradient_norm(lmn_network *n, int phase, double *norm, lmn_error *error);
 
+// Whether there is memory for all that the entry needs and that is not reserved yet; the message says what would fit.
+bool network_fits(lmn_network *n, const plan_entry *entry, lmn_error *error);
 bool network_reserve(lmn_network *n, plan_space space, int64_t bytes, lmn_error *error); // at least that much
 bool network_prepare(lmn_network *n, const plan_entry *entry, lmn_error *error); // arena, input and output of an entry
 bool network_run(lmn_network *n, const plan_entry *entry, lmn_error *error);

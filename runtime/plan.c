@@ -20,8 +20,20 @@ int plan_launches(const plan_entry *e) {
   return count;
 }
 
-int64_t plan_bytes(const plan *p, const plan_entry *e) {
+void plan_space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_COUNT]) {
   int64_t gradient = e->phase >= 0 ? p->phases[e->phase].gradient_bytes : 0;
-  return p->parameter_bytes + p->constant_bytes + 3 * gradient + e->arena_bytes + e->input_bytes + e->output_bytes +
-         e->cache_bytes;
+  bytes[SPACE_PARAMETER] = p->parameter_bytes;
+  bytes[SPACE_GRADIENT] = bytes[SPACE_MOMENT1] = bytes[SPACE_MOMENT2] = gradient;
+  bytes[SPACE_ARENA] = e->arena_bytes;
+  bytes[SPACE_INPUT] = e->input_bytes;
+  bytes[SPACE_OUTPUT] = e->output_bytes;
+  bytes[SPACE_CONSTANT] = p->constant_bytes;
+  bytes[SPACE_CACHE] = e->cache_bytes;
+}
+
+int64_t plan_bytes(const plan *p, const plan_entry *e) {
+  int64_t bytes[SPACE_COUNT], sum = 0;
+  plan_space_bytes(p, e, bytes);
+  for (int i = 0; i < SPACE_COUNT; ++i) sum += bytes[i];
+  return sum;
 }

@@ -172,9 +172,13 @@ bool plan_read(arena *a, const char *path, plan **result, lmn_error *error);
 bool plan_read_text(arena *a, const char *path, const char *json, plan **result,
                     lmn_error *error);     // path: for messages
 void plan_write(const plan *p, text *out); // as JSON
-// The memory that running `e` takes: parameters, gradients and optimizer state of its phase, and its own spaces.
+// Model folders that are not where they were when it was compiled are taken from the folders of LMN_MODELS.
+void plan_find_models(plan *p, arena *a);
 int plan_launches(const plan_entry *e);  // without riders
 int64_t gemm_pieces(const plan_gemm *g); // of all groups
+// The memory that running `e` takes: parameters, gradients and optimizer state of its phase, and its own spaces; of
+// each space, and of all.
+void plan_space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_COUNT]);
 int64_t plan_bytes(const plan *p, const plan_entry *e);
 const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t batch, int64_t length); // NULL: none
 

@@ -268,23 +268,6 @@ static void read_phase(struct object *o, plan_phase *p) {
   p->completion = string_or_null(o, "completion");
 }
 
-// The bytes of each space as the entry sees them.
-static void space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_COUNT]) {
-  int64_t gradient = e->phase >= 0 ? p->phases[e->phase].gradient_bytes : 0;
-  const int64_t all[SPACE_COUNT] = {
-      [SPACE_PARAMETER] = p->parameter_bytes,
-      [SPACE_GRADIENT] = gradient,
-      [SPACE_MOMENT1] = gradient,
-      [SPACE_MOMENT2] = gradient,
-      [SPACE_ARENA] = e->arena_bytes,
-      [SPACE_INPUT] = e->input_bytes,
-      [SPACE_OUTPUT] = e->output_bytes,
-      [SPACE_CONSTANT] = p->constant_bytes,
-      [SPACE_CACHE] = e->cache_bytes,
-  };
-  memcpy(bytes, all, sizeof all);
-}
-
 // Reads the number at *at and moves behind it; false where there is none that fits 64 bits.
 static bool scan_number(const char **at, int64_t *value) {
   const char *p = *at + (**at == '-');
@@ -522,7 +505,7 @@ static void read_entry(struct object *o, plan_entry *e) {
   e->flops = integer_or(o, "flops", 0);
   if (o->reader->failed) return;
   e->phase = (int)phase;
-  space_bytes(whole, e, bytes);
+  plan_space_bytes(whole, e, bytes);
   READ_LIST(o, "inputs", e->inputs, e->input_count, plan_value, read_value(&element, item, true, bytes));
   READ_LIST(o, "outputs", e->outputs, e->output_count, plan_value, read_value(&element, item, false, bytes));
   char why[PLAN_WHY];

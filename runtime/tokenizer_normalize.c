@@ -24,8 +24,7 @@ static void lowercase(const char *in, size_t length, text *out) {
     uint32_t codepoint = utf8_decode(in + i, &size);
     char bytes[4];
     if (codepoint == 0x130) text_add(out, "i\xcc\x87"); // the one letter whose lower case is two
-    else
-      text_add_bytes(out, bytes, (size_t)utf8_encode((uint32_t)utf8proc_tolower((utf8proc_int32_t)codepoint), bytes));
+    else text_add_bytes(out, bytes, (size_t)utf8_write((uint32_t)utf8proc_tolower((utf8proc_int32_t)codepoint), bytes));
     i += (size_t)size;
   }
 }

@@ -36,7 +36,7 @@ bool utf8_valid(const char *bytes, size_t length, size_t *bad) {
   return true;
 }
 
-int utf8_encode(uint32_t codepoint, char *bytes) {
+int utf8_write(uint32_t codepoint, char *bytes) {
   if (codepoint < 0x80) return bytes[0] = (char)codepoint, 1;
   int size = codepoint < 0x800 ? 2 : codepoint < 0x10000 ? 3 : 4;
   for (int i = size - 1; i > 0; --i, codepoint >>= 6) bytes[i] = (char)(0x80 | (codepoint & 0x3f));
@@ -96,7 +96,7 @@ __attribute__((constructor)) static void fill_alphabet(void) {
   for (int i = 0; i < 0x144; ++i) alphabet_back[i] = -1;
   for (int byte = 0; byte < 256; ++byte) {
     int codepoint = codepoint_of_byte(byte);
-    utf8_encode((uint32_t)codepoint, alphabet[byte]);
+    utf8_write((uint32_t)codepoint, alphabet[byte]);
     alphabet_back[codepoint] = (int16_t)byte;
   }
 }

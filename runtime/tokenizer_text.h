@@ -9,7 +9,7 @@
 // Unicode standard).
 int utf8_character(const char *bytes, size_t length);
 bool utf8_valid(const char *bytes, size_t length, size_t *bad); // *bad: the first byte that is wrong
-int utf8_encode(uint32_t codepoint, char *bytes);               // number of bytes, 1 … 4
+int utf8_write(uint32_t codepoint, char *bytes);                // number of bytes, 1 … 4
 uint32_t utf8_decode(const char *bytes, int *length);           // of a valid character
 
 bool unicode_space(uint32_t codepoint); // White_Space

@@ -8,6 +8,8 @@ data=$LMN_TESTS/data/run run=$LMN_BUILD/lmn-run net=$LMN_TESTS/data/run/net.lmn 
 
 fail() { echo "FAILED: $*"; cat "$work/err"; exit 1; }
 ldd "$run" | grep -E 'LLVM|MLIR' && fail "lmn-run needs the compiler's libraries"
+glibc='linux-vdso|ld-linux|lib(c|m|dl|pthread)\.so'
+[ -z "$LMN_ALONE" ] || ! ldd "$run" | grep -vE "$glibc|lib(asan|ubsan|gcc_s|stdc\+\+)\.so" || fail "lmn-run needs more than glibc"
 "$LMNC" compile "$net" --random-weights --rows 2 --capacity 128 -o "$lmnx" 2> "$work/err" || fail "compile"
 
 settings="--data $data/train.csv --validation $data/dev.csv --prompt {record}= --completion {sentence} --evaluate-every 4 --clip 2"

@@ -1,5 +1,5 @@
 // Compares what `lmnc trace` wrote with what a reference gave, tensor by tensor, under the bar of each kind:
-//   node.*, logits, greedy_logits   within 2e-5 of the tensor's largest magnitude
+//   node.*, logits, greedy_logits   within 2e-5 of the tensor's largest magnitude, or within BAR of it
 //   loss, losses                    within 1e-5 max(1, |loss|)
 //   grad.*                          within 1e-4 of the largest magnitude, plus 1e-7
 //   after<N>.*                      of the elements whose first gradient exceeds 1e-5, 99.9 % within 1e-5; all within N
@@ -8,7 +8,7 @@
 //   greedy and other integers       equal
 // Prints the worst of each kind; names every tensor over its bar and exits with 1.
 //
-// usage: compare EXPECTED.safetensors ACTUAL.safetensors
+// usage: compare EXPECTED.safetensors ACTUAL.safetensors [BAR]
 #include "runtime/safetensors.h"
 
 #include <jansson.h>
@@ -22,7 +22,7 @@ static const char *const kind_names[KIND_COUNT] = {"values", "losses", "gradient
 typedef struct comparison {
   const char *paths[2];
   safetensors *files[2]; // expected, actual
-  double learning_rate;
+  double learning_rate, bar;
   int counts[KIND_COUNT], failures;
   double worst[KIND_COUNT]; // as a part of the bar: 1 is just on it
   const char *worst_name[KIND_COUNT];
@@ -130,7 +130,7 @@ static void compare_floats(comparison *c, kind k, const safetensors_tensor *e, c
   double ratio = k == KIND_LOSS       ? loss_ratio(expected, actual, e->elements)
                  : k == KIND_AFTER    ? (isnan(difference) ? NAN : after_ratio(c, e, expected, actual))
                  : k == KIND_GRADIENT ? over(difference, 1e-4 * size + 1e-7)
-                                      : over(difference, 2e-5 * size);
+                                      : over(difference, c->bar * size);
   judge(c, k, e->name, ratio);
   free(expected);
   free(actual);
@@ -185,11 +185,11 @@ static double learning_rate(const safetensors *file) {
 }
 
 int main(int argument_count, char **arguments) {
-  if (argument_count != 3) {
-    fprintf(stderr, "usage: compare EXPECTED.safetensors ACTUAL.safetensors\n");
+  if (argument_count < 3 || argument_count > 4) {
+    fprintf(stderr, "usage: compare EXPECTED.safetensors ACTUAL.safetensors [BAR]\n");
     return 2;
   }
-  comparison c = {.paths = {arguments[1], arguments[2]}};
+  comparison c = {.paths = {arguments[1], arguments[2]}, .bar = argument_count == 4 ? atof(arguments[3]) : 2e-5};
   lmn_error error = {0};
   for (int i = 0; i < 2; ++i)
     if (!(c.files[i] = safetensors_open(c.paths[i], &error))) {

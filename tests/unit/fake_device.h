@@ -1,16 +1,14 @@
 // A device without kernels, in place of device_cpu.c: it runs the entries of one small plan in plain C, so that the
-// trainer, checkpoints and generation are tested by themselves. The model: loss = scale Σ (w[id] - label)² over counted
-// labels, AdamW, and logits that tell which tokens a cache holds. Include it in one file of a program.
+// trainer, checkpoints and generation are tested by themselves. Include it in one file of a program.
 #ifndef LMN_FAKE_DEVICE_H
 #define LMN_FAKE_DEVICE_H
 
 #include "runtime/device_parts.h"
+#include "tests/unit/fake_model.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { FAKE_VOCABULARY = 11, FAKE_BATCH = 2, FAKE_LENGTH = 4, FAKE_ROWS = 3, FAKE_CAPACITY = 16 };
 
 struct device {
   device_base base;
@@ -45,44 +43,21 @@ static void *fake_value(const device *d, const plan_value *values, int count, co
 #define FAKE_OUTPUT(name) fake_value(d, e->outputs, e->output_count, name)
 
 static void fake_loss(device *d, const plan_entry *e, bool gradients) {
-  const float *w = d->spaces[SPACE_PARAMETER], scale = *(float *)FAKE_INPUT("scale");
-  const int32_t *ids = FAKE_INPUT("input_ids"), *labels = FAKE_INPUT("labels");
-  float *gradient = d->spaces[SPACE_GRADIENT], sum = 0;
+  float *gradient = gradients ? d->spaces[SPACE_GRADIENT] : NULL, *loss = FAKE_OUTPUT("loss");
   if (gradients) memset(gradient, 0, FAKE_VOCABULARY * sizeof *gradient);
-  for (int64_t i = 0; i < e->batch * e->length; ++i) {
-    if (labels[i] < 0) continue;
-    float apart = w[ids[i]] - (float)labels[i];
-    sum += apart * apart;
-    if (gradients) gradient[ids[i]] += 2 * scale * apart;
-  }
-  *(float *)FAKE_OUTPUT("loss") = fake_runs == fake_poison ? NAN : sum * scale;
+  fake_model_loss(d->spaces[SPACE_PARAMETER], FAKE_INPUT("input_ids"), FAKE_INPUT("labels"),
+                  *(float *)FAKE_INPUT("scale"), e->batch * e->length, gradient, loss);
+  if (fake_runs == fake_poison) *loss = NAN;
 }
 
 static void fake_update(device *d, const plan_entry *e) {
-  const float *s = FAKE_INPUT("scalars"), *g = d->spaces[SPACE_GRADIENT];
-  float *w = d->spaces[SPACE_PARAMETER], *m = d->spaces[SPACE_MOMENT1], *v = d->spaces[SPACE_MOMENT2], sum = 0;
-  for (int i = 0; i < FAKE_VOCABULARY; ++i) sum += g[i] * g[i];
-  for (int i = 0; i < FAKE_VOCABULARY; ++i) {
-    m[i] = s[1] * m[i] + (1 - s[1]) * g[i];
-    v[i] = s[2] * v[i] + (1 - s[2]) * g[i] * g[i];
-    w[i] -= s[0] * (m[i] / s[5] / (sqrtf(v[i] / s[6]) + s[3]) + s[4] * w[i]);
-  }
-  *(float *)FAKE_OUTPUT("gradient_norm") = sqrtf(sum);
+  fake_model_update(FAKE_INPUT("scalars"), d->spaces[SPACE_GRADIENT], d->spaces[SPACE_PARAMETER],
+                    d->spaces[SPACE_MOMENT1], d->spaces[SPACE_MOMENT2], FAKE_OUTPUT("gradient_norm"));
 }
 
-// logits[b, v] = Σ over the positions i of the cache of (i + 1) (id + 1), plus v where v is the last id.
 static void fake_extend(device *d, const plan_entry *e) {
-  const int32_t *ids = FAKE_INPUT("input_ids"), *lengths = FAKE_INPUT("lengths"), *counts = FAKE_INPUT("counts");
-  float *cache = d->spaces[SPACE_CACHE], *logits = FAKE_OUTPUT("logits");
-  for (int64_t b = 0; b < e->batch; ++b) {
-    float *row = cache + b * e->capacity, sum = 0;
-    if (lengths[b] + e->length > e->capacity) abort();
-    for (int64_t i = 0; i < e->length; ++i) row[lengths[b] + i] = (float)ids[b * e->length + i];
-    int32_t end = lengths[b] + counts[b];
-    for (int32_t i = 0; i < end; ++i) sum += (float)(i + 1) * (row[i] + 1);
-    for (int v = 0; v < FAKE_VOCABULARY; ++v)
-      logits[b * FAKE_VOCABULARY + v] = sum + (v == (int)row[end - 1] ? (float)v : 0);
-  }
+  fake_model_extend(FAKE_INPUT("input_ids"), FAKE_INPUT("lengths"), FAKE_INPUT("counts"), d->spaces[SPACE_CACHE],
+                    FAKE_OUTPUT("logits"), e->batch, e->length, e->capacity);
 }
 
 static bool fake_run(device *d, int entry, lmn_error *error) {
@@ -149,8 +124,45 @@ static plan_entry fake_entry(const char *name, entry_kind kind, int phase, int64
   return e;
 }
 
+static plan_launch fake_launches[16];
+static plan_ref fake_args[96];
+static int64_t fake_dims[32];
+static int fake_launch_count, fake_arg_count, fake_dim_count;
+
+// A launch of the kernel on inputs, outputs ("i0" is the first) and spaces ("p" …), and numbers.
+static void fake_cuda_launch(plan_entry *e, const char *kernel, const char *args, int dims, const int64_t *values) {
+  static const char letters[] = "pgmvaiock"; // plan_space's order
+  plan_launch *l = &fake_launches[fake_launch_count++];
+  *l = (plan_launch){.kind = LAUNCH_CUDA, .kernel = kernel, .what = kernel, .grid = {1, 1, 1}, .block = 32};
+  l->args = &fake_args[fake_arg_count];
+  l->dims = memcpy(&fake_dims[fake_dim_count], values, (size_t)dims * sizeof *values);
+  l->dim_count = dims;
+  for (const char *at = args; *at; ++at) {
+    plan_space space = (plan_space)(strchr(letters, *at) - letters);
+    const plan_value *of = space == SPACE_INPUT ? e->inputs : e->outputs;
+    bool value = space == SPACE_INPUT || space == SPACE_OUTPUT;
+    fake_args[fake_arg_count++] = value ? of[*++at - '0'].at : (plan_ref){space, 0};
+  }
+  l->arg_count = (int)(&fake_args[fake_arg_count] - l->args);
+  fake_dim_count += dims;
+}
+
+static void fake_cuda_launches(plan_entry *e) {
+  const int64_t tokens = e->batch * e->length, gradient = 64, extend[] = {e->batch, e->length, e->capacity};
+  e->launches = &fake_launches[fake_launch_count];
+  if (e->kind == ENTRY_TRAIN) fake_cuda_launch(e, "fake_clear", "g", 1, &gradient);
+  if (e->kind == ENTRY_TRAIN) fake_cuda_launch(e, "fake_loss", "pi0i1i2o0g", 1, &tokens);
+  if (e->kind == ENTRY_EVALUATE) fake_cuda_launch(e, "fake_evaluate", "pi0i1i2o0", 1, &tokens);
+  if (e->kind == ENTRY_UPDATE) fake_cuda_launch(e, "fake_update", "i0gpmvo0", 0, &tokens);
+  if (e->kind == ENTRY_EXTEND) fake_cuda_launch(e, "fake_extend", "i0i1i2ko0", 3, extend);
+  e->launch_count = (int)(&fake_launches[fake_launch_count] - e->launches);
+  e->launches[0].table = e->kind == ENTRY_UPDATE;
+  e->launches[0].vertices = e->kind != ENTRY_UPDATE;
+  if (e->kind == ENTRY_UPDATE) e->launches[0].shared = 64 << 10; // more than is there without asking
+}
+
 // Writes folder/plan.json: two phases that train the same parameter, the second at another learning rate.
-static inline bool fake_artifact(const char *folder, const plan_phase *like, lmn_error *error) {
+static inline bool fake_artifact_for(const char *folder, const plan_phase *like, const char *target, lmn_error *error) {
   static plan_parameter parameters[] = {{.name = "w",
                                          .rank = 1,
                                          .shape = {FAKE_VOCABULARY},
@@ -176,7 +188,7 @@ static inline bool fake_artifact(const char *folder, const plan_phase *like, lmn
     phases[i].batch = FAKE_BATCH;
     phases[i].length = FAKE_LENGTH;
   }
-  fake_value_count = 0;
+  fake_value_count = fake_launch_count = fake_arg_count = fake_dim_count = 0;
   plan_entry entries[] = {fake_entry("train:first", ENTRY_TRAIN, 0, FAKE_BATCH, FAKE_LENGTH),
                           fake_entry("train:second", ENTRY_TRAIN, 1, FAKE_BATCH, FAKE_LENGTH),
                           fake_entry("update:first", ENTRY_UPDATE, 0, 0, 0),
@@ -184,8 +196,9 @@ static inline bool fake_artifact(const char *folder, const plan_phase *like, lmn
                           fake_entry("evaluate", ENTRY_EVALUATE, -1, FAKE_BATCH, FAKE_LENGTH),
                           fake_entry("extend:1", ENTRY_EXTEND, -1, FAKE_ROWS, 1),
                           fake_entry("extend:4", ENTRY_EXTEND, -1, FAKE_ROWS, 4)};
+  for (size_t i = 0; strcmp(target, "cpu") && i < LENGTH(entries); ++i) fake_cuda_launches(&entries[i]);
   plan p = {.network = "fake",
-            .target = "cpu",
+            .target = target,
             .cpu = "any",
             .cpu_features = "",
             .vocabulary = FAKE_VOCABULARY,
@@ -206,6 +219,10 @@ static inline bool fake_artifact(const char *folder, const plan_phase *like, lmn
   bool ok = file_write(path, json.data, json.length, error);
   text_free(&json);
   return ok;
+}
+
+static inline bool fake_artifact(const char *folder, const plan_phase *like, lmn_error *error) {
+  return fake_artifact_for(folder, like, "cpu", error);
 }
 
 #endif

@@ -1,0 +1,395 @@
+// A GPU as a device, through NVIDIA's driver: spaces in its memory, the plan's launches in order on one stream. Input
+// and output have pinned memory of the host beside them, copied before and after a run. A run of an entry whose spaces
+// have moved is done launch by launch, so that a kernel that fails is known by its name; LMN_CUDA_SYNC=1 does it
+// always.
+#include "runtime/cuda_kernels.h"
+#include "runtime/device_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct cuda_launch {
+  CUfunction function;
+  char *parameters; // what the kernel takes: its packed buffer, or that one's address in the tables
+  size_t size;
+  char *buffer; // the packed buffer: every arg's address, every dim
+} cuda_launch;
+
+typedef struct cuda_entry {
+  cuda_launch *launches;
+  char *memory, *table; // of all buffers; of those that go to the GPU as tables, one behind the other
+  CUdeviceptr tables;
+  int64_t table_bytes, layout; // layout: that the buffers are filled for
+} cuda_entry;
+
+struct device {
+  device_base base;
+  const char *artifact;
+  cuda_driver cuda;
+  int gpu, major, minor; // compute capability
+  char name[128];
+  CUdevice device;
+  CUcontext context;
+  CUstream stream;
+  cuda_kernels kernels;
+  cuda_entry *entries; // of the plan
+  CUdeviceptr spaces[SPACE_COUNT];
+  void *host[SPACE_COUNT]; // pinned, of input and output
+  int64_t layout;          // counted up when a space moves
+  bool always_sync, lost;
+};
+
+// ---- errors -------------------------------------------------------------------------------------
+
+// Errors after which nothing more runs in this process: a kernel's fault, a GPU that went away.
+static bool is_lasting(CUresult result) {
+  enum { NOT_PERMITTED = 800 };
+  return result == 46 || result == 214 || result == 226 || (result >= 700 && result < NOT_PERMITTED && result != 701) ||
+         result == 999;
+}
+
+static bool failed(device *d, CUresult result, lmn_error *error, const char *what) {
+  char text[CUDA_ERROR_TEXT];
+  d->lost = d->lost || is_lasting(result);
+  return fail(error, "GPU %d (%s): %s: %s", d->gpu, d->name, what, cuda_error_text(&d->cuda, result, text));
+}
+
+static bool fail_launch(device *d, CUresult result, const plan_launch *l, lmn_error *error) {
+  char text[CUDA_ERROR_TEXT];
+  d->lost = d->lost || is_lasting(result);
+  return fail(error, "GPU %d (%s): %s (kernel %s) failed: %s%s", d->gpu, d->name, l->what ? l->what : "a launch",
+              l->kernel, cuda_error_text(&d->cuda, result, text),
+              d->lost ? "; what was in the GPU's memory is lost" : "");
+}
+
+static bool fail_run(device *d, CUresult result, lmn_error *error) {
+  char text[CUDA_ERROR_TEXT];
+  d->lost = true;
+  return fail(error,
+              "GPU %d (%s) failed: %s; what was in its memory is lost. LMN_CUDA_SYNC=1 shows in which kernel; "
+              "nvidia-smi and dmesg say whether the GPU itself is at fault",
+              d->gpu, d->name, cuda_error_text(&d->cuda, result, text));
+}
+
+// Makes the context current: the caller may be another thread than before.
+static bool enter(device *d, lmn_error *error) {
+  if (d->lost) return fail(error, "GPU %d (%s) has failed before; begin again", d->gpu, d->name);
+  CUresult result = d->cuda.cuCtxSetCurrent(d->context);
+  return !result || failed(d, result, error, "it cannot be used");
+}
+
+static bool wait(device *d, lmn_error *error) {
+  CUresult result = d->cuda.cuStreamSynchronize(d->stream);
+  return !result || fail_run(d, result, error);
+}
+
+// ---- memory -------------------------------------------------------------------------------------
+
+static bool has_host(plan_space space) { return space == SPACE_INPUT || space == SPACE_OUTPUT; }
+
+static void release(device *d, plan_space space) {
+  if (d->spaces[space]) d->cuda.cuMemFree(d->spaces[space]);
+  if (d->host[space]) d->cuda.cuMemFreeHost(d->host[space]);
+  d->spaces[space] = 0;
+  d->host[space] = NULL;
+  d->layout++;
+}
+
+static int64_t available(const device *d) {
+  size_t left = 0, total = 0;
+  if (d->cuda.cuCtxSetCurrent(d->context) || d->cuda.cuMemGetInfo(&left, &total)) return INT64_MAX;
+  return (int64_t)left;
+}
+
+static bool fail_memory(device *d, CUresult result, int64_t bytes, lmn_error *error) {
+  if (result != CUDA_ERROR_OUT_OF_MEMORY) return failed(d, result, error, "memory cannot be had");
+  return fail(error,
+              "GPU %d (%s): %.1f MB cannot be had, %.1f MB are free; use a smaller batch or length, or compile "
+              "with --memory-limit",
+              d->gpu, d->name, (double)bytes / 1e6, (double)available(d) / 1e6);
+}
+
+// bytes of the GPU's memory, zeroed; none where bytes is 0.
+static bool allocate(device *d, int64_t bytes, CUdeviceptr *address, lmn_error *error) {
+  *address = 0;
+  if (!bytes) return true;
+  CUresult result = d->cuda.cuMemAlloc(address, (size_t)bytes);
+  if (result) return *address = 0, fail_memory(d, result, bytes, error);
+  result = d->cuda.cuMemsetD8Async(*address, 0, (size_t)bytes, d->stream);
+  return !result || failed(d, result, error, "its memory cannot be cleared");
+}
+
+static bool reserve(device *d, plan_space space, int64_t bytes, lmn_error *error) {
+  if (!enter(d, error)) return false;
+  if (d->base.reserved[space] == bytes && (d->spaces[space] || !bytes)) return true;
+  release(d, space);
+  if (!allocate(d, bytes, &d->spaces[space], error)) return false;
+  if (!has_host(space) || !bytes) return true;
+  CUresult result = d->cuda.cuMemAllocHost(&d->host[space], (size_t)bytes);
+  if (result) return d->host[space] = NULL, failed(d, result, error, "pinned memory of the host cannot be had");
+  memset(d->host[space], 0, (size_t)bytes);
+  return true;
+}
+
+static void *map(const device *d, plan_space space) { return d->host[space]; }
+
+static bool write_space(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes,
+                        lmn_error *error) {
+  if (!enter(d, error)) return false;
+  CUresult result = d->cuda.cuMemcpyHtoDAsync(d->spaces[space] + (CUdeviceptr)offset, data, (size_t)bytes, d->stream);
+  return result ? failed(d, result, error, "nothing can be copied to it") : wait(d, error);
+}
+
+static bool read_space(device *d, plan_space space, int64_t offset, void *data, int64_t bytes, lmn_error *error) {
+  if (!enter(d, error)) return false;
+  CUresult result = d->cuda.cuMemcpyDtoHAsync(data, d->spaces[space] + (CUdeviceptr)offset, (size_t)bytes, d->stream);
+  return result ? failed(d, result, error, "nothing can be copied from it") : wait(d, error);
+}
+
+static bool clear(device *d, plan_space space, lmn_error *error) {
+  if (!enter(d, error)) return false;
+  CUresult result = d->cuda.cuMemsetD8Async(d->spaces[space], 0, (size_t)d->base.reserved[space], d->stream);
+  return !result || failed(d, result, error, "its memory cannot be cleared");
+}
+
+// ---- parameters of the launches -----------------------------------------------------------------
+
+enum { TABLE_MULTIPLE = 16 };
+
+static size_t buffer_size(const plan_launch *l) { return 8 * ((size_t)l->arg_count + (size_t)l->dim_count); }
+
+static size_t table_size(const plan_launch *l) {
+  return l->table ? (buffer_size(l) + TABLE_MULTIPLE - 1) / TABLE_MULTIPLE * TABLE_MULTIPLE : 0;
+}
+
+// Where each launch's buffer lies: tables together, so that they are one copy.
+static void lay_out(device *d, int index) {
+  const plan_entry *entry = &d->base.plan->entries[index];
+  cuda_entry *e = &d->entries[index];
+  size_t bytes = 0, tables = 0;
+  for (int i = 0; i < entry->launch_count; ++i) {
+    tables += table_size(&entry->launches[i]);
+    bytes += entry->launches[i].table ? sizeof(CUdeviceptr) : buffer_size(&entry->launches[i]);
+  }
+  e->launches = memory_zero((size_t)(entry->launch_count + 1) * sizeof *e->launches);
+  e->memory = memory_zero(tables + bytes + 1);
+  e->table_bytes = (int64_t)tables;
+  char *table = e->table = e->memory, *buffer = e->memory + tables;
+  for (int i = 0; i < entry->launch_count; ++i) {
+    const plan_launch *l = &entry->launches[i];
+    cuda_launch *to = &e->launches[i];
+    *to = (cuda_launch){.function = cuda_kernels_find(&d->kernels, l->kernel),
+                        .parameters = buffer,
+                        .size = l->table ? sizeof(CUdeviceptr) : buffer_size(l),
+                        .buffer = l->table ? table : buffer};
+    table += table_size(l);
+    buffer += to->size;
+  }
+  e->layout = -1;
+}
+
+static void fill_buffer(const device *d, const plan_launch *l, char *buffer) {
+  for (int i = 0; i < l->arg_count; ++i, buffer += sizeof(CUdeviceptr)) {
+    CUdeviceptr address = d->spaces[l->args[i].space] + (CUdeviceptr)l->args[i].offset;
+    memcpy(buffer, &address, sizeof address);
+  }
+  if (l->dim_count) memcpy(buffer, l->dims, 8 * (size_t)l->dim_count);
+}
+
+// The addresses of where the spaces are now.
+static bool fill_entry(device *d, int index, lmn_error *error) {
+  const plan_entry *entry = &d->base.plan->entries[index];
+  cuda_entry *e = &d->entries[index];
+  if (e->table_bytes && !e->tables && !allocate(d, e->table_bytes, &e->tables, error)) return false;
+  for (int i = 0; i < entry->launch_count; ++i) {
+    const cuda_launch *l = &e->launches[i];
+    fill_buffer(d, &entry->launches[i], l->buffer);
+    CUdeviceptr address = e->tables + (CUdeviceptr)(l->buffer - e->table);
+    if (entry->launches[i].table) memcpy(l->parameters, &address, sizeof address);
+  }
+  if (!e->table_bytes) return true;
+  CUresult result = d->cuda.cuMemcpyHtoDAsync(e->tables, e->table, (size_t)e->table_bytes, d->stream);
+  return result ? failed(d, result, error, "nothing can be copied to it") : wait(d, error);
+}
+
+// ---- running ------------------------------------------------------------------------------------
+
+static bool launch(device *d, const plan_launch *l, const cuda_launch *c, lmn_error *error) {
+  size_t size = c->size;
+  void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, c->parameters, CU_LAUNCH_PARAM_BUFFER_SIZE, &size,
+                   CU_LAUNCH_PARAM_END};
+  CUresult result =
+      d->cuda.cuLaunchKernel(c->function, (unsigned)l->grid[0], (unsigned)l->grid[1], (unsigned)l->grid[2],
+                             (unsigned)l->block, 1, 1, (unsigned)l->shared, d->stream, NULL, extra);
+  return !result || fail_launch(d, result, l, error);
+}
+
+static bool copy_in(device *d, const plan_entry *entry, lmn_error *error) {
+  if (!entry->input_bytes) return true;
+  CUresult result =
+      d->cuda.cuMemcpyHtoDAsync(d->spaces[SPACE_INPUT], d->host[SPACE_INPUT], (size_t)entry->input_bytes, d->stream);
+  return !result || failed(d, result, error, "the input cannot be copied to it");
+}
+
+static bool copy_out(device *d, const plan_entry *entry, lmn_error *error) {
+  if (!entry->output_bytes) return true;
+  CUresult result =
+      d->cuda.cuMemcpyDtoHAsync(d->host[SPACE_OUTPUT], d->spaces[SPACE_OUTPUT], (size_t)entry->output_bytes, d->stream);
+  return !result || failed(d, result, error, "the output cannot be copied from it");
+}
+
+static bool run_all(device *d, int index, lmn_error *error) {
+  const plan_entry *entry = &d->base.plan->entries[index];
+  for (int i = 0; i < entry->launch_count; ++i)
+    if (!launch(d, &entry->launches[i], &d->entries[index].launches[i], error)) return false;
+  return true;
+}
+
+// Waits for every launch, so that one that fails is known.
+static bool run_one_by_one(device *d, int index, lmn_error *error) {
+  const plan_entry *entry = &d->base.plan->entries[index];
+  for (int i = 0; i < entry->launch_count; ++i) {
+    if (!launch(d, &entry->launches[i], &d->entries[index].launches[i], error)) return false;
+    CUresult result = d->cuda.cuStreamSynchronize(d->stream);
+    if (result) return fail_launch(d, result, &entry->launches[i], error);
+  }
+  return true;
+}
+
+// An event before the first launch and after each, on the GPU's own clock.
+static bool run_profiled(device *d, int index, lmn_error *error) {
+  const plan_entry *entry = &d->base.plan->entries[index];
+  int count = entry->launch_count + 1;
+  CUevent *events = memory_zero((size_t)count * sizeof *events);
+  CUresult result = 0;
+  bool ok = true;
+  for (int i = 0; i < count && !result; ++i) result = d->cuda.cuEventCreate(&events[i], 0);
+  if (!result) result = d->cuda.cuEventRecord(events[0], d->stream);
+  for (int i = 0; i + 1 < count && !result && ok; ++i) {
+    ok = launch(d, &entry->launches[i], &d->entries[index].launches[i], error);
+    if (ok) result = d->cuda.cuEventRecord(events[i + 1], d->stream);
+  }
+  ok = ok && !result && wait(d, error);
+  for (int i = 0; i + 1 < count && ok && !result; ++i) {
+    float milliseconds = 0;
+    result = d->cuda.cuEventElapsedTime(&milliseconds, events[i], events[i + 1]);
+    d->base.profile[i] += milliseconds * 1e-3;
+  }
+  if (result) ok = failed(d, result, error, "events cannot be had");
+  for (int i = 0; i < count; ++i)
+    if (events[i]) d->cuda.cuEventDestroy(events[i]);
+  free(events);
+  return ok;
+}
+
+static bool run(device *d, int index, lmn_error *error) {
+  const plan_entry *entry = &d->base.plan->entries[index];
+  cuda_entry *e = &d->entries[index];
+  if (!enter(d, error)) return false;
+  bool moved = e->layout != d->layout;
+  if (moved && !fill_entry(d, index, error)) return false;
+  e->layout = d->layout;
+  bool ok = copy_in(d, entry, error);
+  if (ok && d->base.profile) ok = run_profiled(d, index, error);
+  else if (ok) ok = moved || d->always_sync ? run_one_by_one(d, index, error) : run_all(d, index, error);
+  ok = ok && copy_out(d, entry, error) && wait(d, error);
+  if (!ok) e->layout = -1; // the next one, if there is, looks closer
+  for (int i = 0; ok && i < entry->launch_count; ++i) d->base.vertex_runs += entry->launches[i].vertices > 0;
+  return ok;
+}
+
+// ---- opening ------------------------------------------------------------------------------------
+
+// The target that this version compiles for that GPU; NULL: none.
+static const char *target_of(int major, int minor) {
+  if (major == 9 && minor == 0) return "sm_90a";
+  if (major == 8) return minor == 9 ? "sm_89" : "sm_80";
+  return NULL;
+}
+
+// Kernels for sm_89 run on 8.9 and later ones of 8; those for sm_90a on 9.0 alone.
+static bool check_capability(const device *d, lmn_error *error) {
+  const char *target = d->base.plan->target, *right = target_of(d->major, d->minor);
+  char *end;
+  long number = strtol(target + 3, &end, 10);
+  int here = 10 * d->major + d->minor;
+  bool ok = number / 10 == d->major && (*end ? number == here : number <= here);
+  if (ok) return true;
+  return fail(error,
+              "%s: was compiled for %s, and GPU %d (%s) has compute capability %d.%d; compile it with --target %s",
+              d->artifact, target, d->gpu, d->name, d->major, d->minor, right ? right : "cpu, or use another GPU");
+}
+
+static bool find_gpu(device *d, lmn_error *error) {
+  cuda_driver *c = &d->cuda;
+  int count = 0;
+  CUresult result = c->cuDeviceGetCount(&count);
+  if (!result && (d->gpu < 0 || d->gpu >= count))
+    return fail(error, "there is no GPU %d; the driver shows %d, from 0 to %d (see --device and CUDA_VISIBLE_DEVICES)",
+                d->gpu, count, count - 1);
+  if (!result) result = c->cuDeviceGet(&d->device, d->gpu);
+  if (!result) result = c->cuDeviceGetName(d->name, (int)sizeof d->name, d->device);
+  if (!result) result = c->cuDeviceGetAttribute(&d->major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, d->device);
+  if (!result) result = c->cuDeviceGetAttribute(&d->minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, d->device);
+  return !result || failed(d, result, error, "it says nothing of itself");
+}
+
+static bool start(device *d, lmn_error *error) {
+  CUresult result = d->cuda.cuDevicePrimaryCtxRetain(&d->context, d->device);
+  if (result) return d->context = NULL, failed(d, result, error, "it cannot be used");
+  if (!enter(d, error)) return false;
+  result = d->cuda.cuStreamCreate(&d->stream, CU_STREAM_NON_BLOCKING);
+  return !result || failed(d, result, error, "it has no stream");
+}
+
+static bool open_device(device *d, lmn_error *error) {
+  const char *always = getenv("LMN_CUDA_SYNC");
+  d->always_sync = always && *always && strcmp(always, "0");
+  if (!cuda_driver_open(&d->cuda, error) || !find_gpu(d, error) || !check_capability(d, error) || !start(d, error) ||
+      !cuda_kernels_load(&d->cuda, d->base.plan, d->artifact, &d->kernels, error))
+    return false;
+  for (int i = 0; i < d->base.plan->entry_count; ++i) lay_out(d, i);
+  return true;
+}
+
+static void close_device(device *d) {
+  if (d->context && !d->cuda.cuCtxSetCurrent(d->context)) {
+    for (int i = 0; i < SPACE_COUNT; ++i) release(d, (plan_space)i);
+    for (int i = 0; i < d->base.plan->entry_count; ++i)
+      if (d->entries[i].tables) d->cuda.cuMemFree(d->entries[i].tables);
+    cuda_kernels_unload(&d->cuda, &d->kernels);
+    if (d->stream) d->cuda.cuStreamDestroy(d->stream);
+    d->cuda.cuDevicePrimaryCtxRelease(d->device);
+  }
+  for (int i = 0; i < d->base.plan->entry_count; ++i) {
+    free(d->entries[i].launches);
+    free(d->entries[i].memory);
+  }
+  free(d->entries);
+  free(d->kernels.items);
+  cuda_driver_close(&d->cuda);
+  free(d);
+}
+
+static int threads_of(const device *d) { return (void)d, 1; }
+
+device *device_cuda_open(const plan *p, const char *artifact, int gpu, lmn_error *error) {
+  static const device_functions functions = {.close = close_device,
+                                             .threads = threads_of,
+                                             .reserve = reserve,
+                                             .available = available,
+                                             .map = map,
+                                             .write = write_space,
+                                             .read = read_space,
+                                             .clear = clear,
+                                             .run = run};
+  device *d = memory_zero(sizeof *d);
+  d->base = (device_base){.functions = &functions, .plan = p};
+  d->artifact = artifact;
+  d->gpu = gpu;
+  d->layout = 1;
+  d->entries = memory_zero((size_t)(p->entry_count + 1) * sizeof *d->entries);
+  if (open_device(d, error)) return d;
+  close_device(d);
+  return NULL;
+}

@@ -1,0 +1,406 @@
+// A driver without a GPU: what the runtime asks of libcuda.so.1, on the host's memory. Work on a stream is done when
+// the stream is waited for, as late as it may be; addresses of the GPU are no addresses of the host, and only what lies
+// in memory that was allocated is touched. A cubin is any ELF file; its kernel is the function of that name here.
+#include "tests/cuda/fake_driver.h"
+
+#include "runtime/cuda_driver.h"
+#include "tests/unit/fake_model.h"
+
+#include <string.h>
+
+enum { ILLEGAL_VALUE = 1, NOT_INITIALIZED = 3, BAD_CONTEXT = 201, ILLEGAL_ADDRESS = 700 };
+static const CUdeviceptr elsewhere = 1ull << 62;
+
+fake_cuda_state fake_cuda;
+
+typedef void kernel_function(void *const *args, const int64_t *dims);
+typedef struct kernel {
+  const char *name;
+  kernel_function *run;
+  int args, dims;
+  bool table;
+  int shared;
+} kernel;
+
+typedef struct block {
+  char *memory;
+  size_t bytes;
+  bool pinned;
+} block;
+static block blocks[256];
+
+typedef enum { WORK_IN, WORK_OUT, WORK_SET, WORK_KERNEL } work_kind;
+typedef struct work {
+  work_kind kind;
+  CUdeviceptr device;
+  char *host;
+  size_t bytes;
+  unsigned char value;
+  const kernel *kernel;
+  char parameters[4096];
+} work;
+static work queue[512];
+static int queued;
+
+static bool started;
+static CUcontext current;
+static CUresult lasting;
+
+// ---- calls --------------------------------------------------------------------------------------
+
+static CUresult enter(bool needs_context) {
+  if (fake_cuda.calls++ == fake_cuda.fail_at) return fake_cuda.fail_with;
+  if (lasting) return lasting;
+  if (needs_context && !current) return BAD_CONTEXT;
+  return started ? 0 : NOT_INITIALIZED;
+}
+
+#define ENTER(needs_context)                                                                                           \
+  do {                                                                                                                 \
+    CUresult entered = enter(needs_context);                                                                           \
+    if (entered) return entered;                                                                                       \
+  } while (0)
+
+static void note(const char *what) {
+  size_t length = strlen(fake_cuda.order), more = strlen(what) + 2;
+  if (length + more < sizeof fake_cuda.order)
+    snprintf(fake_cuda.order + length, sizeof fake_cuda.order - length, "%s%s", length ? " " : "", what);
+}
+
+CUresult cuInit(unsigned flags) {
+  (void)flags;
+  started = true;
+  lasting = 0;
+  ENTER(false);
+  return fake_cuda.gpus ? 0 : CUDA_ERROR_NO_DEVICE;
+}
+
+CUresult cuDriverGetVersion(int *version) {
+  ENTER(false);
+  *version = fake_cuda.version;
+  return 0;
+}
+
+CUresult cuGetErrorName(CUresult result, const char **name) {
+  static char names[32];
+  snprintf(names, sizeof names, "CUDA_ERROR_%d", result);
+  *name = names;
+  return 0;
+}
+
+CUresult cuGetErrorString(CUresult result, const char **string) {
+  *string = result == CUDA_ERROR_OUT_OF_MEMORY ? "out of memory" : "something went wrong";
+  return 0;
+}
+
+CUresult cuDeviceGetCount(int *count) {
+  ENTER(false);
+  *count = fake_cuda.gpus;
+  return 0;
+}
+
+CUresult cuDeviceGet(CUdevice *device, int number) {
+  ENTER(false);
+  *device = number;
+  return number < fake_cuda.gpus ? 0 : ILLEGAL_VALUE;
+}
+
+CUresult cuDeviceGetName(char *name, int length, CUdevice device) {
+  ENTER(false);
+  snprintf(name, (size_t)length, "Fake GPU %d", device);
+  return 0;
+}
+
+CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice device) {
+  (void)device;
+  ENTER(false);
+  *value = attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ? fake_cuda.major : fake_cuda.minor;
+  return 0;
+}
+
+CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device) {
+  (void)device;
+  ENTER(false);
+  fake_cuda.contexts++;
+  *context = (CUcontext)&fake_cuda;
+  return 0;
+}
+
+CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device) {
+  (void)device;
+  ENTER(false);
+  fake_cuda.contexts--;
+  current = NULL;
+  return 0;
+}
+
+CUresult cuCtxSetCurrent(CUcontext context) {
+  ENTER(false);
+  current = context;
+  return 0;
+}
+
+// ---- memory -------------------------------------------------------------------------------------
+
+static block *find_block(const char *memory, size_t bytes) {
+  for (size_t i = 0; i < LENGTH(blocks); ++i)
+    if (blocks[i].memory && memory >= blocks[i].memory && bytes <= blocks[i].bytes &&
+        memory <= blocks[i].memory + (blocks[i].bytes - bytes))
+      return &blocks[i];
+  return NULL;
+}
+
+static block *take_block(size_t bytes, bool pinned) {
+  for (size_t i = 0; i < LENGTH(blocks); ++i)
+    if (!blocks[i].memory) {
+      blocks[i] = (block){malloc(bytes), bytes, pinned};
+      memset(blocks[i].memory, 0xa5, bytes);
+      return &blocks[i];
+    }
+  abort();
+}
+
+static CUresult give_block(char *memory, bool pinned) {
+  block *b = find_block(memory, 0);
+  if (!b || b->memory != memory || b->pinned != pinned) return ILLEGAL_VALUE;
+  *(pinned ? &fake_cuda.pinned : &fake_cuda.allocated) -= (int64_t)b->bytes;
+  free(b->memory);
+  *b = (block){0};
+  return 0;
+}
+
+static char *host_of(CUdeviceptr address) { return (char *)(uintptr_t)(address ^ elsewhere); } // NOLINT
+
+CUresult cuMemGetInfo_v2(size_t *available, size_t *total) {
+  ENTER(true);
+  *total = (size_t)fake_cuda.memory;
+  *available = (size_t)(fake_cuda.memory - fake_cuda.allocated);
+  return 0;
+}
+
+CUresult cuMemAlloc_v2(CUdeviceptr *address, size_t bytes) {
+  ENTER(true);
+  if (!bytes) return ILLEGAL_VALUE;
+  if (fake_cuda.allocated + (int64_t)bytes > fake_cuda.memory) return CUDA_ERROR_OUT_OF_MEMORY;
+  fake_cuda.allocated += (int64_t)bytes;
+  if (fake_cuda.allocated > fake_cuda.most_allocated) fake_cuda.most_allocated = fake_cuda.allocated;
+  *address = (CUdeviceptr)(uintptr_t)take_block(bytes, false)->memory ^ elsewhere;
+  return 0;
+}
+
+CUresult cuMemFree_v2(CUdeviceptr address) {
+  ENTER(true);
+  return give_block(host_of(address), false);
+}
+
+CUresult cuMemAllocHost_v2(void **memory, size_t bytes) {
+  ENTER(true);
+  fake_cuda.pinned += (int64_t)bytes;
+  *memory = take_block(bytes, true)->memory;
+  return 0;
+}
+
+CUresult cuMemFreeHost(void *memory) {
+  ENTER(true);
+  return give_block(memory, true);
+}
+
+// ---- work ---------------------------------------------------------------------------------------
+
+static work *add_work(work_kind kind) {
+  if (queued == (int)LENGTH(queue)) abort();
+  queue[queued] = (work){.kind = kind};
+  return &queue[queued++];
+}
+
+CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream stream) {
+  (void)stream;
+  ENTER(true);
+  work *w = add_work(WORK_IN);
+  w->device = to, w->host = (char *)from, w->bytes = bytes;
+  note("in");
+  return 0;
+}
+
+CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream stream) {
+  (void)stream;
+  ENTER(true);
+  work *w = add_work(WORK_OUT);
+  w->device = from, w->host = to, w->bytes = bytes;
+  note("out");
+  return 0;
+}
+
+CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream) {
+  (void)stream;
+  ENTER(true);
+  work *w = add_work(WORK_SET);
+  w->device = to, w->value = value, w->bytes = bytes;
+  return 0;
+}
+
+static CUresult run_kernel(const work *w) {
+  enum { MOST = 16 };
+  void *args[MOST];
+  int64_t dims[MOST] = {0};
+  const kernel *k = w->kernel;
+  const char *parameters = w->parameters;
+  size_t bytes = 8 * (size_t)(k->args + k->dims);
+  if (k->table) {
+    CUdeviceptr table;
+    memcpy(&table, parameters, sizeof table);
+    parameters = host_of(table);
+    if (!find_block(parameters, bytes)) return ILLEGAL_ADDRESS;
+    fake_cuda.tables++;
+  }
+  for (int i = 0; i < k->args; ++i) {
+    CUdeviceptr address;
+    memcpy(&address, parameters + 8 * i, sizeof address);
+    args[i] = host_of(address);
+    block *b = find_block(args[i], 4);
+    if (!b || b->pinned) return ILLEGAL_ADDRESS;
+  }
+  if (k->dims) memcpy(dims, parameters + 8 * k->args, 8 * (size_t)k->dims);
+  fake_cuda.launches++;
+  if (fake_cuda.fault && !strcmp(fake_cuda.fault, k->name) && fake_cuda.fault_at-- == 0) return ILLEGAL_ADDRESS;
+  k->run(args, dims);
+  return 0;
+}
+
+static CUresult do_work(const work *w) {
+  if (w->kind == WORK_KERNEL) return run_kernel(w);
+  block *b = find_block(host_of(w->device), w->bytes);
+  if (!b || b->pinned) return ILLEGAL_ADDRESS;
+  if (w->kind == WORK_IN) memcpy(host_of(w->device), w->host, w->bytes);
+  if (w->kind == WORK_OUT) memcpy(w->host, host_of(w->device), w->bytes);
+  if (w->kind == WORK_SET) memset(host_of(w->device), w->value, w->bytes);
+  return 0;
+}
+
+CUresult cuStreamSynchronize(CUstream stream) {
+  (void)stream;
+  ENTER(true);
+  note("wait");
+  for (int i = 0; i < queued && !lasting; ++i) lasting = do_work(&queue[i]);
+  queued = 0;
+  return lasting;
+}
+
+CUresult cuStreamCreate(CUstream *stream, unsigned flags) {
+  (void)flags;
+  ENTER(true);
+  fake_cuda.streams++;
+  *stream = (CUstream)&fake_cuda;
+  return 0;
+}
+
+CUresult cuStreamDestroy_v2(CUstream stream) {
+  (void)stream;
+  ENTER(true);
+  fake_cuda.streams--;
+  queued = 0;
+  return 0;
+}
+
+CUresult cuEventCreate(CUevent *event, unsigned flags) {
+  (void)flags;
+  ENTER(true);
+  fake_cuda.events++;
+  *event = malloc(1);
+  return 0;
+}
+
+CUresult cuEventDestroy_v2(CUevent event) {
+  free(event);
+  fake_cuda.events--;
+  return 0;
+}
+
+CUresult cuEventRecord(CUevent event, CUstream stream) {
+  (void)event, (void)stream;
+  ENTER(true);
+  return 0;
+}
+
+CUresult cuEventElapsedTime(float *milliseconds, CUevent from, CUevent to) {
+  ENTER(true);
+  *milliseconds = from == to ? 0 : 2;
+  return 0;
+}
+
+// ---- kernels ------------------------------------------------------------------------------------
+
+static void fake_clear(void *const *args, const int64_t *dims) { memset(args[0], 0, (size_t)dims[0]); }
+
+static void fake_loss(void *const *args, const int64_t *dims) { // w, ids, labels, scale, loss, gradient; tokens
+  fake_model_loss(args[0], args[1], args[2], *(float *)args[3], dims[0], args[5], args[4]);
+}
+
+static void fake_evaluate(void *const *args, const int64_t *dims) { // w, ids, labels, scale, loss; tokens
+  fake_model_loss(args[0], args[1], args[2], *(float *)args[3], dims[0], NULL, args[4]);
+}
+
+static void fake_update(void *const *args, const int64_t *dims) { // scalars, g, w, m, v, norm
+  (void)dims;
+  fake_model_update(args[0], args[1], args[2], args[3], args[4], args[5]);
+}
+
+static void fake_extend(void *const *args, const int64_t *dims) { // ids, lengths, counts, cache, logits
+  fake_model_extend(args[0], args[1], args[2], args[3], args[4], dims[0], dims[1], dims[2]);
+}
+
+static kernel kernels[] = {{"fake_clear", fake_clear, 1, 1, false, 0},
+                           {"fake_loss", fake_loss, 6, 1, false, 0},
+                           {"fake_evaluate", fake_evaluate, 5, 1, false, 0},
+                           {"fake_update", fake_update, 6, 0, true, 0},
+                           {"fake_extend", fake_extend, 5, 3, false, 0}};
+
+CUresult cuModuleLoadData(CUmodule *module, const void *image) {
+  ENTER(true);
+  if (memcmp(image, "\177ELF", 4)) return CUDA_ERROR_INVALID_IMAGE;
+  fake_cuda.modules++;
+  *module = (CUmodule)&fake_cuda;
+  return 0;
+}
+
+CUresult cuModuleUnload(CUmodule module) {
+  (void)module;
+  ENTER(true);
+  fake_cuda.modules--;
+  return 0;
+}
+
+CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name) {
+  (void)module;
+  ENTER(true);
+  for (size_t i = 0; i < LENGTH(kernels); ++i)
+    if (!strcmp(kernels[i].name, name)) {
+      *function = (CUfunction)&kernels[i];
+      return 0;
+    }
+  return CUDA_ERROR_NOT_FOUND;
+}
+
+CUresult cuFuncSetAttribute(CUfunction function, int attribute, int value) {
+  ENTER(true);
+  if (attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) ((kernel *)function)->shared = value;
+  return 0;
+}
+
+CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                        unsigned block_y, unsigned block_z, unsigned shared, CUstream stream, void **parameters,
+                        void **extra) {
+  (void)stream;
+  ENTER(true);
+  const kernel *k = (const kernel *)function;
+  size_t size = *(size_t *)extra[3];
+  bool right = grid_x && grid_y && grid_z && block_x <= 1024 && block_y == 1 && block_z == 1 && !parameters &&
+               extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER && extra[2] == CU_LAUNCH_PARAM_BUFFER_SIZE && !extra[4];
+  if (!right || size != (k->table ? 8 : 8 * (size_t)(k->args + k->dims))) return ILLEGAL_VALUE;
+  if (shared > 48 << 10 && (int)shared > k->shared) return ILLEGAL_VALUE;
+  work *w = add_work(WORK_KERNEL);
+  w->kernel = k;
+  memcpy(w->parameters, extra[1], size);
+  note(k->name);
+  return 0;
+}

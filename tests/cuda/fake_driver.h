@@ -1,0 +1,25 @@
+// What a test can ask of the fake driver: the library exports one of these as `fake_cuda`. A test that opens the
+// library has the same one as the runtime under it.
+#ifndef LMN_FAKE_DRIVER_H
+#define LMN_FAKE_DRIVER_H
+
+#include <stdint.h>
+
+typedef struct fake_cuda_state {
+  // What it says of itself.
+  int version, gpus, major, minor;
+  int64_t memory; // bytes of the GPU
+  // What goes wrong: the call `fail_at` (counted from 0; -1: none) returns `fail_with`; the `fault_at`-th launch of the
+  // kernel `fault` (NULL: none) has a fault, after which everything fails.
+  int64_t fail_at;
+  int fail_with;
+  const char *fault;
+  int64_t fault_at;
+  // What was done.
+  int64_t calls, launches, tables; // tables: launches whose parameters are an address
+  int64_t allocated, most_allocated, pinned;
+  int modules, streams, events, contexts;
+  char order[4096]; // the calls that copy, launch or wait since it was emptied: "in fake_clear fake_loss out wait"
+} fake_cuda_state;
+
+#endif
