@@ -1,7 +1,8 @@
 // A GPU as a device, through NVIDIA's driver: spaces in its memory, the plan's launches in order on one stream. Input
 // and output have pinned memory of the host beside them, copied before and after a run. A run of an entry whose spaces
 // have moved is done launch by launch, so that a kernel that fails is known by its name; LMN_CUDA_SYNC=1 does it
-// always.
+// always. The next one is recorded, copies and all, and it and those after it are one launch of that graph;
+// LMN_CUDA_GRAPH=0 leaves that out. The results are the same.
 #include "runtime/cuda_kernels.h"
 #include "runtime/device_parts.h"
 
@@ -20,6 +21,7 @@ typedef struct cuda_entry {
   char *memory, *table; // of all buffers; of those that go to the GPU as tables, one behind the other
   CUdeviceptr tables;
   int64_t table_bytes, layout; // layout: that the buffers are filled for
+  CUgraphExec graph;           // of a whole run with these; NULL: none yet
 } cuda_entry;
 
 struct device {
@@ -36,7 +38,7 @@ struct device {
   CUdeviceptr spaces[SPACE_COUNT];
   void *host[SPACE_COUNT]; // pinned, of input and output
   int64_t layout;          // counted up when a space moves
-  bool always_sync, lost;
+  bool always_sync, graphs, lost;
 };
 
 // ---- errors -------------------------------------------------------------------------------------
@@ -188,6 +190,11 @@ static void lay_out(device *d, int index) {
   e->layout = -1;
 }
 
+static void drop_graph(const device *d, cuda_entry *e) {
+  if (e->graph) d->cuda.cuGraphExecDestroy(e->graph);
+  e->graph = NULL;
+}
+
 static void fill_buffer(const device *d, const plan_launch *l, char *buffer) {
   for (int i = 0; i < l->arg_count; ++i, buffer += sizeof(CUdeviceptr)) {
     CUdeviceptr address = d->spaces[l->args[i].space] + (CUdeviceptr)l->args[i].offset;
@@ -200,6 +207,7 @@ static void fill_buffer(const device *d, const plan_launch *l, char *buffer) {
 static bool fill_entry(device *d, int index, lmn_error *error) {
   const plan_entry *entry = &d->base.plan->entries[index];
   cuda_entry *e = &d->entries[index];
+  drop_graph(d, e);
   if (e->table_bytes && !e->tables && !allocate(d, e->table_bytes, &e->tables, error)) return false;
   for (int i = 0; i < entry->launch_count; ++i) {
     const cuda_launch *l = &e->launches[i];
@@ -240,20 +248,45 @@ static bool copy_out(device *d, const plan_entry *entry, lmn_error *error) {
 
 static bool run_all(device *d, int index, lmn_error *error) {
   const plan_entry *entry = &d->base.plan->entries[index];
-  for (int i = 0; i < entry->launch_count; ++i)
-    if (!launch(d, &entry->launches[i], &d->entries[index].launches[i], error)) return false;
-  return true;
+  bool ok = copy_in(d, entry, error);
+  for (int i = 0; ok && i < entry->launch_count; ++i)
+    ok = launch(d, &entry->launches[i], &d->entries[index].launches[i], error);
+  return ok && copy_out(d, entry, error);
+}
+
+// What run_all asks for, recorded and not done. A GPU without memory for the graph does without.
+static bool record(device *d, int index, lmn_error *error) {
+  CUgraph graph = NULL;
+  CUresult result = d->cuda.cuStreamBeginCapture(d->stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+  if (result) return failed(d, result, error, "a run cannot be recorded");
+  bool ok = run_all(d, index, error);
+  result = d->cuda.cuStreamEndCapture(d->stream, &graph);
+  if (ok && !result) result = d->cuda.cuGraphInstantiateWithFlags(&d->entries[index].graph, graph, 0);
+  if (graph) d->cuda.cuGraphDestroy(graph);
+  if (!result) return ok;
+  d->entries[index].graph = NULL;
+  if (ok && result == CUDA_ERROR_OUT_OF_MEMORY) d->graphs = false;
+  else failed(d, result, error, "a run cannot be recorded");
+  return ok && !d->graphs;
+}
+
+static bool run_graph(device *d, int index, lmn_error *error) {
+  if (!d->entries[index].graph && !record(d, index, error)) return false;
+  if (!d->entries[index].graph) return run_all(d, index, error);
+  CUresult result = d->cuda.cuGraphLaunch(d->entries[index].graph, d->stream);
+  return !result || fail_run(d, result, error);
 }
 
 // Waits for every launch, so that one that fails is known.
 static bool run_one_by_one(device *d, int index, lmn_error *error) {
   const plan_entry *entry = &d->base.plan->entries[index];
+  if (!copy_in(d, entry, error)) return false;
   for (int i = 0; i < entry->launch_count; ++i) {
     if (!launch(d, &entry->launches[i], &d->entries[index].launches[i], error)) return false;
     CUresult result = d->cuda.cuStreamSynchronize(d->stream);
     if (result) return fail_launch(d, result, &entry->launches[i], error);
   }
-  return true;
+  return copy_out(d, entry, error);
 }
 
 // An event before the first launch and after each, on the GPU's own clock.
@@ -262,14 +295,14 @@ static bool run_profiled(device *d, int index, lmn_error *error) {
   int count = entry->launch_count + 1;
   CUevent *events = memory_zero((size_t)count * sizeof *events);
   CUresult result = 0;
-  bool ok = true;
+  bool ok = copy_in(d, entry, error);
   for (int i = 0; i < count && !result; ++i) result = d->cuda.cuEventCreate(&events[i], 0);
   if (!result) result = d->cuda.cuEventRecord(events[0], d->stream);
   for (int i = 0; i + 1 < count && !result && ok; ++i) {
     ok = launch(d, &entry->launches[i], &d->entries[index].launches[i], error);
     if (ok) result = d->cuda.cuEventRecord(events[i + 1], d->stream);
   }
-  ok = ok && !result && wait(d, error);
+  ok = ok && !result && copy_out(d, entry, error) && wait(d, error);
   for (int i = 0; i + 1 < count && ok && !result; ++i) {
     float milliseconds = 0;
     result = d->cuda.cuEventElapsedTime(&milliseconds, events[i], events[i + 1]);
@@ -289,10 +322,11 @@ static bool run(device *d, int index, lmn_error *error) {
   bool moved = e->layout != d->layout;
   if (moved && !fill_entry(d, index, error)) return false;
   e->layout = d->layout;
-  bool ok = copy_in(d, entry, error);
-  if (ok && d->base.profile) ok = run_profiled(d, index, error);
-  else if (ok) ok = moved || d->always_sync ? run_one_by_one(d, index, error) : run_all(d, index, error);
-  ok = ok && copy_out(d, entry, error) && wait(d, error);
+  bool ok = d->base.profile           ? run_profiled(d, index, error)
+            : moved || d->always_sync ? run_one_by_one(d, index, error)
+            : d->graphs               ? run_graph(d, index, error)
+                                      : run_all(d, index, error);
+  ok = ok && wait(d, error);
   if (!ok) e->layout = -1; // the next one, if there is, looks closer
   for (int i = 0; ok && i < entry->launch_count; ++i) d->base.vertex_runs += entry->launches[i].vertices > 0;
   return ok;
@@ -342,9 +376,14 @@ static bool start(device *d, lmn_error *error) {
   return !result || failed(d, result, error, "it has no stream");
 }
 
+static bool says(const char *variable, bool usually) {
+  const char *value = getenv(variable);
+  return value && *value ? strcmp(value, "0") != 0 : usually;
+}
+
 static bool open_device(device *d, lmn_error *error) {
-  const char *always = getenv("LMN_CUDA_SYNC");
-  d->always_sync = always && *always && strcmp(always, "0");
+  d->always_sync = says("LMN_CUDA_SYNC", false);
+  d->graphs = says("LMN_CUDA_GRAPH", true);
   if (!cuda_driver_open(&d->cuda, error) || !find_gpu(d, error) || !check_capability(d, error) || !start(d, error) ||
       !cuda_kernels_load(&d->cuda, d->base.plan, d->artifact, &d->kernels, error))
     return false;
@@ -355,8 +394,10 @@ static bool open_device(device *d, lmn_error *error) {
 static void close_device(device *d) {
   if (d->context && !d->cuda.cuCtxSetCurrent(d->context)) {
     for (int i = 0; i < SPACE_COUNT; ++i) release(d, (plan_space)i);
-    for (int i = 0; i < d->base.plan->entry_count; ++i)
+    for (int i = 0; i < d->base.plan->entry_count; ++i) {
+      drop_graph(d, &d->entries[i]);
       if (d->entries[i].tables) d->cuda.cuMemFree(d->entries[i].tables);
+    }
     cuda_kernels_unload(&d->cuda, &d->kernels);
     if (d->stream) d->cuda.cuStreamDestroy(d->stream);
     d->cuda.cuDevicePrimaryCtxRelease(d->device);

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { ILLEGAL_VALUE = 1, NOT_INITIALIZED = 3, BAD_CONTEXT = 201, ILLEGAL_ADDRESS = 700 };
+enum { ILLEGAL_VALUE = 1, NOT_INITIALIZED = 3, BAD_CONTEXT = 201, ILLEGAL_ADDRESS = 700, RECORDING = 900 };
 static const CUdeviceptr elsewhere = 1ull << 62;
 
 fake_cuda_state fake_cuda;
@@ -41,6 +41,12 @@ typedef struct work {
 } work;
 static work queue[512];
 static int queued;
+static int recording = -1; // -1: off; else what was queued before
+
+struct CUgraph_st {
+  int count;
+  work work[];
+};
 
 static bool started;
 static CUcontext current;
@@ -280,6 +286,7 @@ static CUresult do_work(const work *w) {
 CUresult cuStreamSynchronize(CUstream stream) {
   (void)stream;
   ENTER(true);
+  if (recording >= 0) return RECORDING;
   note("wait");
   for (int i = 0; i < queued && !lasting; ++i) lasting = do_work(&queue[i]);
   queued = 0;
@@ -327,6 +334,59 @@ CUresult cuEventElapsedTime(float *milliseconds, CUevent from, CUevent to) {
   *milliseconds = from == to ? 0 : 2;
   return 0;
 }
+
+// ---- graphs -------------------------------------------------------------------------------------
+
+CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
+  (void)stream, (void)mode;
+  ENTER(true);
+  recording = queued;
+  note("[");
+  return 0;
+}
+
+static struct CUgraph_st *copy_graph(int count, const work *from) {
+  struct CUgraph_st *graph = malloc(sizeof *graph + (size_t)count * sizeof *from);
+  graph->count = count;
+  memcpy(graph->work, from, (size_t)count * sizeof *from);
+  fake_cuda.graphs++;
+  return graph;
+}
+
+CUresult cuStreamEndCapture(CUstream stream, CUgraph *graph) {
+  (void)stream;
+  int from = recording, count = queued - from;
+  recording = -1;
+  queued = from;
+  ENTER(true);
+  *graph = copy_graph(count, &queue[from]);
+  note("]");
+  return 0;
+}
+
+CUresult cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph, unsigned long long flags) {
+  (void)flags;
+  ENTER(true);
+  *exec = (CUgraphExec)copy_graph(graph->count, graph->work);
+  return 0;
+}
+
+CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream) {
+  const struct CUgraph_st *graph = (const struct CUgraph_st *)exec;
+  (void)stream;
+  ENTER(true);
+  for (int i = 0; i < graph->count; ++i) *add_work(WORK_SET) = graph->work[i];
+  note("graph");
+  return 0;
+}
+
+CUresult cuGraphDestroy(CUgraph graph) {
+  free(graph);
+  fake_cuda.graphs--;
+  return 0;
+}
+
+CUresult cuGraphExecDestroy(CUgraphExec exec) { return cuGraphDestroy((CUgraph)exec); }
 
 // ---- kernels ------------------------------------------------------------------------------------
 

@@ -88,6 +88,7 @@ static void assert_all_given_back(void) {
   assert_int_equal(driver->streams, 0);
   assert_int_equal(driver->events, 0);
   assert_int_equal(driver->contexts, 0);
+  assert_int_equal(driver->graphs, 0);
 }
 
 static lmn_network *open_gpu(const lmn_options *options, lmn_error *error) {
@@ -249,6 +250,10 @@ static void test_training_is_the_cpus(void **state) {
   if (!train_into(on_gpu, path_in("gpu"), false, &error)) fail_msg("%s", error.text);
   assert_same_run(path_in("cpu"), path_in("gpu"), NULL);
   assert_same_file(path_in("cpu"), path_in("gpu"), "checkpoints/step-00000020/optimizer.safetensors");
+  setenv("LMN_CUDA_GRAPH", "0", 1);
+  if (!train_into(on_gpu, path_in("no-graph"), false, &error)) fail_msg("%s", error.text);
+  unsetenv("LMN_CUDA_GRAPH");
+  assert_same_run(path_in("gpu"), path_in("no-graph"), "step-00000020");
   assert_true(driver->tables >= 20);
   assert_all_given_back();
 }
@@ -300,9 +305,9 @@ static void test_every_call_fails(void **state) {
   healthy();
 }
 
-static void test_order(void **state) {
-  (void)state;
+static void check_order(bool graphs) {
   lmn_error error = {0};
+  setenv("LMN_CUDA_GRAPH", graphs ? "1" : "0", 1);
   int32_t ids[FAKE_BATCH * FAKE_LENGTH] = {1, 2, 3, 4, 5, 6, 7, 8};
   lmn_batch b = {.batch = FAKE_BATCH, .length = FAKE_LENGTH, .input_ids = ids, .labels = ids};
   lmn_network *n = open_loaded(on_gpu);
@@ -312,10 +317,14 @@ static void test_order(void **state) {
   assert_true(lmn_step(n, 0, &b, 1, -1, &loss, NULL, &error));
   assert_string_equal(driver->order, "in fake_clear wait fake_loss wait out wait");
   assert_true(lmn_step(n, 0, &b, 1, 0.1, &loss, &norm, &error)); // the optimizer's spaces are new
-  assert_true(lmn_step(n, 0, &b, 1, 0.1, &loss, &norm, &error));
+  assert_true(lmn_step(n, 0, &b, 1, 0.1, &loss, &norm, &error)); // so that everything looked again
   driver->order[0] = 0;
   assert_true(lmn_step(n, 0, &b, 1, 0.1, &loss, &norm, &error));
-  assert_string_equal(driver->order, "in fake_clear fake_loss out wait in fake_update out wait");
+  if (graphs) assert_string_equal(driver->order, "[ in fake_clear fake_loss out ] graph wait graph wait");
+  driver->order[0] = 0;
+  assert_true(lmn_step(n, 0, &b, 1, 0.1, &loss, &norm, &error));
+  assert_string_equal(driver->order,
+                      graphs ? "graph wait graph wait" : "in fake_clear fake_loss out wait in fake_update out wait");
   assert_int_equal(lmn_vertex_runs(n), 1);
   // A profile has a time for each launch.
   const plan_entry *e = network_entry(n, ENTRY_TRAIN, 0, b.batch, b.length, false, &error);
@@ -326,7 +335,15 @@ static void test_order(void **state) {
   assert_float_equal(seconds[0], 2e-3, 1e-9);
   assert_float_equal(seconds[1], 2e-3, 1e-9);
   lmn_close(n);
+  unsetenv("LMN_CUDA_GRAPH");
   assert_all_given_back();
+}
+
+// With graphs and without.
+static void test_order(void **state) {
+  (void)state;
+  check_order(false);
+  check_order(true);
 }
 
 static void test_generation_is_the_cpus(void **state) {
