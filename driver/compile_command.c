@@ -167,6 +167,7 @@ int command_compile(int argument_count, char **arguments) {
       {"pack", 0, NULL, "several rows of data in one sequence", OPTION_FLAG, &r.packed},
       {"rows", 0, "N", "prompts at once when generating; default: 1", OPTION_COUNT, &r.rows},
       {"capacity", 0, "N", "tokens of prompt and continuation at most; default: 256", OPTION_COUNT, &r.capacity},
+      {"optimizer", 0, "ADAMW", "'adamw(lr = 1e-4, betas = [0.9, 0.95])'", OPTION_SETTING, &r.network.overrides},
       NETWORK_OPTIONS(&r.network),
       {"loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, &r.network.overrides},
       {"optimizer", 0, "ADAMW", "'adamw(lr = 1e-4, betas = [0.9, 0.95])'", OPTION_SETTING, &r.network.overrides},

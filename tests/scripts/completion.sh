@@ -31,7 +31,7 @@ expect 'tokenizer trace train' t
 expect '--explain' --e
 expect 'E0107' --explain E0107
 expect '--validation' train --v
-expect '--data --define --disable-pass' train net.lmn --d
+expect '--data --define --device --disable-pass' train net.lmn --d
 expect '--optimizer --output' train net.lmn --o
 expect 'a folder folder net.lmn' check ''
 expect 'net.lmn' check n
