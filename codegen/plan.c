@@ -109,6 +109,7 @@ plan *plan_create(arena *a, const graph *g, const parameter_list *parameters) {
   plan *p = ARENA_NEW(a, plan);
   *p = (plan){.network = g->name,
               .target = "cpu",
+              .precision = "f32",
               .tokenizer = absolute(a, input->directory),
               .classes = g->classes,
               .prefix = g->prefix,

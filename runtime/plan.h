@@ -73,10 +73,14 @@ typedef struct plan_gemm {
 // packed again for every few rows): then no row of it is whole before all of it is.
 enum { GEMM_FEW_ROWS = 192, GEMM_WIDE = 8 };
 
-typedef enum { LAUNCH_KERNEL, LAUNCH_GEMM } launch_kind;
+// LAUNCH_CUDA: `kernel` is the extern "C" __global__ function of that name in kernels/NAME.cubin. Its parameters are
+// one packed buffer: every arg as a 64-bit device address, then every dim as an int64. Up to CUDA_PARAMETER_BYTES of
+// them are passed by value; with `table` the buffer lies in device memory and the kernel takes its address.
+enum { CUDA_PARAMETER_BYTES = 4000, CUDA_SHARED_BYTES = 232448 };
+typedef enum { LAUNCH_KERNEL, LAUNCH_GEMM, LAUNCH_CUDA } launch_kind;
 typedef struct plan_launch {
   launch_kind kind;
-  const char *kernel; // symbol in kernels.so; of a gemm, its epilogue's or NULL
+  const char *kernel; // symbol in kernels.so; of a gemm, its epilogue's or NULL; of CUDA, the cubin's name too
   const char *what;   // for people: "gemm net.lmn:7:3"
   int64_t vertices;   // the run of a vertex' layers begins here, of so many vertices stacked; 0: none does
   plan_ref *args;
@@ -87,6 +91,8 @@ typedef struct plan_launch {
   bool rides;           // a kernel over the rows of the product before it: runs on each piece of that as it is ready
   int64_t scratch;      // bytes of scratch memory for each thread
   plan_gemm gemm;
+  int64_t grid[3], block, shared; // of CUDA: blocks, threads of one (x only), bytes of dynamic shared memory
+  bool table;
 } plan_launch;
 
 typedef enum { ENTRY_TRAIN, ENTRY_UPDATE, ENTRY_EVALUATE, ENTRY_EXTEND, ENTRY_TRACE } entry_kind;
@@ -141,7 +147,8 @@ typedef struct plan_phase {
 } plan_phase;
 
 typedef struct plan {
-  const char *network, *target;                   // "cpu"
+  const char *network, *target;                   // "cpu", or an architecture of CUDA: "sm_90a"
+  const char *precision;                          // of weights and activations: "f32" or "bf16"
   const char *cpu, *cpu_features;                 // what kernels.so needs (LLVM's names)
   const char *tokenizer;                          // directory of the input model, where tokenizer.json is
   int64_t vocabulary, classes, prefix, positions; // positions: the longest sequence of learned positions, 0: any

@@ -8,10 +8,12 @@ enum { PLAN_FORMAT = 1 }; // counted up when a plan written before can no longer
 
 static const char *const source_names[] = {"tensor", "normal", "ones", "zeros"}; // source_kind's order
 static const char *const type_names[] = {"f32", "i32"};                          // plan_type's order
+static const char usual_precision[] = "f32";                                     // left out
 
 // A place is a space's letter and the offset: "a4096" is byte 4096 of the arena. A launch has many, and JSON readers
 // are slow a value, so its args are one string of them, "i0 p64 a4096", and its dims one of numbers. A product is "nt+
-// m n k lda ldb ldc groups": A as it is, B transposed, added to C.
+// m n k lda ldb ldc groups": A as it is, B transposed, added to C; a launch of CUDA "grid x y z, threads, bytes of
+// shared memory".
 static const char space_letters[] = "pgmvaiock"; // plan_space's order
 static const char space_legend[] =
     "p parameter, g gradient, m moment1, v moment2, a arena, i input, o output, c constant, k cache";

@@ -429,6 +429,28 @@ static void read_gemm(struct object *o, plan_launch *l, const int64_t bytes[SPAC
     }
 }
 
+// "grid x y z, threads, shared memory"
+static void read_cuda(struct object *o, plan_launch *l) {
+  enum { THREADS = 1024, GRID_YZ = 65535 };
+  int count = 0;
+  const int64_t *n = scan_numbers(o, "cuda", string(o, "cuda"), &count);
+  bool ok = count == 5 && n[3] >= 1 && n[3] <= THREADS && n[4] >= 0 && n[4] <= CUDA_SHARED_BYTES;
+  for (int i = 0; ok && i < 3; ++i) ok = n[i] >= 1 && n[i] <= (i ? GRID_YZ : INT32_MAX);
+  if (!ok) {
+    BAD(o, "cuda", "must be three sizes of a grid, up to %d threads and up to %d bytes of shared memory", THREADS,
+        CUDA_SHARED_BYTES);
+    return;
+  }
+  for (int i = 0; i < 3; ++i) l->grid[i] = n[i];
+  l->block = n[3], l->shared = n[4];
+  l->table = flag(o, "table");
+  if (!l->table && ((int64_t)l->arg_count + l->dim_count) * 8 > CUDA_PARAMETER_BYTES)
+    BAD(o, "table", "must be true: %d args and %d dims are too many to be passed by value", l->arg_count, l->dim_count);
+  if (l->rides || l->scratch) BAD(o, "cuda", "does not go with rides and scratch");
+}
+
+static bool is_cpu(const plan *p) { return !strcmp(p->target, "cpu"); }
+
 static void read_launch(struct object *o, plan_launch *l, const int64_t bytes[SPACE_COUNT]) {
   l->kernel = string_or_null(o, "kernel");
   if (l->kernel &&
@@ -443,9 +465,14 @@ static void read_launch(struct object *o, plan_launch *l, const int64_t bytes[SP
   read_args(o, l, bytes);
   const char *dims = string_or_null(o, "dims");
   if (dims) l->dims = scan_numbers(o, "dims", dims, &l->dim_count);
-  l->kind = json_object_get(o->json, "gemm") ? LAUNCH_GEMM : LAUNCH_KERNEL;
+  l->kind = json_object_get(o->json, "cuda")   ? LAUNCH_CUDA
+            : json_object_get(o->json, "gemm") ? LAUNCH_GEMM
+                                               : LAUNCH_KERNEL;
+  if (is_cpu(o->reader->plan) != (l->kind != LAUNCH_CUDA))
+    bad(o->reader, &o->place, "is no launch for the target %s", o->reader->plan->target);
   if (l->kind == LAUNCH_GEMM && !o->reader->failed) read_gemm(o, l, bytes);
-  if (l->kind == LAUNCH_KERNEL && !l->kernel) BAD(o, "kernel", "is missing");
+  if (l->kind == LAUNCH_CUDA && !o->reader->failed) read_cuda(o, l);
+  if (l->kind != LAUNCH_GEMM && !l->kernel) BAD(o, "kernel", "is missing");
 }
 
 // Reads the list `name` of objects by `read`, which sees `o` (of element i) and `element`.
@@ -510,6 +537,11 @@ static void read_plan(struct object *o, plan *p) {
   if (strcmp(string(o, "spaces"), space_legend)) BAD(o, "spaces", "must be \"%s\"", space_legend);
   p->network = string(o, "network");
   p->target = string(o, "target");
+  p->precision = string_or_null(o, "precision");
+  if (!p->precision) p->precision = usual_precision;
+  else if (strcmp(p->precision, "f32") && strcmp(p->precision, "bf16"))
+    BAD(o, "precision", "is \"%.40s\", which is not known", p->precision);
+  if (!is_cpu(p) && strncmp(p->target, "sm_", 3)) BAD(o, "target", "is \"%.40s\", which is not known", p->target);
   p->cpu = string_or_null(o, "cpu");
   p->cpu_features = string_or_null(o, "cpu_features");
   p->tokenizer = string_or_null(o, "tokenizer");

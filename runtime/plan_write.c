@@ -214,7 +214,14 @@ static void write_launch(text *out, const plan_launch *l) {
                 g->pieces ? 8 : 7);
     text_add(out, "\"");
   }
+  if (l->kind == LAUNCH_CUDA) {
+    key(out, "cuda");
+    text_add(out, "\"");
+    add_numbers(out, (const int64_t[]){l->grid[0], l->grid[1], l->grid[2], l->block, l->shared}, 5);
+    text_add(out, "\"");
+  }
   string(out, "kernel", l->kernel);
+  flag(out, "table", l->table);
   flag(out, "rides", l->rides);
   integer_unless(out, "tasks", l->tasks, 0);
   integer_unless(out, "grain", l->grain, 0);
@@ -266,6 +273,7 @@ void plan_write(const plan *p, text *out) {
   string(out, "spaces", space_legend);
   string(out, "network", p->network);
   string(out, "target", p->target);
+  if (p->precision && strcmp(p->precision, usual_precision)) string(out, "precision", p->precision);
   string(out, "cpu", p->cpu);
   string(out, "cpu_features", p->cpu_features);
   string(out, "tokenizer", p->tokenizer);

@@ -127,6 +127,34 @@ static plan *example(arena *a) {
   return p;
 }
 
+// The same for a GPU: a launch whose parameters are passed by value and one with them in a table.
+static plan *cuda_example(arena *a) {
+  plan *p = example(a);
+  p->target = "sm_90a";
+  p->precision = "bf16";
+  p->cpu = p->cpu_features = NULL;
+  plan_entry *e = &p->entries[0];
+  e->launch_count = 2;
+  static plan_ref many[501];
+  e->launches[0] = (plan_launch){.kind = LAUNCH_CUDA,
+                                 .kernel = "embed_0",
+                                 .args = e->launches[0].args,
+                                 .arg_count = 5,
+                                 .dims = e->launches[0].dims,
+                                 .dim_count = 4,
+                                 .grid = {4096, 2, 1},
+                                 .block = 256,
+                                 .shared = 49152};
+  e->launches[1] = (plan_launch){.kind = LAUNCH_CUDA,
+                                 .kernel = "sum",
+                                 .args = many,
+                                 .arg_count = 501,
+                                 .grid = {1, 1, 1},
+                                 .block = 1,
+                                 .table = true};
+  return p;
+}
+
 static bool read_text(arena *a, const char *json, size_t length, plan **p, lmn_error *error) {
   *error = (lmn_error){0};
   return plan_read(a, temporary_file("plan.json", json, length), p, error);
@@ -164,6 +192,29 @@ static void same_again(void **state) {
   arena_destroy(a);
 }
 
+static void launches_of_a_gpu(void **state) {
+  (void)state;
+  arena *a = arena_create();
+  text first = {0}, second = {0};
+  plan_write(cuda_example(a), &first);
+  plan *p;
+  lmn_error error;
+  if (!read_text(a, first.data, first.length, &p, &error)) fail_msg("%s\n%s", error.text, first.data);
+  plan_write(p, &second);
+  assert_string_equal(first.data, second.data);
+  assert_string_equal(p->target, "sm_90a");
+  assert_string_equal(p->precision, "bf16");
+  const plan_launch *l = p->entries[0].launches;
+  assert_true(l[0].kind == LAUNCH_CUDA && l[0].grid[0] == 4096 && l[0].grid[1] == 2 && l[0].grid[2] == 1);
+  assert_true(l[0].block == 256 && l[0].shared == 49152 && !l[0].table && l[1].table && l[1].arg_count == 501);
+  plan_write(example(a), &second);
+  if (!read_text(a, second.data + first.length, second.length - first.length, &p, &error)) fail_msg("%s", error.text);
+  assert_string_equal(p->precision, "f32");
+  text_free(&first);
+  text_free(&second);
+  arena_destroy(a);
+}
+
 static void bytes_that_are_no_text(void **state) {
   (void)state;
   arena *a = arena_create();
@@ -188,11 +239,32 @@ static void replaced(const text *whole, const char *from, const char *to, text *
   text_add(result, at + strlen(from));
 }
 
+typedef struct refusal {
+  const char *from, *to, *expected;
+} refusal;
+
+static void check_refused(plan *make(arena *), const refusal *cases, size_t count) {
+  arena *a = arena_create();
+  text whole = {0}, changed = {0};
+  plan_write(make(a), &whole);
+  for (size_t i = 0; i < count; ++i) {
+    plan *p;
+    lmn_error error;
+    replaced(&whole, cases[i].from, cases[i].to, &changed);
+    if (read_text(a, changed.data, changed.length, &p, &error))
+      fail_msg("taken: %s instead of %s", cases[i].to, cases[i].from);
+    if (!strstr(error.text, cases[i].expected)) fail_msg("%s\nhas no: %s", error.text, cases[i].expected);
+    if (!strstr(error.text, "/plan.json:") || !strstr(error.text, "; compile the network again"))
+      fail_msg("%s", error.text);
+  }
+  text_free(&whole);
+  text_free(&changed);
+  arena_destroy(a);
+}
+
 static void refused(void **state) {
   (void)state;
-  static const struct {
-    const char *from, *to, *expected;
-  } cases[] = {
+  static const refusal cases[] = {
       {"\"format\":1", "\"format\":2", "format: is 2; this program reads 1"},
       {"\"vocabulary\":131", "\"vocabulary\":0", "vocabulary: must be an integer of at least 1"},
       {"\"vocabulary\":131,", "", "vocabulary: is missing"},
@@ -255,22 +327,30 @@ static void refused(void **state) {
       {"\"spaces\":\"p parameter", "\"spaces\":\"q parameter", "spaces: must be"},
       {"\"arena_bytes\":65536", "\"arena_bytes\":99999999999999999999", "plan.json:"},
   };
-  arena *a = arena_create();
-  text whole = {0}, changed = {0};
-  plan_write(example(a), &whole);
-  for (size_t i = 0; i < LENGTH(cases); ++i) {
-    plan *p;
-    lmn_error error;
-    replaced(&whole, cases[i].from, cases[i].to, &changed);
-    if (read_text(a, changed.data, changed.length, &p, &error))
-      fail_msg("taken: %s instead of %s", cases[i].to, cases[i].from);
-    if (!strstr(error.text, cases[i].expected)) fail_msg("%s\nhas no: %s", error.text, cases[i].expected);
-    if (!strstr(error.text, "/plan.json:") || !strstr(error.text, "; compile the network again"))
-      fail_msg("%s", error.text);
-  }
-  text_free(&whole);
-  text_free(&changed);
-  arena_destroy(a);
+  check_refused(example, cases, LENGTH(cases));
+}
+
+static void refused_of_a_gpu(void **state) {
+  (void)state;
+  static const refusal cases[] = {
+      {"\"precision\":\"bf16\"", "\"precision\":\"f16\"", "precision: is \"f16\", which is not known"},
+      {"\"target\":\"sm_90a\"", "\"target\":\"gpu\"", "target: is \"gpu\", which is not known"},
+      {"\"target\":\"sm_90a\"", "\"target\":\"cpu\"", "entries[0].launches[0]: is no launch for the target cpu"},
+      {"\"cuda\":\"4096 2 1 256 49152\",", "", "entries[0].launches[0]: is no launch for the target sm_90a"},
+      {"4096 2 1 256 49152", "0 2 1 256 49152", "entries[0].launches[0].cuda: must be three sizes"},
+      {"4096 2 1 256 49152", "2147483648 2 1 256 49152", "entries[0].launches[0].cuda: must be three sizes"},
+      {"4096 2 1 256 49152", "4096 65536 1 256 49152", "entries[0].launches[0].cuda: must be three sizes"},
+      {"4096 2 1 256 49152", "4096 2 1 1025 49152", "entries[0].launches[0].cuda: must be three sizes"},
+      {"4096 2 1 256 49152", "4096 2 1 256 232449", "entries[0].launches[0].cuda: must be three sizes"},
+      {"4096 2 1 256 49152", "4096 2 1 256", "entries[0].launches[0].cuda: must be three sizes"},
+      {"4096 2 1 256 49152", "4096, 2 1 256 49152", "entries[0].launches[0].cuda: must be numbers"},
+      {"\"table\":true,", "", "entries[0].launches[1].table: must be true: 501 args and 0 dims"},
+      {"\"kernel\":\"embed_0\"", "\"rides\":true,\"kernel\":\"embed_0\"",
+       "entries[0].launches[0].cuda: does not go with rides"},
+      {"\"kernel\":\"embed_0\",", "", "entries[0].launches[0].kernel: is missing"},
+      {"\"kernel\":\"embed_0\"", "\"kernel\":\"../embed_0\"", "\"../embed_0\" is no kernel's name"},
+  };
+  check_refused(cuda_example, cases, LENGTH(cases));
 }
 
 // Whatever is read lies in its spaces.
@@ -285,6 +365,9 @@ static void check_sane(const plan *p) {
     for (int j = 0; j < e->launch_count; ++j) {
       const plan_launch *l = &e->launches[j];
       assert_true(l->kind == LAUNCH_GEMM ? l->gemm.groups * 3 <= l->arg_count : l->kernel != NULL);
+      assert_true((l->kind == LAUNCH_CUDA) == (strcmp(p->target, "cpu") != 0));
+      if (l->kind == LAUNCH_CUDA)
+        assert_true(l->grid[0] > 0 && l->grid[1] > 0 && l->grid[2] > 0 && l->block > 0 && l->block <= 1024);
       for (int k = 0; k < l->arg_count; ++k) {
         assert_true(l->args[k].space < SPACE_COUNT && l->args[k].offset % 4 == 0 && l->args[k].offset >= 0);
         if (l->args[k].space == SPACE_ARENA) assert_true(l->args[k].offset <= e->arena_bytes);
@@ -303,15 +386,14 @@ static void check_any(const char *json, size_t length) {
   arena_destroy(a);
 }
 
-static void mutated(void **state) {
-  (void)state;
+static void mutate(plan *make(arena *), const char *seed) {
   static const char alphabet[] = "0123456789999-.eE\"\\{}[],:nulltrue \x01\xff";
   arena *a = arena_create();
   text whole = {0};
-  plan_write(example(a), &whole);
+  plan_write(make(a), &whole);
   char *copy = memory_alloc(whole.length);
-  random_stream r = random_named(1, "plans");
-  for (int i = 0; i < 6000; ++i) {
+  random_stream r = random_named(1, seed);
+  for (int i = 0; i < 4000; ++i) {
     memcpy(copy, whole.data, whole.length);
     size_t length = whole.length;
     for (uint64_t edits = random_next(&r) % 3 + 1; edits > 0; --edits) {
@@ -327,6 +409,12 @@ static void mutated(void **state) {
   free(copy);
   text_free(&whole);
   arena_destroy(a);
+}
+
+static void mutated(void **state) {
+  (void)state;
+  mutate(example, "plans");
+  mutate(cuda_example, "plans of a gpu");
 }
 
 // 5,000 launches of a wide network and 1,000 parameters.
@@ -364,8 +452,8 @@ static void large(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(same_again), cmocka_unit_test(bytes_that_are_no_text),
-      cmocka_unit_test(refused),    cmocka_unit_test(mutated),
+      cmocka_unit_test(same_again), cmocka_unit_test(launches_of_a_gpu), cmocka_unit_test(bytes_that_are_no_text),
+      cmocka_unit_test(refused),    cmocka_unit_test(refused_of_a_gpu),  cmocka_unit_test(mutated),
       cmocka_unit_test(large),
   };
   return cmocka_run_group_tests(tests, temporary_make, temporary_remove);
