@@ -1,6 +1,6 @@
 #include "driver/compile.h"
 
-#include "codegen/cpu/cpu.h"
+#include "codegen/backend.h"
 #include "codegen/plan.h"
 #include "driver/lower.h"
 
@@ -24,11 +24,24 @@ static graph *read_emitted(compilation *c, const compile_options *o, text *messa
   return graph_read_kept(c->arena, &c->emitted->network, messages);
 }
 
+static bool check_precision(const compilation *c, lmn_error *error) {
+  const char *precision = c->options->precision;
+  if (!precision || !strcmp(precision, "f32")) return true;
+  return fail(error, "--precision %s: it is f32, the one that the back ends have", precision);
+}
+
 compilation *compile_open(const compile_options *options, text *messages) {
   arena *a = arena_create();
   compilation *c = ARENA_NEW(a, compilation);
   *c = (compilation){.arena = a, .options = options, .random_weights = options->random_weights};
   double began = clock_seconds();
+  lmn_error error = {0};
+  c->target = target_find(options->target, &error);
+  if (!c->target || !backend_check_level(c->target, options->emit, &error) || !check_precision(c, &error)) {
+    text_printf(messages, "error: %s\n", error.text);
+    arena_destroy(a);
+    return NULL;
+  }
   if (options->from) c->graph = read_emitted(c, options, messages);
   else
     c->graph = graph_read(a, options->file, options->defines, options->define_count, options->overrides,
@@ -53,7 +66,7 @@ typedef struct session { // one compile_entries
   compilation *c;
   MlirContext context;
   plan *plan;
-  cpu_codegen *codegen;
+  backend backend;
   text kernels; // kernel.mlir of the artifact
   int printed;  // entries
   ir **read;    // those of the emitted text, each NULL once it is used
@@ -81,7 +94,7 @@ static bool make_launches(session *s, ir *m) {
   plan_entry *entry = plan_add_entry(s->plan, m);
   text_printf(&s->kernels, "// %s\n", entry->name);
   ir_print(m, &s->kernels);
-  bool ok = cpu_codegen_entry(s->codegen, m, entry, s->error) || fail_in(s->error, "entry %s", entry->name);
+  bool ok = backend_entry(&s->backend, m, entry, s->error) || fail_in(s->error, "entry %s", entry->name);
   timings_add(s->c->options->timings, "back end", "launches and kernels' text", began);
   return ok;
 }
@@ -203,9 +216,8 @@ static bool write_in(const char *folder, const char *name, const char *data, siz
 
 static bool write_folder(session *s, const char *folder) {
   double began;
-  text json = {0}, library = {0};
-  text_printf(&library, "%s/kernels.so", folder);
-  bool ok = directory_make(folder, s->error) && cpu_codegen_finish(s->codegen, library.data, s->error);
+  text json = {0};
+  bool ok = directory_make(folder, s->error) && backend_finish(&s->backend, folder, s->error);
   if (ok) {
     began = clock_seconds();
     plan_write(s->plan, &json);
@@ -215,7 +227,6 @@ static bool write_folder(session *s, const char *folder) {
     timings_add(s->c->options->timings, "writing", "plan.json and texts", began);
   }
   text_free(&json);
-  text_free(&library);
   return ok;
 }
 
@@ -269,14 +280,17 @@ static void print_mlir(session *s, text *printed) {
   emitted_block(printed, "plan", json.data);
   emitted_block(printed, "kernel.mlir", s->kernels.data);
   text_add(printed, "// kernels\n");
-  cpu_print_mlir(s->codegen, printed);
+  cpu_print_mlir(s->backend.cpu, printed);
   text_free(&json);
 }
 
 static bool print_or_write(session *s, const char *artifact) {
   text *printed = s->c->options->printed;
   if (emits(s, "mlir")) return print_mlir(s, printed), true;
-  if (emits(s, "llvm")) return cpu_print_llvm(s->codegen, printed, s->error);
+  if (emits(s, "llvm")) return cpu_print_llvm(s->backend.cpu, printed, s->error);
+  if (emits(s, "cuda")) return cuda_print_source(s->backend.cuda, printed), true;
+  if (emits(s, "ptx")) return cuda_print_ptx(s->backend.cuda, printed, s->error);
+  if (emits(s, "sass")) return cuda_print_sass(s->backend.cuda, printed, s->error);
   if (emits(s, "plan")) return plan_write(s->plan, printed), true;
   if (s->c->options->emit) return true; // an earlier level, printed already
   return write_artifact(s, artifact);
@@ -285,9 +299,10 @@ static bool print_or_write(session *s, const char *artifact) {
 // The mlir level: the plan and the kernels as they were.
 static bool read_kernels(session *s) {
   emitted *e = s->c->emitted;
+  if (!s->backend.cpu) return fail(s->error, "--from=mlir is of the CPU; leave --target out");
   if (!plan_read_text(s->c->arena, e->path, e->plan.text, &s->plan, s->error)) return false;
   text_add(&s->kernels, e->kernel_mlir.text);
-  return cpu_read_mlir(s->codegen, e->kernels.text, e->path, e->kernels.line, s->error);
+  return cpu_read_mlir(s->backend.cpu, e->kernels.text, e->path, e->kernels.line, s->error);
 }
 
 // All entries of the emitted text; their shapes go to `shapes`.
@@ -328,10 +343,8 @@ static bool lower_entries(session *s, const entry_shape *shapes, int count) {
 static bool begin_session(session *s, compilation *c, const entry_shape *shapes, int count, lmn_error *error) {
   double began = clock_seconds();
   *s = (session){.c = c, .error = error, .plan = plan_create(c->arena, c->graph, c->parameters)};
-  s->plan->cpu = cpu_name();
-  s->plan->cpu_features = cpu_features();
-  s->codegen = cpu_codegen_create(c->arena, s->plan, cache_folder(c));
-  cpu_codegen_time(s->codegen, c->options->timings);
+  s->backend = backend_create(c->arena, c->target, s->plan, cache_folder(c));
+  backend_time(&s->backend, c->options->timings);
   if (c->emitted && !c->emitted->entry_count) return read_kernels(s);
   s->context = ir_context_create(error);
   timings_add(c->options->timings, "front end", "dialects and plan", began);
@@ -340,7 +353,7 @@ static bool begin_session(session *s, compilation *c, const entry_shape *shapes,
 
 static void end_session(session *s) {
   for (int i = 0; s->read && i < s->c->emitted->entry_count; ++i) ir_destroy(s->read[i]);
-  cpu_codegen_destroy(s->codegen);
+  backend_destroy(&s->backend);
   ir_context_destroy(s->context);
   text_free(&s->kernels);
 }
@@ -358,6 +371,21 @@ const plan *compile_plan(compilation *c, const entry_shape *shapes, int count, l
   bool ok = begin_session(&s, c, shapes, count, error);
   end_session(&s);
   return ok ? s.plan : NULL;
+}
+
+bool compile_kernels(compilation *c, const entry_shape *shapes, int count,
+                     void visit(void *user, const cuda_kernel *kernels, int count), void *user, lmn_error *error) {
+  session s;
+  bool ok = begin_session(&s, c, shapes, count, error);
+  if (ok && !s.backend.cuda) ok = fail(error, "kernels are listed of a GPU: say --target sm_80, sm_89 or sm_90a");
+  ok = ok && cuda_codegen_compile(s.backend.cuda, error);
+  int kernels;
+  if (ok) {
+    const cuda_kernel *first = cuda_kernels(s.backend.cuda, &kernels);
+    visit(user, first, kernels);
+  }
+  end_session(&s);
+  return ok;
 }
 
 // ---- temporary artifacts ------------------------------------------------------------------------

@@ -2,8 +2,10 @@
 #ifndef LMN_DRIVER_COMPILE_H
 #define LMN_DRIVER_COMPILE_H
 
+#include "codegen/cuda/cuda.h"
 #include "ir/ir.h"
 #include "ir/timings.h"
+#include "passes/target.h"
 #include "runtime/plan.h"
 
 typedef struct compile_options {
@@ -20,6 +22,8 @@ typedef struct compile_options {
   int64_t memory_limit;  // bytes for a training step and all it needs; 0: none
   const char *from;      // --from=LEVEL: `file` is what --emit=LEVEL printed; NULL: it is a .lmn file
   timings *timings;      // --time-passes; NULL: not wanted
+  const char *target;    // "cpu", "sm_90a" …; NULL: the CPU
+  const char *precision; // "f32"; NULL: that
   const char *cache;     // NULL: $LMN_CACHE, $XDG_CACHE_HOME/lmnc or ~/.cache/lmnc; "": no cache
 } compile_options;
 
@@ -31,6 +35,7 @@ typedef struct compilation {
   graph *graph;
   parameter_list *parameters;
   const compile_options *options;
+  const target *target;
   bool random_weights;
   int entry_count;  // of the last compile_entries
   emitted *emitted; // with options->from: what was read
@@ -46,6 +51,9 @@ bool compile_entries(compilation *c, const entry_shape *shapes, int count, const
 // The plan alone: what the entries' launches are, how much memory they need; nothing is compiled to machine code or
 // written. NULL: error.
 const plan *compile_plan(compilation *c, const entry_shape *shapes, int count, lmn_error *error);
+// Compiles the kernels for a GPU, writes nothing, and shows them.
+bool compile_kernels(compilation *c, const entry_shape *shapes, int count,
+                     void visit(void *user, const cuda_kernel *kernels, int count), void *user, lmn_error *error);
 // A fresh temporary folder for an artifact that lives as long as the process; removed at exit.
 bool compile_temporary(char path[4096], lmn_error *error);
 

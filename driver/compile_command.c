@@ -9,7 +9,7 @@
 
 typedef struct request {
   network_options network;
-  const char *output, *emit, *from, *print_after, *wanted;
+  const char *output, *emit, *from, *print_after, *wanted, *target, *precision;
   int64_t batch, length, capacity, rows;
   bool packed, json, time_passes;
   timings timings;
@@ -88,7 +88,7 @@ static bool emit_early(const request *r, text *printed, text *messages, bool *ok
 
 // What an emitted text says itself cannot be said on the command line.
 static bool check_from(const request *r, lmn_error *error) {
-  static const char *const levels[] = {"lmn", "nn", "kernel", "mlir", "llvm", "plan"};
+  static const char *const levels[] = {"lmn", "nn", "kernel", "mlir", "llvm", "plan", "cuda", "ptx", "sass"};
   const network_options *n = &r->network;
   const char *given = n->defines.count     ? "-D"
                       : n->overrides.count ? "--freeze and --loss"
@@ -142,6 +142,8 @@ static bool run(request *r, text *printed, text *messages, lmn_error *error) {
   o.print_after = r->print_after;
   o.printed = printed;
   o.from = r->from;
+  o.target = r->target;
+  o.precision = r->precision;
   o.timings = r->time_passes ? &r->timings : NULL;
   if (!check_wanted(r->wanted, error)) return false;
   compilation *c = compile_open(&o, messages);
@@ -169,7 +171,10 @@ int command_compile(int argument_count, char **arguments) {
       {"capacity", 0, "N", "tokens of prompt and continuation at most; default: 256", OPTION_COUNT, &r.capacity},
       NETWORK_OPTIONS(&r.network),
       {"loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, &r.network.overrides},
-      {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, mlir, llvm or plan instead", OPTION_TEXT, &r.emit},
+      {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, plan; mlir, llvm; cuda, ptx, sass", OPTION_TEXT,
+       &r.emit},
+      {"target", 0, "TARGET", "cpu (the default), or a GPU: sm_80, sm_89, sm_90a", OPTION_TEXT, &r.target},
+      {"precision", 0, "TYPE", "of weights and activations: f32", OPTION_TEXT, &r.precision},
       {"from", 0, "LEVEL", "NET is what --emit=LEVEL printed: lmn, nn, kernel or mlir", OPTION_TEXT, &r.from},
       {"print-after", 0, "PASS", "print the entries as this pass leaves them", OPTION_TEXT, &r.print_after},
       {"time-passes", 0, NULL, "say where the time went", OPTION_FLAG, &r.time_passes},

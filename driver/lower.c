@@ -56,7 +56,8 @@ ir *lower_build(lowering *l, entry_shape shape, recompute_policy policy) {
 
 pipeline_options lower_options(const compilation *c) {
   const compile_options *o = c->options;
-  pipeline_options options = {.disabled = o->disabled,
+  pipeline_options options = {.target = c->target,
+                              .disabled = o->disabled,
                               .disabled_count = o->disabled_count,
                               .emit = o->emit,
                               .print_after = o->print_after,

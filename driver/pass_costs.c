@@ -1,7 +1,7 @@
 #include "driver/pass_costs.h"
 
+#include "codegen/backend.h"
 #include "codegen/cost.h"
-#include "codegen/cpu/cpu.h"
 #include "codegen/plan.h"
 #include "driver/lower.h"
 
@@ -19,16 +19,16 @@ static bool cost_with(lowering *l, entry_shape shape, int plain_from, const char
   int policy = lower_policy(c, &shape, l->error);
   ir *m = policy < 0 ? NULL : lower_build(l, shape, (recompute_policy)policy);
   if (!m) return false;
-  cpu_codegen *codegen = cpu_codegen_create(c->arena, l->plan, NULL);
+  backend made = backend_create(c->arena, c->target, l->plan, NULL);
   bool ok = lower_run(l, m, NULL) == PIPELINE_DONE;
   if (ok) {
     plan_entry *entry = plan_add_entry(l->plan, m);
-    ok = cpu_codegen_entry(codegen, m, entry, l->error);
+    ok = backend_entry(&made, m, entry, l->error);
     cost counted = cost_of(m);
     *name = entry->name;
     *result = (entry_cost){m->vertex_runs, plan_launches(entry), counted.flops, counted.bytes, m->arena_bytes};
   }
-  cpu_codegen_destroy(codegen);
+  backend_destroy(&made);
   ir_destroy(m);
   return ok;
 }

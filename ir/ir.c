@@ -154,6 +154,12 @@ const char *ir_body(ir *m, const char *name, const char *mlir) {
   return name;
 }
 
+MlirOperation ir_body_function(const ir *m, const char *symbol) {
+  MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(m->module));
+  while (!mlirOperationIsNull(op) && strcmp(ir_text(m, op, "sym_name"), symbol)) op = mlirOperationGetNextInBlock(op);
+  return op;
+}
+
 // ---- building -----------------------------------------------------------------------------------
 
 MlirLocation ir_place_of(ir *m, span place) {

@@ -176,6 +176,7 @@ void ir_erase(MlirOperation op);
 // Bodies: a private function given as MLIR text `func.func private @NAME(…) …`; the same name is added once. Returns
 // the name.
 const char *ir_body(ir *m, const char *name, const char *mlir);
+MlirOperation ir_body_function(const ir *m, const char *symbol); // null: the module has no such body
 
 // Places given by plan-memory.
 bool ir_has_place(MlirValue v);

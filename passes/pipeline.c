@@ -103,6 +103,10 @@ static bool run_pass(progress *p, const pass *pass) {
   return ok || fail_step(p, "after pass", pass, &cause);
 }
 
+static bool of_use(const target *target, const pass *pass) {
+  return pass->run != pass_ride_products || (target ? target : &cpu_target)->rides;
+}
+
 static void step(progress *p, bool (*run)(ir *m, lmn_error *error)) {
   if (p->result != PIPELINE_DONE) return;
   const pass *pass = pass_of(run);
@@ -116,7 +120,8 @@ static void step(progress *p, bool (*run)(ir *m, lmn_error *error)) {
     p->result = PIPELINE_STOPPED;
     return;
   }
-  bool off = disabled(o, pass->name) || (pass->optimisation && o->plain_from && number >= o->plain_from);
+  bool off = disabled(o, pass->name) || (pass->optimisation && o->plain_from && number >= o->plain_from) ||
+             !of_use(o->target, pass);
   if (!off && !run_pass(p, pass)) return;
   if (!o->print_after || strcmp(o->print_after, pass->name)) return;
   text_printf(o->printed, "// after %s%s\n", pass->name, off ? " (turned off)" : "");
@@ -158,7 +163,8 @@ bool pipeline_level_known(const char *name) {
 }
 
 bool pipeline_check(const pipeline_options *options, lmn_error *error) {
-  static const char *const levels[] = {"ast", "graph", "lmn", "nn", "kernel", "mlir", "llvm", "plan"};
+  static const char *const levels[] = {"ast",  "graph", "lmn",  "nn",  "kernel", "mlir",
+                                       "llvm", "plan",  "cuda", "ptx", "sass"};
   const char *all[LENGTH(passes)], *optional[LENGTH(passes)];
   int optional_count = 0;
   for (int i = 0; i < pass_count; ++i) {

@@ -4,6 +4,7 @@
 
 #include "ir/timings.h"
 #include "passes/passes.h"
+#include "passes/target.h"
 
 // What a run went through. A step is one run of a pass; steps have numbers from 1, those left out and turned off too.
 enum { PIPELINE_STEPS = 64 };
@@ -14,6 +15,7 @@ typedef struct pipeline_trace {
 } pipeline_trace;
 
 typedef struct pipeline_options {
+  const target *target;        // what the kernels will be compiled for; NULL: the CPU
   const char *const *disabled; // names of passes
   int disabled_count;
   const char *emit;        // "lmn", "nn" or "kernel": stop there; later levels run through; NULL: none

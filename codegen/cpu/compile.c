@@ -1,7 +1,9 @@
 // Kernels to a shared object: MLIR text, the LLVM dialect, LLVM IR, O3 for this CPU, an object each of a few modules
 // compiled side by side, one link. The result is cached under a key that needs no LLVM run: a second compilation of the
 // same kernels costs milliseconds.
+#include "codegen/cache.h"
 #include "codegen/cpu/internal.h"
+#include "codegen/process.h"
 
 #include "llvm-c/Analysis.h"
 #include "llvm-c/Core.h"
@@ -16,14 +18,9 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-extern char **environ;
 
 // Part of the cache's key: changes whenever what is below makes other code from the same text.
 #define OPTIONS "O3 prefer-vector-width=512 3"
@@ -234,11 +231,6 @@ static void compile_unit(compilation_unit *u) {
 
 // ---- modules side by side
 
-static int cores(void) {
-  cpu_set_t set;
-  return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-}
-
 static int by_length(const void *a, const void *b) {
   const cpu_function *x = a, *y = b;
   size_t n = strlen(x->mlir), m = strlen(y->mlir);
@@ -299,7 +291,7 @@ static bool compile_units(compilation_unit *units, int count, lmn_error *error) 
   pthread_attr_init(&attributes);
   pthread_attr_setstacksize(&attributes, STACK_BYTES);
   pthread_t threads[UNITS_MAX];
-  int wanted = cores() < count ? cores() : count, started = 0;
+  int wanted = process_cores() < count ? process_cores() : count, started = 0;
   while (started < wanted && !pthread_create(&threads[started], &attributes, compile_queue, &queue)) ++started;
   if (!started) compile_queue(&queue);
   for (int t = 0; t < started; ++t) pthread_join(threads[t], NULL);
@@ -310,29 +302,6 @@ static bool compile_units(compilation_unit *units, int count, lmn_error *error) 
 }
 
 // ---- linking
-
-// Runs a program; what it writes on stderr goes to `output`. Returns its exit status, -1 if it could not be started.
-static int run(char *const *command, text *output) {
-  int ends[2];
-  if (pipe(ends)) return -1;
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], 2);
-  posix_spawn_file_actions_addclose(&actions, ends[0]);
-  posix_spawn_file_actions_addclose(&actions, ends[1]);
-  pid_t child;
-  int problem = posix_spawnp(&child, command[0], &actions, NULL, command, environ);
-  posix_spawn_file_actions_destroy(&actions);
-  close(ends[1]);
-  char buffer[1024];
-  for (ssize_t n; !problem && ((n = read(ends[0], buffer, sizeof buffer)) > 0 || (n < 0 && errno == EINTR));)
-    if (n > 0) text_add_bytes(output, buffer, (size_t)n);
-  close(ends[0]);
-  int status = -1;
-  while (!problem && waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  return problem ? -1 : WIFEXITED(status) ? WEXITSTATUS(status) : 128;
-}
 
 static bool link_objects(char *const *objects, int count, const char *shared, lmn_error *error) {
   static const char *const linkers[] = {"cc", "ld.lld", "ld.lld-22", "ld", "clang"};
@@ -347,7 +316,7 @@ static bool link_objects(char *const *objects, int count, const char *shared, lm
     for (int o = 0; o < count; ++o) command[n++] = objects[o];
     command[n] = NULL;
     text output = {0};
-    int status = run(command, &output);
+    int status = process_run(command, 2, &output);
     bool started = status != -1 && status != 127;
     if (started && status)
       fail(error, "%s: %s could not link the kernels: %s", shared, linkers[i], output.data ? output.data : "");
@@ -393,54 +362,20 @@ static bool link_units(compilation_unit *units, int count, const char *path, cha
 
 // ---- the cache
 
-typedef struct cache_key {
-  uint64_t high, low;
-} cache_key;
-
-static void key_add(cache_key *key, const char *string) {
-  size_t length = strlen(string) + 1;
-  key->high = hash_bytes(key->high, string, length);
-  key->low = hash_bytes(key->low, string, length);
-}
-
 static cache_key key_of(const cpu_codegen *cg) {
-  cache_key key = {HASH_START, 0x9ae16a3b2f90404fu};
+  cache_key key = CACHE_KEY_START;
   unsigned major, minor, patch;
   LLVMGetVersion(&major, &minor, &patch);
   char version[64];
   snprintf(version, sizeof version, "%u.%u.%u", major, minor, patch);
-  key_add(&key, version);
-  key_add(&key, OPTIONS);
-  key_add(&key, cpu_name());
-  key_add(&key, cpu_features());
-  key_add(&key, pipeline);
-  for (int i = 0; i < cg->body_count; ++i) key_add(&key, cg->bodies[i].mlir);
-  for (int i = 0; i < cg->kernel_count; ++i) key_add(&key, cg->kernels[i].mlir);
+  cache_key_add(&key, version);
+  cache_key_add(&key, OPTIONS);
+  cache_key_add(&key, cpu_name());
+  cache_key_add(&key, cpu_features());
+  cache_key_add(&key, pipeline);
+  for (int i = 0; i < cg->body_count; ++i) cache_key_add(&key, cg->bodies[i].mlir);
+  for (int i = 0; i < cg->kernel_count; ++i) cache_key_add(&key, cg->kernels[i].mlir);
   return key;
-}
-
-// An entry is the shared object followed by a hash of it, so that a damaged file is seen and made anew.
-static bool cache_read(const char *path, char **data, size_t *length) {
-  uint64_t hash;
-  if (!file_exists(path) || !file_read(path, (size_t)1 << 31, data, length, NULL)) return false;
-  bool good = *length > sizeof hash;
-  if (good) {
-    *length -= sizeof hash;
-    memcpy(&hash, *data + *length, sizeof hash);
-    good = hash == hash_bytes(HASH_START, *data, *length);
-  }
-  if (!good) free(*data);
-  return good;
-}
-
-static void cache_write(const char *folder, const char *path, const char *data, size_t length) {
-  if (!directory_make(folder, NULL)) return; // no cache then; the artifact does not need it
-  uint64_t hash = hash_bytes(HASH_START, data, length);
-  text entry = {0};
-  text_add_bytes(&entry, data, length);
-  text_add_bytes(&entry, &hash, sizeof hash);
-  file_write(path, entry.data, entry.length, NULL);
-  text_free(&entry);
 }
 
 // ---- all of it
@@ -471,8 +406,7 @@ bool cpu_codegen_finish(cpu_codegen *cg, const char *path, lmn_error *error) {
   text entry = {0};
   double began = clock_seconds();
   if (cg->cache) {
-    cache_key key = key_of(cg);
-    text_printf(&entry, "%s/%016llx%016llx.so", cg->cache, (unsigned long long)key.high, (unsigned long long)key.low);
+    cache_path(&entry, cg->cache, key_of(cg), "so");
   }
   char *data = NULL;
   size_t length = 0;

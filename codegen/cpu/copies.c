@@ -58,17 +58,6 @@ static const char *copy_kernel(cpu_entry *e) {
   return name;
 }
 
-typedef struct copy_shape {
-  int64_t n0, n1, columns, from0, from1, to0, to1;
-} copy_shape;
-
-// Runs that follow each other on both sides become one.
-static copy_shape merge_runs(copy_shape s) {
-  if (s.n1 == 1 || (s.from1 == s.columns && s.to1 == s.columns)) s.columns *= s.n1, s.n1 = 1;
-  if (s.n1 == 1 && (s.n0 == 1 || (s.from0 == s.columns && s.to0 == s.columns))) s.columns *= s.n0, s.n0 = 1;
-  return s;
-}
-
 static plan_ref moved(plan_ref place, int64_t elements) {
   place.offset += elements * (int64_t)sizeof(float);
   return place;
@@ -79,14 +68,12 @@ bool cpu_emit_copy(cpu_entry *e, MlirOperation op, lmn_error *error) {
   segment sources = ir_operands(e->ir, op, 0);
   if (ir_count(op, "to") != sources.count)
     return fail(error, "%d sources and %d places for them", sources.count, ir_count(op, "to"));
-  copy_shape s = merge_runs((copy_shape){ir_int(op, "n0"), ir_int(op, "n1"), ir_int(op, "columns"), ir_int(op, "from0"),
-                                         ir_int(op, "from1"), ir_int(op, "to0"), ir_int(op, "to1")});
+  copy_shape s = copy_shape_of(op);
   if (ir_int(op, "zero")) launch_zero(e, op, y);
   for (int i = 0; i < sources.count; ++i) {
     plan_ref from = moved(ir_place(mlirOperationGetOperand(op, sources.first + i)), ir_int(op, "from"));
     plan_ref to = moved(ir_place(y), ir_int_at(op, "to", i));
-    bool same_steps = (s.n0 == 1 || s.from0 == s.to0) && (s.n1 == 1 || s.from1 == s.to1);
-    if (from.space == to.space && from.offset == to.offset && same_steps) { // it is there already
+    if (copy_is_there(&s, from, to)) {
       if (ir_int(op, "zero")) return fail(error, "source %d lies in the result, which is cleared first", i);
       continue;
     }

@@ -15,7 +15,7 @@ static bool nothing(cpu_entry *e, MlirOperation op, lmn_error *error) {
 
 static bool mark(cpu_entry *e, MlirOperation op, lmn_error *error) {
   (void)error;
-  e->vertices = ir_int(op, "vertices");
+  e->launches.vertices = ir_int(op, "vertices");
   return true;
 }
 
@@ -47,8 +47,7 @@ static cpu_emitter *const emitters[OP_COUNT] = {
 };
 
 bool cpu_codegen_entry(cpu_codegen *cg, ir *m, plan_entry *entry, lmn_error *error) {
-  cpu_entry e = {.cg = cg, .ir = m, .entry = entry, .plan = cg->plan, .arena = cg->arena};
-  e.launch_capacity = entry->launch_count;
+  cpu_entry e = {.cg = cg, .ir = m, .plan = cg->plan, .arena = cg->arena, .launches = launches_of(cg->arena, entry)};
   op_list ops = ir_ops(m);
   for (int i = 0; i < ops.count; ++i) {
     op_code code = ir_code(m, ops.items[i]);
@@ -103,15 +102,6 @@ static MlirStringRef ref(const char *string) { return mlirStringRefCreateFromCSt
 
 static void append(MlirStringRef part, void *to) { text_add_bytes(to, part.data, part.length); }
 
-static MlirOperation find_function(const ir *m, const char *symbol) {
-  for (MlirOperation op = mlirBlockGetFirstOperation(mlirModuleGetBody(m->module)); !mlirOperationIsNull(op);
-       op = mlirOperationGetNextInBlock(op)) {
-    MlirAttribute name = mlirOperationGetAttributeByName(op, ref("sym_name"));
-    if (!mlirAttributeIsNull(name) && mlirStringRefEqual(mlirStringAttrGetValue(name), ref(symbol))) return op;
-  }
-  return (MlirOperation){NULL};
-}
-
 // Points the calls inside a body at the called bodies' own unique names, which thereby are part of the text that is
 // hashed.
 static MlirWalkResult rename_call(MlirOperation op, void *user) {
@@ -129,7 +119,7 @@ static void rename_and_print(MlirOperation function, MlirContext context, const 
 }
 
 const char *cpu_body(cpu_entry *e, const char *symbol) {
-  MlirOperation found = symbol ? find_function(e->ir, symbol) : (MlirOperation){NULL};
+  MlirOperation found = symbol ? ir_body_function(e->ir, symbol) : (MlirOperation){NULL};
   if (mlirOperationIsNull(found)) {
     fprintf(stderr, "internal error: the module has no body @%s\n", symbol ? symbol : "(none)");
     abort();
@@ -154,62 +144,15 @@ const char *cpu_body(cpu_entry *e, const char *symbol) {
 
 // ---- launches
 
-// For people: the op's code, and what its location says (a name, or the place in the .lmn file).
-static void describe_location(MlirLocation place, text *out) {
-  if (mlirLocationIsAName(place)) {
-    MlirStringRef name = mlirIdentifierStr(mlirLocationNameGetName(place));
-    text_printf(out, " %.*s", (int)name.length, name.data);
-  } else if (mlirLocationIsAFused(place) && mlirLocationFusedGetNumLocations(place) > 0) {
-    unsigned count = mlirLocationFusedGetNumLocations(place);
-    MlirLocation *parts = memory_alloc(count * sizeof *parts);
-    mlirLocationFusedGetLocations(place, parts);
-    describe_location(parts[0], out);
-    free(parts);
-  } else if (mlirLocationIsAFileLineColRange(place)) {
-    text_add(out, " ");
-    ir_place_print(place, out);
-  }
-}
-
 plan_launch *cpu_launch(cpu_entry *e, MlirOperation op, launch_kind kind, const char *kernel) {
-  plan_entry *entry = e->entry;
-  if (entry->launch_count == e->launch_capacity) {
-    int capacity = e->launch_capacity ? e->launch_capacity * 2 : 64;
-    plan_launch *launches = ARENA_ARRAY(e->arena, plan_launch, capacity);
-    if (entry->launch_count) memcpy(launches, entry->launches, (size_t)entry->launch_count * sizeof *launches);
-    entry->launches = launches;
-    e->launch_capacity = capacity;
-  }
-  text what = {0};
-  const char *name = op_name(ir_code(e->ir, op)), *dot = strchr(name, '.');
-  text_add(&what, dot ? dot + 1 : name);
-  describe_location(mlirOperationGetLocation(op), &what);
-  plan_launch *launch = &entry->launches[entry->launch_count++];
-  *launch = (plan_launch){.kind = kind, .grain = 1, .vertices = e->vertices};
-  e->vertices = 0;
+  plan_launch *launch = launch_add(&e->launches, e->ir, op, kind, kernel);
+  launch->grain = 1;
   launch->rides = ir_int(op, "rides") != 0;
-  launch->kernel = kernel ? arena_string(e->arena, kernel) : NULL;
-  launch->what = arena_string(e->arena, what.data);
-  text_free(&what);
   return launch;
 }
 
-// Grows when the count reaches a power of two, so that no capacity need be kept.
-static void *grown(arena *a, void *items, int count, size_t size) {
-  if (count & (count - 1)) return items;
-  void *more = arena_alloc(a, size * (count ? (size_t)count * 2 : 1));
-  if (count) memcpy(more, items, size * (size_t)count);
-  return more;
-}
-
-void cpu_arg(cpu_entry *e, plan_launch *launch, plan_ref place) {
-  launch->args = grown(e->arena, launch->args, launch->arg_count, sizeof *launch->args);
-  launch->args[launch->arg_count++] = place;
-}
+void cpu_arg(cpu_entry *e, plan_launch *launch, plan_ref place) { launch_arg(e->arena, launch, place); }
 
 void cpu_arg_value(cpu_entry *e, plan_launch *launch, MlirValue value) { cpu_arg(e, launch, ir_place(value)); }
 
-void cpu_dim(cpu_entry *e, plan_launch *launch, int64_t dim) {
-  launch->dims = grown(e->arena, launch->dims, launch->dim_count, sizeof *launch->dims);
-  launch->dims[launch->dim_count++] = dim;
-}
+void cpu_dim(cpu_entry *e, plan_launch *launch, int64_t dim) { launch_dim(e->arena, launch, dim); }

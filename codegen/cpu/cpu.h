@@ -5,6 +5,7 @@
 #define LMN_CPU_H
 
 #include "codegen/cpu/abi.h"
+#include "codegen/launches.h"
 #include "ir/ir.h"
 #include "ir/timings.h"
 
@@ -33,11 +34,9 @@ const char *cpu_features(void);
 typedef struct cpu_entry {
   cpu_codegen *cg;
   ir *ir;
-  plan_entry *entry;
   const plan *plan;
   arena *arena;
-  int launch_capacity;
-  int64_t vertices; // of the mark before the next launch
+  launch_list launches;
 } cpu_entry;
 
 // One emitter an op code, listed in the table in cpu.c. False with a message where the op cannot be emitted.

@@ -1,0 +1,16 @@
+// Shared by cuda.c and compile.c only; emitters include cuda.h.
+#ifndef LMN_CUDA_INTERNAL_H
+#define LMN_CUDA_INTERNAL_H
+
+#include "codegen/cuda/cuda.h"
+
+struct cuda_codegen {
+  arena *arena;
+  const plan *plan;
+  const char *architecture, *cache;
+  timings *timings;
+  cuda_kernel *kernels;
+  int kernel_count, kernel_capacity;
+};
+
+#endif

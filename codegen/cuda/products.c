@@ -1,0 +1,185 @@
+// kernel.gemm; see gemm.cuh. args: A, then B of every piece, C of every group, columns kind by kind, rows, extras.
+// dims: m, n, k, lda, ldb, ldc, and where a group has several pieces the first piece of every group and their end.
+#include "codegen/cuda/cuda.h"
+#include "codegen/cuda/texts.h"
+
+enum { THREADS = 256, DIM_FIRST = 6 };
+
+typedef struct product {
+  plan_gemm gemm;
+  int64_t pieces; // of all groups
+  bool several;   // pieces a group
+  const char *body;
+  int kinds, rows, extras; // rows: kinds of them
+  bool lists;
+} product;
+
+// ---- the kernel
+
+typedef struct tile {
+  int rows, columns;
+} tile;
+
+// Large tiles where there are enough of them to fill a GPU.
+static tile tile_of(const plan_gemm *g) {
+  enum { ENOUGH = 128 };
+  int64_t large = blocks_of(g->m, 128) * blocks_of(g->n, 128) * g->groups;
+  if (g->m > 64 && g->n > 64 && large >= ENOUGH) return (tile){128, 128};
+  return g->m <= 32 ? (tile){32, 64} : (tile){64, 64};
+}
+
+// What a thread does with an element of C: finish(row, column, sum).
+static void write_finish(const product *p, cuda_source *s) {
+  const plan_gemm *g = &p->gemm;
+  int64_t c = 2 * p->pieces, column = c + g->groups, row = column + p->kinds * g->groups;
+  int64_t extra = row + p->rows * (p->lists ? g->groups : 1);
+  text *t = &s->body;
+  text_printf(t,
+              "  const auto finish = [&](long long row, long long column, float sum) {\n"
+              "    float *c = (float *)p.args[%lld + group] + row * p.dims[5] + column;\n",
+              (long long)c);
+  if (g->accumulate) text_add(t, "    sum += *c;\n");
+  if (!p->body) {
+    text_add(t, "    *c = sum;\n  };\n");
+    return;
+  }
+  if (p->rows || p->extras)
+    text_add(
+        t, "    const long long in_group = row * p.dims[1] + column, at = group * p.dims[0] * p.dims[1] + in_group;\n");
+  text_add(t, "    float y");
+  for (int i = 0; i < p->extras; ++i) text_printf(t, ", e%d", i);
+  text_printf(t, ";\n    %s(sum", p->body);
+  for (int i = 0; i < p->kinds; ++i)
+    text_printf(t, ", ((const float *)p.args[%lld + group])[column]", (long long)(column + i * g->groups));
+  for (int i = 0; i < p->rows; ++i)
+    if (p->lists) text_printf(t, ", ((const float *)p.args[%lld + group])[in_group]", (long long)(row + i * g->groups));
+    else text_printf(t, ", ((const float *)p.args[%lld])[at]", (long long)(row + i));
+  text_add(t, ", y");
+  for (int i = 0; i < p->extras; ++i) text_printf(t, ", e%d", i);
+  text_add(t, ");\n    *c = y;\n");
+  for (int i = 0; i < p->extras; ++i)
+    text_printf(t, "    ((float *)p.args[%lld])[at] = e%d;\n", (long long)(extra + i), i);
+  text_add(t, "  };\n");
+}
+
+static void write_product(const product *p, tile size, cuda_source *s) {
+  const plan_gemm *g = &p->gemm;
+  text_printf(&s->functions, "constexpr int BM = %d, BN = %d;\nconstexpr bool TRANS_A = %s, TRANS_B = %s;\n\n",
+              size.rows, size.columns, g->trans_a ? "true" : "false", g->trans_b ? "true" : "false");
+  cuda_include(s, cuda_text_gemm);
+  text_add(&s->body, "  const int group = blockIdx.z;\n");
+  write_finish(p, s);
+  if (p->several)
+    text_printf(&s->body, "  const int first = (int)p.dims[%d + group], pieces = (int)p.dims[%d + group] - first;\n",
+                DIM_FIRST, DIM_FIRST + 1);
+  else text_add(&s->body, "  const int first = group, pieces = 1;\n");
+  text_printf(&s->body, "  product(p.dims, p.args + first, p.args + %lld + first, pieces, finish);\n",
+              (long long)p->pieces);
+}
+
+// The launch, which has all its args, of the product; `op`: NULL, or whose `pieces` to take.
+static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch, const product *p, cuda_source *s,
+                           lmn_error *error) {
+  const plan_gemm *g = &p->gemm;
+  tile size = tile_of(g);
+  const int64_t dims[DIM_FIRST] = {g->m, g->n, g->k, g->lda, g->ldb, g->ldc};
+  for (int i = 0; i < DIM_FIRST; ++i) cuda_dim(e, launch, dims[i]);
+  for (int64_t group = 0, next = 0; p->several && group <= g->groups; ++group) {
+    cuda_dim(e, launch, next);
+    if (group < g->groups) next += ir_int_at(op, "pieces", (int)group);
+  }
+  cuda_grid(launch, blocks_of(g->m, size.rows), blocks_of(g->n, size.columns), g->groups, THREADS);
+  write_product(p, size, s);
+  const char *kind = arena_printf(e->arena, "gemm_%dx%d_%c%c", size.rows, size.columns, g->trans_a ? 't' : 'n',
+                                  g->trans_b ? 't' : 'n');
+  return cuda_finish(e, launch, kind, s, error);
+}
+
+bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, plan_ref a, plan_ref b, plan_ref c,
+                  lmn_error *error) {
+  product p = {.gemm = *g, .pieces = 1};
+  p.gemm.groups = 1;
+  cuda_source s = {0};
+  plan_launch *launch = cuda_launch(e, op);
+  cuda_arg(e, launch, a);
+  cuda_arg(e, launch, b);
+  cuda_arg(e, launch, c);
+  return finish_product(e, op, launch, &p, &s, error);
+}
+
+// ---- the op
+
+// The places of an operand of every group (piece): one value each, or one value for all with a stride between groups.
+static bool group_args(cuda_entry *e, plan_launch *launch, MlirOperation op, segment s, bool results, const char *name,
+                       int64_t groups, lmn_error *error) {
+  if (s.count != groups && s.count != 1)
+    return fail(error, "%d values of %s for %lld groups", s.count, name, (long long)groups);
+  int64_t stride = s.count == 1 && groups > 1 ? ir_int(op, arena_printf(e->arena, "%s_stride", name)) : 0;
+  for (int64_t g = 0; g < groups; ++g) {
+    int n = s.first + (int)(s.count == 1 ? 0 : g);
+    plan_ref place = ir_place(results ? mlirOperationGetResult(op, n) : mlirOperationGetOperand(op, n));
+    place.offset += g * stride * (int64_t)sizeof(float);
+    cuda_arg(e, launch, place);
+  }
+  return true;
+}
+
+// An accumulator is in its result's place.
+static bool check_places(cuda_entry *e, MlirOperation op, lmn_error *error) {
+  segment accumulate = ir_operands(e->ir, op, 2), c = ir_results(e->ir, op, 0);
+  if (accumulate.count && accumulate.count != c.count)
+    return fail(error, "%d values to accumulate into %d results", accumulate.count, c.count);
+  for (int i = 0; i < accumulate.count; ++i) {
+    plan_ref from = ir_place(mlirOperationGetOperand(op, accumulate.first + i)),
+             to = ir_place(mlirOperationGetResult(op, c.first + i));
+    if (from.space != to.space || from.offset != to.offset)
+      return fail(error, "result %d is not in the place of the value it accumulates into", i);
+  }
+  return true;
+}
+
+static bool read_product(cuda_entry *e, MlirOperation op, product *p, lmn_error *error) {
+  plan_gemm *g = &p->gemm;
+  *g = (plan_gemm){.m = ir_int(op, "m"), .n = ir_int(op, "n"), .k = ir_int(op, "k"), .groups = ir_int(op, "groups")};
+  g->lda = ir_int(op, "lda"), g->ldb = ir_int(op, "ldb"), g->ldc = ir_int(op, "ldc");
+  g->trans_a = ir_int(op, "trans_a") != 0, g->trans_b = ir_int(op, "trans_b") != 0;
+  g->accumulate = ir_operands(e->ir, op, 2).count > 0;
+  segment columns = ir_operands(e->ir, op, 3), rows = ir_operands(e->ir, op, 4), extras = ir_results(e->ir, op, 1);
+  int listed = ir_count(op, "pieces");
+  p->several = listed > 0;
+  p->lists = ir_int(op, "lists") != 0;
+  p->pieces = listed ? 0 : g->groups;
+  for (int i = 0; i < listed; ++i) p->pieces += ir_int_at(op, "pieces", i);
+  if (g->groups < 1) return fail(error, "groups must be at least 1");
+  if (columns.count % g->groups) return fail(error, "%d columns for %lld groups", columns.count, (long long)g->groups);
+  if ((p->lists && rows.count % g->groups) || (listed && listed != g->groups) || p->pieces < g->groups)
+    return fail(error, "pieces or lists that are not one a group");
+  p->kinds = (int)(columns.count / g->groups);
+  p->rows = p->lists ? rows.count / (int)g->groups : rows.count;
+  p->extras = extras.count;
+  bool epilogue = ir_text(e->ir, op, "epilogue") != NULL;
+  if (!epilogue && (columns.count || rows.count || extras.count))
+    return fail(error, "columns, rows or extras without an epilogue");
+  return check_places(e, op, error);
+}
+
+bool cuda_emit_gemm(cuda_entry *e, MlirOperation op, lmn_error *error) {
+  product p = {0};
+  if (!read_product(e, op, &p, error)) return false;
+  cuda_source s = {0};
+  const char *body = ir_text(e->ir, op, "epilogue");
+  if (body) {
+    cuda_include(&s, cuda_text_team);
+    p.body = cuda_body(e, &s, body, error);
+    if (!p.body) return false;
+  }
+  plan_launch *launch = cuda_launch(e, op);
+  if (!group_args(e, launch, op, ir_operands(e->ir, op, 0), false, "a", p.pieces, error) ||
+      !group_args(e, launch, op, ir_operands(e->ir, op, 1), false, "b", p.pieces, error) ||
+      !group_args(e, launch, op, ir_results(e->ir, op, 0), true, "c", p.gemm.groups, error))
+    return false;
+  cuda_args(e, launch, op, ir_operands(e->ir, op, 3), false);
+  cuda_args(e, launch, op, ir_operands(e->ir, op, 4), false);
+  cuda_args(e, launch, op, ir_results(e->ir, op, 1), true);
+  return finish_product(e, op, launch, &p, &s, error);
+}

@@ -1,0 +1,325 @@
+// kernel.row, kernel.column, kernel.glu, kernel.glu_grad: loops over rows around bodies. The counts of rows and columns
+// are dims, so that every shape shares the kernel.
+#include "codegen/cuda/cuda.h"
+#include "codegen/cuda/texts.h"
+#include "passes/formulas.h"
+
+#include <string.h>
+
+enum { THREADS = 256 };
+
+// ---- kernel.row
+
+// args: rows, scalars (of lists a group each, kind by kind), columns kind by kind a group each, row results, scalar
+// results. dims: rows, columns, rows a group; where several groups read a segment: the segment that each reads, and
+// whether it is the first to.
+typedef struct row_kernel {
+  int rows, scalars, columns, row_results, scalar_results; // kinds
+  int groups, stages, reductions;                          // reductions: so far
+  bool lists, shared;
+  int first_scalar, first_column, first_row_result, first_scalar_result; // of args
+} row_kernel;
+
+// Names prefix0, prefix1 … for the arguments of a body.
+static void names(text *t, const char *prefix, int count, const char *behind, bool *some) {
+  for (int i = 0; i < count; ++i) {
+    text_printf(t, "%s%s%d%s", *some ? ", " : "", prefix, i, behind);
+    *some = true;
+  }
+}
+
+static void declare(text *t, const char *indent, const char *prefix, int count) {
+  if (!count) return;
+  bool some = false;
+  text_printf(t, "%sfloat ", indent);
+  names(t, prefix, count, "", &some);
+  text_add(t, ";\n");
+}
+
+// The call of a stage's body on the elements at d.
+static void call_stage(const row_kernel *r, text *t, const char *body, int results) {
+  bool some = false;
+  declare(t, "    ", "v", results);
+  text_printf(t, "    %s(", body);
+  names(t, "x", r->rows, "[d]", &some);
+  names(t, "s", r->scalars, "", &some);
+  names(t, "c", r->columns, "[d]", &some);
+  names(t, "r", r->reductions, "", &some);
+  names(t, "v", results, "", &some);
+  text_add(t, ");\n");
+}
+
+static const char row_loop[] = "  for (long long d = lane; d < columns; d += TEAM) {\n";
+
+static bool is_word(const char *word, size_t length, const char *wanted) {
+  return length == strlen(wanted) && !memcmp(word, wanted, length);
+}
+
+// A stage of reductions, "sum max".
+static bool write_reductions(row_kernel *r, text *t, const char *body, const char *words, lmn_error *error) {
+  enum { MOST = 32 };
+  bool sums[MOST];
+  int count = 0;
+  for (const char *p = words + strspn(words, " "); *p; p += strspn(p, " ")) {
+    size_t length = strcspn(p, " ");
+    if (count == MOST || (!is_word(p, length, "sum") && !is_word(p, length, "max")))
+      return fail(error, "the reductions \"%s\" of a stage are not of \"sum\" and \"max\"", words);
+    sums[count++] = is_word(p, length, "sum");
+    p += length;
+  }
+  if (!count) return fail(error, "a stage has no reductions");
+  for (int i = 0; i < count; ++i)
+    text_printf(t, "  float r%d = %s;\n", r->reductions + i, sums[i] ? "0.0f" : "-INFINITY");
+  text_add(t, row_loop);
+  call_stage(r, t, body, count);
+  for (int i = 0; i < count; ++i)
+    if (sums[i]) text_printf(t, "    r%d += v%d;\n", r->reductions + i, i);
+    else text_printf(t, "    r%d = larger(r%d, v%d);\n", r->reductions + i, r->reductions + i, i);
+  text_add(t, "  }\n");
+  for (int i = 0; i < count; ++i)
+    text_printf(t, "  r%d = team_%s<TEAM>(r%d);\n", r->reductions + i, sums[i] ? "sum" : "max", r->reductions + i);
+  r->reductions += count;
+  return true;
+}
+
+static void write_map(const row_kernel *r, text *t, const char *body) {
+  text_add(t, row_loop);
+  call_stage(r, t, body, r->row_results);
+  for (int i = 0; i < r->row_results; ++i) text_printf(t, "    y%d[d] = v%d;\n", i, i);
+  text_add(t, "  }\n");
+}
+
+static void write_finish(const row_kernel *r, text *t, const char *body) {
+  bool some = false;
+  if (r->shared) text_printf(t, "  if (lane == 0 && p.dims[%d + group]) {\n", 3 + r->groups);
+  else text_add(t, "  if (lane == 0) {\n");
+  declare(t, "    ", "v", r->scalar_results);
+  text_printf(t, "    %s(", body);
+  names(t, "s", r->scalars, "", &some);
+  names(t, "r", r->reductions, "", &some);
+  names(t, "v", r->scalar_results, "", &some);
+  text_add(t, ");\n");
+  for (int i = 0; i < r->scalar_results; ++i)
+    text_printf(t, "    ((float *)p.args[%d])[%s] = v%d;\n", r->first_scalar_result + i,
+                r->shared ? "p.dims[3 + group] * p.dims[2] + in_group" : "row", i);
+  text_add(t, "  }\n");
+}
+
+static void write_pointers(const row_kernel *r, text *t) {
+  text_add(t, "  const long long rows = p.dims[0], columns = p.dims[1];\n"
+              "  const long long row = (long long)blockIdx.x * (blockDim.x / TEAM) + threadIdx.x / TEAM;\n"
+              "  const int lane = threadIdx.x % TEAM;\n"
+              "  if (row >= rows) return;\n"
+              "  const long long group = row / p.dims[2], in_group = row % p.dims[2];\n");
+  const char *from = r->lists ? "in_group" : "row", *group = r->lists ? " + group" : "";
+  int each = r->lists ? r->groups : 1;
+  for (int i = 0; i < r->rows; ++i)
+    text_printf(t, "  const float *x%d = (const float *)p.args[%d%s] + %s * columns;\n", i, i * each, group, from);
+  for (int i = 0; i < r->scalars; ++i)
+    text_printf(t, "  const float s%d = ((const float *)p.args[%d%s])[%s];\n", i, r->first_scalar + i * each, group,
+                from);
+  for (int i = 0; i < r->columns; ++i)
+    text_printf(t, "  const float *c%d = (const float *)p.args[%d + group];\n", i, r->first_column + i * r->groups);
+  for (int i = 0; i < r->row_results; ++i)
+    text_printf(t, "  float *y%d = (float *)p.args[%d] + row * columns;\n", i, r->first_row_result + i);
+}
+
+static bool write_stages(cuda_entry *e, MlirOperation op, row_kernel *r, cuda_source *s, lmn_error *error) {
+  int reducing = ir_count(op, "reductions");
+  for (int i = 0; i < r->stages; ++i) {
+    const char *body = cuda_body(e, s, ir_text_at(e->ir, op, "stages", i), error);
+    if (!body) return false;
+    if (i >= reducing) write_map(r, &s->body, body);
+    else if (!write_reductions(r, &s->body, body, ir_text_at(e->ir, op, "reductions", i), error)) return false;
+  }
+  const char *finish = ir_text(e->ir, op, "finish");
+  if (!r->scalar_results) return true;
+  if (!finish) return fail(error, "scalar results need a finish body");
+  const char *body = cuda_body(e, s, finish, error);
+  if (body) write_finish(r, &s->body, body);
+  return body != NULL;
+}
+
+static bool read_row_kernel(cuda_entry *e, MlirOperation op, row_kernel *r, lmn_error *error) {
+  segment rows = ir_operands(e->ir, op, 0), scalars = ir_operands(e->ir, op, 1), columns = ir_operands(e->ir, op, 2);
+  *r = (row_kernel){.groups = (int)ir_int(op, "groups"),
+                    .lists = ir_int(op, "lists") != 0,
+                    .shared = ir_count(op, "reads") > 0,
+                    .row_results = ir_results(e->ir, op, 0).count,
+                    .scalar_results = ir_results(e->ir, op, 1).count,
+                    .stages = ir_count(op, "stages"),
+                    .first_scalar = rows.count,
+                    .first_column = rows.count + scalars.count};
+  int each = r->lists ? r->groups : 1;
+  if (r->groups < 1 || rows.count % each || scalars.count % each || columns.count % r->groups)
+    return fail(error, "lists of %d rows and %d scalars for %d groups", rows.count, scalars.count, r->groups);
+  if ((r->lists || !rows.count) && !r->row_results) return fail(error, "rows in lists, and no row results");
+  if (r->shared && (!r->lists || ir_count(op, "reads") != r->groups))
+    return fail(error, "groups that share segments read lists, one value a group");
+  if (r->stages - ir_count(op, "reductions") != (r->row_results > 0))
+    return fail(error, "%d stages with %d texts of reductions and %d row results do not go together", r->stages,
+                ir_count(op, "reductions"), r->row_results);
+  r->rows = rows.count / each, r->scalars = scalars.count / each, r->columns = columns.count / r->groups;
+  r->first_row_result = r->first_column + columns.count;
+  r->first_scalar_result = r->first_row_result + r->row_results;
+  return true;
+}
+
+static void shared_dims(cuda_entry *e, plan_launch *launch, MlirOperation op, int groups) {
+  for (int g = 0; g < groups; ++g) cuda_dim(e, launch, ir_int_at(op, "reads", g));
+  for (int g = 0; g < groups; ++g) {
+    bool first = true;
+    for (int before = 0; before < g; ++before) first &= ir_int_at(op, "reads", before) != ir_int_at(op, "reads", g);
+    cuda_dim(e, launch, first);
+  }
+}
+
+// kernel.row that only adds up many rows, as the gradients of a parameter that many vertices share: a thread an
+// element, over the pointers. args: y, rows. dims: elements.
+static bool is_long_sum(cuda_entry *e, MlirOperation op) {
+  enum { INLINE = 16 };
+  segment rows = ir_operands(e->ir, op, 0);
+  return rows.count > INLINE && mlirOperationGetNumOperands(op) == rows.count && !ir_int(op, "lists") &&
+         mlirOperationGetNumResults(op) == 1 && ir_count(op, "stages") == 1 &&
+         formula_is_sum(ir_text_at(e->ir, op, "stages", 0));
+}
+
+static bool emit_long_sum(cuda_entry *e, MlirOperation op, lmn_error *error) {
+  plan_launch *launch = cuda_launch(e, op);
+  cuda_source s = {0};
+  MlirValue y = mlirOperationGetResult(op, 0);
+  cuda_arg_value(e, launch, y);
+  cuda_args(e, launch, op, ir_operands(e->ir, op, 0), false);
+  cuda_dim(e, launch, value_elements(y));
+  cuda_grid(launch, blocks_of(value_elements(y), THREADS), 1, 1, THREADS);
+  text_printf(&s.body,
+              "  const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;\n"
+              "  if (i >= p.dims[0]) return;\n"
+              "  float sum = ((const float *)p.args[1])[i];\n"
+              "  for (int row = 2; row < %d; ++row) sum += ((const float *)p.args[row])[i];\n"
+              "  ((float *)p.args[0])[i] = sum;\n",
+              launch->arg_count);
+  return cuda_finish(e, launch, "sum", &s, error);
+}
+
+bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
+  if (is_long_sum(e, op)) return emit_long_sum(e, op, error);
+  enum { WARP_COLUMNS = 512 }; // a warp a row up to here
+  row_kernel r;
+  if (!read_row_kernel(e, op, &r, error)) return false;
+  segment rows = ir_operands(e->ir, op, 0);
+  MlirValue shape = rows.count && !r.lists ? mlirOperationGetOperand(op, rows.first)
+                                           : mlirOperationGetResult(op, ir_results(e->ir, op, 0).first);
+  int64_t columns = value_columns(shape), count = columns ? value_elements(shape) / columns : 0;
+  int team = columns <= WARP_COLUMNS ? 32 : THREADS;
+  plan_launch *launch = cuda_launch(e, op);
+  for (int i = 0; i < 3; ++i) cuda_args(e, launch, op, ir_operands(e->ir, op, i), false);
+  for (int i = 0; i < 2; ++i) cuda_args(e, launch, op, ir_results(e->ir, op, i), true);
+  cuda_dim(e, launch, count);
+  cuda_dim(e, launch, columns);
+  cuda_dim(e, launch, count / r.groups);
+  if (r.shared) shared_dims(e, launch, op, r.groups);
+  cuda_grid(launch, blocks_of(count, THREADS / team), 1, 1, THREADS);
+  cuda_source s = {0};
+  text_printf(&s.functions, "constexpr int TEAM = %d; // threads a row\n\n", team);
+  cuda_include(&s, cuda_text_team);
+  write_pointers(&r, &s.body);
+  return write_stages(e, op, &r, &s, error) && cuda_finish(e, launch, "row", &s, error);
+}
+
+// ---- kernel.column
+
+// A block sums COLUMN_BLOCK columns of one group: ROW_THREADS threads a column, each every so many rows, then their
+// sums in order. args: rows, scalars (of lists a group each, kind by kind), sums kind by kind a group each. dims: rows
+// a group, columns.
+enum { COLUMN_BLOCK = 32, ROW_THREADS = 16 };
+
+static void write_column(text *t, const char *body, int rows, int scalars, int kinds, int groups, bool lists) {
+  const char *group = lists ? " + group" : "", *start = lists ? "0" : "group * rows";
+  int each = lists ? groups : 1;
+  text_printf(t,
+              "  __shared__ float sums[%d][%d][%d + 1];\n"
+              "  const long long rows = p.dims[0], columns = p.dims[1], group = blockIdx.y;\n"
+              "  const int lane = threadIdx.x %% %d, part = threadIdx.x / %d;\n"
+              "  const long long d = (long long)blockIdx.x * %d + lane, start = %s;\n",
+              kinds, ROW_THREADS, COLUMN_BLOCK, COLUMN_BLOCK, COLUMN_BLOCK, COLUMN_BLOCK, start);
+  for (int i = 0; i < kinds; ++i) text_printf(t, "  float t%d = 0.0f;\n", i);
+  text_printf(t, "  for (long long r = start + part; d < columns && r < start + rows; r += %d) {\n", ROW_THREADS);
+  bool some = false;
+  declare(t, "    ", "v", kinds);
+  text_printf(t, "    %s(", body);
+  for (int i = 0; i < rows + scalars; ++i) {
+    text_printf(t, "%s((const float *)p.args[%d%s])[%s]", some ? ", " : "", i * each, group,
+                i < rows ? "r * columns + d" : "r");
+    some = true;
+  }
+  names(t, "v", kinds, "", &some);
+  text_add(t, ");\n");
+  for (int i = 0; i < kinds; ++i) text_printf(t, "    t%d += v%d;\n", i, i);
+  text_add(t, "  }\n");
+  for (int i = 0; i < kinds; ++i) text_printf(t, "  sums[%d][part][lane] = t%d;\n", i, i);
+  text_add(t, "  __syncthreads();\n  if (part || d >= columns) return;\n");
+  for (int i = 0; i < kinds; ++i)
+    text_printf(t,
+                "  t%d = 0.0f;\n  for (int i = 0; i < %d; ++i) t%d += sums[%d][i][lane];\n"
+                "  ((float *)p.args[%d + group])[d] = t%d;\n",
+                i, ROW_THREADS, i, i, (rows + scalars) * each + i * groups, i);
+}
+
+bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
+  segment rows = ir_operands(e->ir, op, 0), scalars = ir_operands(e->ir, op, 1);
+  int results = (int)mlirOperationGetNumResults(op), groups = (int)ir_int(op, "groups");
+  bool lists = ir_int(op, "lists") != 0;
+  if (groups < 1 || !rows.count || results % groups || (lists && (rows.count % groups || scalars.count % groups)))
+    return fail(error, "%d rows, %d scalars and %d sums in %d groups", rows.count, scalars.count, results, groups);
+  MlirValue shape = mlirOperationGetOperand(op, rows.first);
+  int each = lists ? groups : 1;
+  cuda_source s = {0};
+  cuda_include(&s, cuda_text_team);
+  const char *body = cuda_body(e, &s, ir_text(e->ir, op, "body"), error);
+  if (!body) return false;
+  plan_launch *launch = cuda_launch(e, op);
+  cuda_args(e, launch, op, rows, false);
+  cuda_args(e, launch, op, scalars, false);
+  cuda_args(e, launch, op, (segment){0, results}, true);
+  cuda_dim(e, launch, value_rows(shape) / (lists ? 1 : groups));
+  cuda_dim(e, launch, value_columns(shape));
+  cuda_grid(launch, blocks_of(value_columns(shape), COLUMN_BLOCK), groups, 1, COLUMN_BLOCK * ROW_THREADS);
+  write_column(&s.body, body, rows.count / each, scalars.count / each, results / groups, groups, lists);
+  return cuda_finish(e, launch, "column", &s, error);
+}
+
+// ---- kernel.glu and its gradient
+
+// A block some columns of a row. args: x, y; of the gradient x, dy, dx. dims: columns of y.
+static bool emit_glu(cuda_entry *e, MlirOperation op, bool gradient, lmn_error *error) {
+  cuda_source s = {0};
+  cuda_include(&s, cuda_text_team);
+  const char *body = cuda_body(e, &s, ir_text(e->ir, op, "body"), error);
+  if (!body) return false;
+  MlirValue x = mlirOperationGetOperand(op, 0);
+  int64_t width = value_columns(x) / 2;
+  plan_launch *launch = cuda_launch(e, op);
+  cuda_args(e, launch, op, (segment){0, gradient ? 2 : 1}, false);
+  cuda_args(e, launch, op, (segment){0, 1}, true);
+  cuda_dim(e, launch, width);
+  cuda_grid(launch, value_rows(x), blocks_of(width, THREADS), 1, THREADS);
+  text_add(&s.body, "  const long long width = p.dims[0], row = blockIdx.x;\n"
+                    "  const long long d = (long long)blockIdx.y * blockDim.x + threadIdx.x;\n"
+                    "  if (d >= width) return;\n"
+                    "  const float *x = (const float *)p.args[0] + row * 2 * width;\n");
+  if (gradient)
+    text_printf(&s.body,
+                "  float dgate, dup, *dx = (float *)p.args[2] + row * 2 * width;\n"
+                "  %s(x[d], x[width + d], ((const float *)p.args[1])[row * width + d], dgate, dup);\n"
+                "  dx[d] = dgate;\n  dx[width + d] = dup;\n",
+                body);
+  else
+    text_printf(&s.body, "  float y;\n  %s(x[d], x[width + d], y);\n  ((float *)p.args[1])[row * width + d] = y;\n",
+                body);
+  return cuda_finish(e, launch, gradient ? "glu_grad" : "glu", &s, error);
+}
+
+bool cuda_emit_glu(cuda_entry *e, MlirOperation op, lmn_error *error) { return emit_glu(e, op, false, error); }
+
+bool cuda_emit_glu_grad(cuda_entry *e, MlirOperation op, lmn_error *error) { return emit_glu(e, op, true, error); }

@@ -1,0 +1,8 @@
+// The .cuh files of this folder as texts; the build makes them (embed.cmake).
+#ifndef LMN_CUDA_TEXTS_H
+#define LMN_CUDA_TEXTS_H
+
+extern const char cuda_text_attention[], cuda_text_attention_grad[], cuda_text_copies[], cuda_text_embedding[],
+    cuda_text_gemm[], cuda_text_loss[], cuda_text_optimizer[], cuda_text_rope[], cuda_text_team[];
+
+#endif
