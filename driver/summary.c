@@ -1,6 +1,7 @@
 // lmnc summary: what a network is and what it costs: nodes and shapes, parameters, work, memory, and what the passes
 // made of it.
 #include "driver/commands.h"
+#include "driver/kernel_table.h"
 #include "driver/network_options.h"
 #include "driver/pass_costs.h"
 #include "runtime/lmn.h"
@@ -13,8 +14,8 @@
 typedef struct request {
   network_options network;
   int64_t batch, length;
-  bool json, run, passes;
-  const char *mode;
+  bool json, run, passes, kernels;
+  const char *mode, *target;
 } request;
 
 typedef struct totals { // of parameters, by where they belong
@@ -158,15 +159,25 @@ static int64_t counted_runs(compilation *c, const entry_shape *shape, lmn_error 
   return ran;
 }
 
-static bool summarize_all(const request *r, compilation *c, lmn_error *error) {
+static entry_shape evaluation_of(const graph *g) {
+  return (entry_shape){.kind = ENTRY_EVALUATE, .batch = g->phases[0].batch, .length = g->phases[0].length};
+}
+
+// A training step of each phase, and an evaluation.
+static entry_shape *shapes_of(const compilation *c, int *count) {
   const graph *g = c->graph;
   entry_shape *shapes = ARENA_ARRAY(c->arena, entry_shape, g->phase_count + 1);
-  int count = 0;
   for (int i = 0; i < g->phase_count; ++i)
-    shapes[count++] = (entry_shape){
+    shapes[i] = (entry_shape){
         .kind = ENTRY_TRAIN, .phase = i, .batch = g->phases[i].batch, .length = g->phases[i].length, .gradients = true};
-  entry_shape evaluate = {.kind = ENTRY_EVALUATE, .batch = g->phases[0].batch, .length = g->phases[0].length};
-  shapes[count++] = evaluate;
+  shapes[g->phase_count] = evaluation_of(g);
+  *count = g->phase_count + 1;
+  return shapes;
+}
+
+static bool summarize_all(const request *r, compilation *c, lmn_error *error) {
+  int count;
+  const entry_shape *shapes = shapes_of(c, &count), evaluate = evaluation_of(c->graph);
   const plan *p = compile_plan(c, shapes, count, error);
   int64_t ran = p && r->run ? counted_runs(c, &evaluate, error) : -1;
   bool ok = p && (!r->run || ran >= 0);
@@ -189,6 +200,8 @@ static bool check_mode(const request *r, lmn_error *error) {
   if (r->mode && !r->passes) return fail(error, "--mode goes with --passes");
   if (r->network.memory_limit && r->passes)
     return fail(error, "--memory-limit does not go with --passes; say --recompute with what the summary names");
+  if (r->kernels && (r->passes || r->run)) return fail(error, "--kernels does not go with --passes and --run");
+  if (r->run && r->target) return fail(error, "--run does not go with --target: the CPU runs it");
   return !(r->run && r->passes) || fail(error, "--run does not go with --passes: nothing is run");
 }
 
@@ -217,6 +230,12 @@ static bool summarize_passes(const request *r, compilation *c, lmn_error *error)
   return true;
 }
 
+static bool summarize_kernels(const request *r, compilation *c, lmn_error *error) {
+  int count;
+  const entry_shape *shapes = shapes_of(c, &count);
+  return kernel_table_print(c, shapes, count, r->json, error);
+}
+
 static bool summarize(request *r, text *messages, lmn_error *error) {
   if (!check_mode(r, error)) return false;
   if (mode_is(r, "edges")) {
@@ -225,13 +244,16 @@ static bool summarize(request *r, text *messages, lmn_error *error) {
     overrides->items[overrides->count++] = (define){"freeze", "models"};
   }
   compile_options o = network_compile_options(&r->network);
+  o.target = r->target;
   compilation *c = compile_open(&o, messages);
   if (!c) return false;
   for (int i = 0; i < c->graph->phase_count; ++i) {
     if (r->batch) c->graph->phases[i].batch = r->batch;
     if (r->length) c->graph->phases[i].length = r->length;
   }
-  bool ok = r->passes ? summarize_passes(r, c, error) : summarize_all(r, c, error);
+  bool ok = r->kernels  ? summarize_kernels(r, c, error)
+            : r->passes ? summarize_passes(r, c, error)
+                        : summarize_all(r, c, error);
   compile_close(c);
   return ok;
 }
@@ -243,6 +265,8 @@ int command_summary(int argument_count, char **arguments) {
       {"length", 'T', "N", "tokens of a sequence; default: the phase's", OPTION_COUNT, &r.length},
       {"run", 0, NULL, "run one batch and count the vertex runs as they happen", OPTION_FLAG, &r.run},
       {"passes", 0, NULL, "what each pass is worth: runs, launches, work, memory", OPTION_FLAG, &r.passes},
+      {"kernels", 0, NULL, "of a GPU: each kernel's registers, spills, shared memory", OPTION_FLAG, &r.kernels},
+      {"target", 0, "TARGET", "cpu (the default), or a GPU: sm_80, sm_89, sm_90a", OPTION_TEXT, &r.target},
       {"mode", 0, "MODE", "with --passes: train (the default), edges, evaluate, decode, prefill", OPTION_TEXT, &r.mode},
       NETWORK_OPTIONS(&r.network),
       {"json", 0, NULL, "one JSON object", OPTION_FLAG, &r.json},
