@@ -100,7 +100,7 @@ static void free_source(cuda_source *s) {
 static void write_program(const plan_launch *l, const cuda_source *s, const char *name, text *out) {
   text_printf(out, "struct parameters {\n  void *args[%d];\n", l->arg_count);
   if (l->dim_count) text_printf(out, "  long long dims[%d];\n", l->dim_count);
-  text_printf(out, "};\n\n%sextern \"C\" __global__ void __launch_bounds__(%lld)\n%s(",
+  text_printf(out, "};\n\n%sextern \"C\" __global__ void __launch_bounds__(%lld, 1)\n%s(",
               s->functions.data ? s->functions.data : "", (long long)l->block, name);
   if (l->table) text_add(out, "const parameters *__restrict__ table) {\n  const parameters &p = *table;\n");
   else text_add(out, "const __grid_constant__ parameters p) {\n");
