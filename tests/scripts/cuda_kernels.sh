@@ -1,0 +1,77 @@
+#!/bin/sh
+# Kernels for GPUs, as far as a machine without one goes: every kernel of the golden networks and of examples compiles
+# for every architecture and keeps its values in registers; what --target, --emit and summary --kernels say. Skipped
+# where NVRTC is not there.
+set -eu
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT INT TERM
+golden=$LMN_TESTS/golden
+net=$golden/single-qwen/net.lmn
+
+fail() {
+  echo "FAILED: $*"
+  [ ! -s "$work/log" ] || head -n 20 "$work/log"
+  exit 1
+}
+# refused TEXT COMMAND …: fails with a message that has the text.
+refused() {
+  text=$1
+  shift
+  if "$@" >"$work/out" 2>"$work/log"; then fail "not refused: $*"; fi
+  grep -q -e "$text" "$work/log" || fail "$*: no \"$text\""
+}
+
+# Without the compiler of kernels: one message, with the remedy.
+refused "no such target; there are: cpu .*sm_80 .*sm_89 .*sm_90a" "$LMNC" compile --target sm_70 "$net" -o "$work/net.lmnx"
+refused "it is f32" "$LMNC" compile --target sm_90a --precision f16 "$net" -o "$work/net.lmnx"
+refused "is a level of GPUs; say --target" "$LMNC" compile --emit=cuda "$net"
+refused "is a level of the CPU" "$LMNC" compile --target sm_80 --emit=llvm "$net"
+refused "say --target" "$LMNC" summary --kernels "$net"
+refused "LMN_NVRTC=/nowhere/libnvrtc.so" env LMN_NVRTC=/nowhere/libnvrtc.so "$LMNC" compile --target sm_80 "$net" \
+  -o "$work/net.lmnx"
+[ ! -e "$work/net.lmnx" ] || fail "an artifact without kernels"
+
+# The text of kernels needs no NVRTC.
+"$LMNC" compile --target sm_90a --emit=cuda "$net" -B 2 -T 12 >"$work/kernels.cu"
+for word in 'extern "C" __global__' 'struct parameters' 'single-qwen/net.lmn:' 'body_act_silu'; do
+  grep -q "$word" "$work/kernels.cu" || fail "--emit=cuda has no $word"
+done
+"$LMNC" compile --target sm_90a --emit=plan "$net" -B 2 -T 12 >"$work/plan.json"
+grep -q '"target":"sm_90a"' "$work/plan.json" || fail "the plan's target"
+! grep -q '"rides"\|"gemm":' "$work/plan.json" || fail "the plan has launches of the CPU"
+
+# spilled NET OPTION …: kernels of the network, for each architecture, that are not all in registers.
+check() {
+  for target in $targets; do
+    "$LMNC" summary --kernels --target "$target" --json -B 2 -T 16 "$@" >"$work/table" 2>"$work/log" ||
+      fail "$* for $target"
+    grep -q '"kernel"' "$work/table" || fail "$* for $target: no kernels"
+    ! grep '"spill_[a-z]*": [1-9]\|"registers": 0' "$work/table" || fail "$* for $target: spilled registers"
+  done
+}
+
+if ! "$LMNC" summary --kernels --target sm_90a "$net" >"$work/out" 2>"$work/log"; then
+  grep -q 'libnvrtc.so.13 or .12 is not there' "$work/log" || fail "summary --kernels"
+  echo "skipped: NVRTC is not there"
+  exit 77
+fi
+grep -q '^gemm_.* 0 .*gemm .*net.lmn:' "$work/out" || fail "the table of kernels"
+
+# The first for every architecture, the rest, whose kernels differ in little else than their bodies, for one.
+targets='sm_80 sm_89 sm_90a'
+check "$golden/paper-121-qwen/net.lmn"
+targets=sm_90a
+for folder in "$golden"/*/; do check "$folder/net.lmn"; done
+check "$LMN_SOURCE/examples/peer.lmn" --random-weights -D weights="$LMN_SOURCE/examples/models/smollm2-135m"
+
+# An artifact has a cubin for each of its kernels, and making it again finds them all in the cache.
+"$LMNC" compile --target sm_90a "$net" -B 2 -T 12 -o "$work/net.lmnx" 2>"$work/log" || fail "compile"
+for kernel in $(sed -n 's/.*"kernel":"\([a-z_0-9]*\)".*/\1/p' "$work/net.lmnx/plan.json" | sort -u); do
+  [ -s "$work/net.lmnx/kernels/$kernel.cubin" ] || fail "$kernel has no cubin"
+done
+[ ! -e "$work/net.lmnx/kernels.so" ] || fail "a library of the CPU"
+"$LMNC" compile --target sm_90a "$net" -B 2 -T 12 --time-passes -o "$work/again.lmnx" >"$work/log" 2>&1
+grep -q 'found in the cache' "$work/log" || fail "not found in the cache"
+cmp "$work/net.lmnx/plan.json" "$work/again.lmnx/plan.json" || fail "another plan"
+"$LMNC" compile --target sm_80 --emit=ptx "$net" -B 2 -T 12 >"$work/kernels.ptx"
+grep -q '^.target sm_80' "$work/kernels.ptx" || fail "--emit=ptx"
