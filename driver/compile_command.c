@@ -9,7 +9,7 @@
 
 typedef struct request {
   network_options network;
-  const char *output, *emit, *from, *print_after, *wanted;
+  const char *output, *emit, *from, *print_after, *wanted, *target, *precision;
   int64_t batch, length, capacity, rows;
   bool packed, json, time_passes;
   timings timings;
@@ -142,6 +142,8 @@ static bool run(request *r, text *printed, text *messages, lmn_error *error) {
   o.print_after = r->print_after;
   o.printed = printed;
   o.from = r->from;
+  o.target = r->target;
+  o.precision = r->precision;
   o.timings = r->time_passes ? &r->timings : NULL;
   if (!check_wanted(r->wanted, error)) return false;
   compilation *c = compile_open(&o, messages);
@@ -170,7 +172,6 @@ int command_compile(int argument_count, char **arguments) {
       {"optimizer", 0, "ADAMW", "'adamw(lr = 1e-4, betas = [0.9, 0.95])'", OPTION_SETTING, &r.network.overrides},
       NETWORK_OPTIONS(&r.network),
       {"loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, &r.network.overrides},
-      {"optimizer", 0, "ADAMW", "'adamw(lr = 1e-4, betas = [0.9, 0.95])'", OPTION_SETTING, &r.network.overrides},
       {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, plan; mlir, llvm; cuda, ptx, sass", OPTION_TEXT,
        &r.emit},
       {"precision", 0, "TYPE", "of weights and activations: f32", OPTION_TEXT, &r.network.precision},
