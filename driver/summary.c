@@ -244,7 +244,6 @@ static bool summarize(request *r, text *messages, lmn_error *error) {
     overrides->items[overrides->count++] = (define){"freeze", "models"};
   }
   compile_options o = network_compile_options(&r->network);
-  o.target = r->target;
   compilation *c = compile_open(&o, messages);
   if (!c) return false;
   for (int i = 0; i < c->graph->phase_count; ++i) {

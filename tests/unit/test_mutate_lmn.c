@@ -5,6 +5,7 @@
 #include "frontend/resolve.h"
 
 #include <glob.h>
+#include <time.h>
 
 typedef struct sample {
   char *data;
