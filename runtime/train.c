@@ -295,6 +295,11 @@ int64_t train_steps(const plan_phase *phase, int64_t batches) {
   return phase->steps > 0 && phase->steps < of_epochs ? phase->steps : of_epochs;
 }
 
+int64_t train_validations(const plan_phase *phase, int64_t steps) {
+  int64_t every = phase->evaluate_every, regular = every > 0 ? steps / every : 0;
+  return regular + (regular * every != steps);
+}
+
 // ---- all of it ----------------------------------------------------------------------------------
 
 static uint64_t hash_text(uint64_t hash, const char *string) {

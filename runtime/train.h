@@ -44,6 +44,8 @@ bool train_run(lmn_network *network, const train_options *options, train_report 
 // Steps of a phase: `steps`, or `epochs` times its batches; the smaller of the two where both are said; one epoch where
 // none is.
 int64_t train_steps(const plan_phase *phase, int64_t batches_in_epoch);
+// Validations in so many steps of a phase that has the data; the first phase has one more, before its first step.
+int64_t train_validations(const plan_phase *phase, int64_t steps);
 
 typedef struct evaluation {
   double loss_sum;
