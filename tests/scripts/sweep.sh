@@ -1,14 +1,9 @@
 #!/bin/sh
 # A sweep of two points and two seeds: what it measures, its table and plots; killed and stopped, and gone on with; points that fail;
 # settings that change; wrong options.
-set -u
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-export LMN_CACHE="${LMN_CACHE:-$work/cache}"
+. "$LMN_TESTS/scripts/begin"
 data=$LMN_TESTS/data/run
 
-fail() { echo "FAILED: $*"; [ -f "$work/err" ] && cat "$work/err"; exit 1; }
-says() { grep -q -- "$1" "$work/err" || fail "does not say: $1"; }
 has() { grep -q -- "$2" "$work/$1" || fail "$1 has no $2: $(cat "$work/$1")"; }
 # The network of data/run with a second param, and half the vocabulary of its settings left to the command line.
 sed 's|param widths.*|&\n  param rate = 3e-3;|; s|lr = 3e-3|lr = rate|; s|"base"|"'"$data"'/base"|' "$data/net.lmn" > "$work/net.lmn"
