@@ -89,11 +89,12 @@ void cuda_include(cuda_source *s, const char *cuh) {
   text_add(&s->functions, "\n");
 }
 
-static void free_source(cuda_source *s) {
+bool cuda_drop(cuda_source *s) {
   text_free(&s->functions);
   text_free(&s->body);
   free(s->bodies);
   *s = (cuda_source){0};
+  return false;
 }
 
 // The program but for its comment, with `name` as the kernel's.
@@ -174,6 +175,6 @@ bool cuda_finish(cuda_entry *e, plan_launch *l, const char *kind, cuda_source *s
     l->table = s->table || ((int64_t)l->arg_count + l->dim_count) * 8 > CUDA_PARAMETER_BYTES;
     add_kernel(e, l, kind, s);
   }
-  free_source(s);
+  cuda_drop(s);
   return ok;
 }

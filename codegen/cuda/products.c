@@ -171,13 +171,13 @@ bool cuda_emit_gemm(cuda_entry *e, MlirOperation op, lmn_error *error) {
   if (body) {
     cuda_include(&s, cuda_text_team);
     p.body = cuda_body(e, &s, body, error);
-    if (!p.body) return false;
+    if (!p.body) return cuda_drop(&s);
   }
   plan_launch *launch = cuda_launch(e, op);
   if (!group_args(e, launch, op, ir_operands(e->ir, op, 0), false, "a", p.pieces, error) ||
       !group_args(e, launch, op, ir_operands(e->ir, op, 1), false, "b", p.pieces, error) ||
       !group_args(e, launch, op, ir_results(e->ir, op, 0), true, "c", p.gemm.groups, error))
-    return false;
+    return cuda_drop(&s);
   cuda_args(e, launch, op, ir_operands(e->ir, op, 3), false);
   cuda_args(e, launch, op, ir_operands(e->ir, op, 4), false);
   cuda_args(e, launch, op, ir_results(e->ir, op, 1), true);

@@ -224,7 +224,7 @@ bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
   text_printf(&s.functions, "constexpr int TEAM = %d; // threads a row\n\n", team);
   cuda_include(&s, cuda_text_team);
   write_pointers(&r, &s.body);
-  return write_stages(e, op, &r, &s, error) && cuda_finish(e, launch, "row", &s, error);
+  return write_stages(e, op, &r, &s, error) ? cuda_finish(e, launch, "row", &s, error) : cuda_drop(&s);
 }
 
 // ---- kernel.column
@@ -277,7 +277,7 @@ bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_source s = {0};
   cuda_include(&s, cuda_text_team);
   const char *body = cuda_body(e, &s, ir_text(e->ir, op, "body"), error);
-  if (!body) return false;
+  if (!body) return cuda_drop(&s);
   plan_launch *launch = cuda_launch(e, op);
   cuda_args(e, launch, op, rows, false);
   cuda_args(e, launch, op, scalars, false);
@@ -296,7 +296,7 @@ static bool emit_glu(cuda_entry *e, MlirOperation op, bool gradient, lmn_error *
   cuda_source s = {0};
   cuda_include(&s, cuda_text_team);
   const char *body = cuda_body(e, &s, ir_text(e->ir, op, "body"), error);
-  if (!body) return false;
+  if (!body) return cuda_drop(&s);
   MlirValue x = mlirOperationGetOperand(op, 0);
   int64_t width = value_columns(x) / 2;
   plan_launch *launch = cuda_launch(e, op);
