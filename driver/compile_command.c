@@ -9,7 +9,7 @@
 
 typedef struct request {
   network_options network;
-  const char *output, *emit, *from, *print_after, *wanted, *target, *precision;
+  const char *output, *emit, *from, *print_after, *wanted;
   int64_t batch, length, capacity, rows;
   bool packed, json, time_passes;
   timings timings;
@@ -142,8 +142,6 @@ static bool run(request *r, text *printed, text *messages, lmn_error *error) {
   o.print_after = r->print_after;
   o.printed = printed;
   o.from = r->from;
-  o.target = r->target;
-  o.precision = r->precision;
   o.timings = r->time_passes ? &r->timings : NULL;
   if (!check_wanted(r->wanted, error)) return false;
   compilation *c = compile_open(&o, messages);
