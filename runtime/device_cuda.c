@@ -5,6 +5,7 @@
 // LMN_CUDA_GRAPH=0 leaves that out. The results are the same.
 #include "runtime/cuda_kernels.h"
 #include "runtime/device_parts.h"
+#include "runtime/safetensors_type.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -135,11 +136,30 @@ static bool reserve(device *d, plan_space space, int64_t bytes, lmn_error *error
 
 static void *map(const device *d, plan_space space) { return d->host[space]; }
 
-static bool write_space(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes,
-                        lmn_error *error) {
-  if (!enter(d, error)) return false;
+static bool copy_to(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes, lmn_error *error) {
   CUresult result = d->cuda.cuMemcpyHtoDAsync(d->spaces[space] + (CUdeviceptr)offset, data, (size_t)bytes, d->stream);
   return result ? failed(d, result, error, "nothing can be copied to it") : wait(d, error);
+}
+
+// The bf16 copy of parameters that are written, a part at a time.
+static bool copy_weights(device *d, int64_t offset, const float *parameters, int64_t count, lmn_error *error) {
+  enum { PART = 1 << 22 };
+  uint16_t *part = memory_alloc((size_t)(count < PART ? count : PART) * sizeof *part);
+  bool ok = true;
+  for (int64_t first = 0; ok && first < count; first += PART) {
+    int64_t elements = count - first < PART ? count - first : PART;
+    floats_to_bf16(parameters + first, elements, part);
+    ok = copy_to(d, SPACE_WEIGHT, offset / 2 + first * 2, part, elements * 2, error);
+  }
+  free(part);
+  return ok;
+}
+
+static bool write_space(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes,
+                        lmn_error *error) {
+  if (!enter(d, error) || !copy_to(d, space, offset, data, bytes, error)) return false;
+  bool weights = space == SPACE_PARAMETER && plan_is_bf16(d->base.plan);
+  return !weights || copy_weights(d, offset, data, bytes / (int64_t)sizeof(float), error);
 }
 
 static bool read_space(device *d, plan_space space, int64_t offset, void *data, int64_t bytes, lmn_error *error) {

@@ -1,7 +1,9 @@
 #include "runtime/plan.h"
 
+#include <string.h>
+
 const char *const plan_space_names[SPACE_COUNT] = {"parameter", "gradient", "moment1",  "moment2", "arena",
-                                                   "input",     "output",   "constant", "cache"};
+                                                   "input",     "output",   "constant", "cache",   "weight"};
 const char *const entry_kind_names[5] = {"train", "update", "evaluate", "extend", "trace"};
 
 const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t batch, int64_t length) {
@@ -20,6 +22,10 @@ int plan_launches(const plan_entry *e) {
   return count;
 }
 
+bool plan_is_bf16(const plan *p) { return p->precision && !strcmp(p->precision, "bf16"); }
+
+int64_t plan_weight_bytes(const plan *p) { return plan_is_bf16(p) ? p->parameter_bytes / 2 : 0; }
+
 void plan_space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_COUNT]) {
   int64_t gradient = e->phase >= 0 ? p->phases[e->phase].gradient_bytes : 0;
   bytes[SPACE_PARAMETER] = p->parameter_bytes;
@@ -29,6 +35,7 @@ void plan_space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_CO
   bytes[SPACE_OUTPUT] = e->output_bytes;
   bytes[SPACE_CONSTANT] = p->constant_bytes;
   bytes[SPACE_CACHE] = e->cache_bytes;
+  bytes[SPACE_WEIGHT] = plan_weight_bytes(p);
 }
 
 int64_t plan_bytes(const plan *p, const plan_entry *e) {

@@ -16,6 +16,7 @@ typedef enum {
   SPACE_OUTPUT,   // of the entry: what the host reads after it
   SPACE_CONSTANT, // rotary tables, filled once after opening
   SPACE_CACHE,    // KV caches of `extend` entries of one (B, capacity)
+  SPACE_WEIGHT,   // of precision bf16: all parameters in bf16, each at half its offset in SPACE_PARAMETER
   SPACE_COUNT
 } plan_space;
 extern const char *const plan_space_names[SPACE_COUNT]; // "parameter", …
@@ -180,6 +181,8 @@ int64_t gemm_pieces(const plan_gemm *g); // of all groups
 // each space, and of all.
 void plan_space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_COUNT]);
 int64_t plan_bytes(const plan *p, const plan_entry *e);
+int64_t plan_weight_bytes(const plan *p); // of SPACE_WEIGHT; 0: the plan has no bf16
+bool plan_is_bf16(const plan *p);
 const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t batch, int64_t length); // NULL: none
 
 #endif

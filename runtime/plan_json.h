@@ -4,7 +4,7 @@
 
 #include "runtime/plan.h"
 
-enum { PLAN_FORMAT = 1 }; // counted up when a plan written before can no longer be read
+enum { PLAN_FORMAT = 2 }; // counted up when a plan written before can no longer be read
 
 static const char *const source_names[] = {"tensor", "normal", "ones", "zeros"}; // source_kind's order
 static const char *const type_names[] = {"f32", "i32"};                          // plan_type's order
@@ -14,9 +14,9 @@ static const char usual_precision[] = "f32";                                    
 // are slow a value, so its args are one string of them, "i0 p64 a4096", and its dims one of numbers. A product is "nt+
 // m n k lda ldb ldc groups": A as it is, B transposed, added to C; a launch of CUDA "grid x y z, threads, bytes of
 // shared memory".
-static const char space_letters[] = "pgmvaiock"; // plan_space's order
+static const char space_letters[] = "pgmvaiockw"; // plan_space's order
 static const char space_legend[] =
-    "p parameter, g gradient, m moment1, v moment2, a arena, i input, o output, c constant, k cache";
+    "p parameter, g gradient, m moment1, v moment2, a arena, i input, o output, c constant, k cache, w weight";
 
 // plan_check.c: false, and why, where a value of the entry that the runtime knows by its name has another size.
 enum { PLAN_WHY = 256 };

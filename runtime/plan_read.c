@@ -290,9 +290,10 @@ static bool scan_ref(struct reader *r, const char **at, const struct place *plac
     return false;
   }
   ref->space = (plan_space)(letter - space_letters);
-  if (inside(ref->offset, 0, bytes[ref->space])) return true;
-  bad(r, place, "%.*s must be a multiple of 4 within the %lld bytes of space %s", (int)(*at - start), start,
-      (long long)bytes[ref->space], plan_space_names[ref->space]);
+  int64_t multiple = plan_is_bf16(r->plan) ? 2 : 4;
+  if (ref->offset >= 0 && ref->offset % multiple == 0 && ref->offset <= bytes[ref->space]) return true;
+  bad(r, place, "%.*s must be a multiple of %d within the %lld bytes of space %s", (int)(*at - start), start,
+      (int)multiple, (long long)bytes[ref->space], plan_space_names[ref->space]);
   return false;
 }
 

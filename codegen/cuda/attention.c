@@ -9,6 +9,7 @@ enum { THREADS = 128, WARPS = 4, KEYS = 32, HEAD_MAX = 256 }; // as in attention
 typedef struct attention {
   int64_t heads, key_heads, head, length, batch, segments, sequences;
   double scale;
+  const char *element; // that its rows are stored as
   bool starts;
   int rows; // of a warp
 } attention;
@@ -21,6 +22,7 @@ static bool read_attention(cuda_entry *e, MlirOperation op, bool starts, attenti
                    .batch = ir_int(op, "batch"),
                    .segments = ir_int(op, "segments"),
                    .scale = ir_real(op, "scale"),
+                   .element = cuda_type(ir_operand(e->ir, op, 0)),
                    .starts = starts};
   a->sequences = value_rows(ir_operand(e->ir, op, 0)) / a->length;
   a->rows = a->head <= 128 ? 8 : 4; // what registers and shared memory hold
@@ -35,8 +37,9 @@ static int64_t padded(const attention *a) { return a->head | 1; }
 
 static void constants(const attention *a, cuda_source *s) {
   text_printf(&s->functions,
-              "constexpr int HEAD = %lld, ROWS = %d;\nconstexpr bool STARTS = %s;\nconstexpr float SCALE = ",
-              (long long)a->head, a->rows, a->starts ? "true" : "false");
+              "using element = %s;\nconstexpr int HEAD = %lld, ROWS = %d;\nconstexpr bool STARTS = %s;\n"
+              "constexpr float SCALE = ",
+              a->element, (long long)a->head, a->rows, a->starts ? "true" : "false");
   cuda_float(&s->functions, a->scale);
   text_add(&s->functions, ";\n\n");
   cuda_include(s, cuda_text_team);
@@ -119,7 +122,7 @@ bool cuda_emit_attention_cached(cuda_entry *e, MlirOperation op, lmn_error *erro
   attention *a = &c.shape;
   if (!read_attention(e, op, false, a, error)) return false;
   if (c.capacity < 1) return fail(error, "kernel.attention_cached: its capacity must be positive");
-  int64_t bytes = a->sequences * c.capacity * a->key_heads * a->head * (int64_t)sizeof(float);
+  int64_t bytes = a->sequences * c.capacity * a->key_heads * a->head * value_element_bytes(ir_operand(e->ir, op, 0));
   c.keys = (plan_ref){SPACE_CACHE, ir_int(op, "cache")};
   c.values = (plan_ref){SPACE_CACHE, c.keys.offset + bytes};
   plan_launch *launch = cached_launch(e, op, &c);

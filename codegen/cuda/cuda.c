@@ -1,4 +1,5 @@
 #include "codegen/cuda/internal.h"
+#include "codegen/cuda/texts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -100,7 +101,7 @@ static void free_source(cuda_source *s) {
 static void write_program(const plan_launch *l, const cuda_source *s, const char *name, text *out) {
   text_printf(out, "struct parameters {\n  void *args[%d];\n", l->arg_count);
   if (l->dim_count) text_printf(out, "  long long dims[%d];\n", l->dim_count);
-  text_printf(out, "};\n\n%sextern \"C\" __global__ void __launch_bounds__(%lld, 1)\n%s(",
+  text_printf(out, "};\n\n%s\n%sextern \"C\" __global__ void __launch_bounds__(%lld, 1)\n%s(", cuda_text_types,
               s->functions.data ? s->functions.data : "", (long long)l->block, name);
   if (l->table) text_add(out, "const parameters *__restrict__ table) {\n  const parameters &p = *table;\n");
   else text_add(out, "const __grid_constant__ parameters p) {\n");
@@ -140,6 +141,13 @@ static void add_kernel(cuda_entry *e, plan_launch *l, const char *kind, const cu
 }
 
 // ---- launches
+
+const char *cuda_type(MlirValue value) { return value_is(value) && value_is_bf16(value) ? "bf16" : "float"; }
+
+const char *cuda_type_of(MlirOperation op, segment part, bool results) {
+  if (!part.count) return "float";
+  return cuda_type(results ? mlirOperationGetResult(op, part.first) : mlirOperationGetOperand(op, part.first));
+}
 
 plan_launch *cuda_launch(cuda_entry *e, MlirOperation op) {
   return launch_add(&e->launches, e->ir, op, LAUNCH_CUDA, NULL);

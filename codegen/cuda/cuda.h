@@ -75,6 +75,9 @@ void cuda_include(cuda_source *s, const char *cuh); // a text of texts.h
 // body_SYMBOL(float argument …, float &result …); returns that name. NULL: it has an op that is not known here.
 const char *cuda_body(cuda_entry *e, cuda_source *s, const char *symbol, lmn_error *error);
 void cuda_float(text *out, double value); // as a literal with the same bits
+// What a value is stored as in a kernel's text: "float" or "bf16" (types.cuh); the values of a segment are all alike.
+const char *cuda_type(MlirValue value);
+const char *cuda_type_of(MlirOperation op, segment part, bool results);
 
 plan_launch *cuda_launch(cuda_entry *e, MlirOperation op);
 void cuda_arg(cuda_entry *e, plan_launch *launch, plan_ref ref);
@@ -90,7 +93,10 @@ static inline int64_t blocks_of(int64_t elements, int64_t each) { return (elemen
 
 bool cuda_zero(cuda_entry *e, MlirOperation op, MlirValue y, lmn_error *error); // copies.c: clears y
 // products.c: a product of one group without an epilogue, for other emitters.
-bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, plan_ref a, plan_ref b, plan_ref c,
-                  lmn_error *error);
+typedef struct cuda_product_types {
+  const char *a, *b, *c;
+} cuda_product_types;
+bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, cuda_product_types types, plan_ref a, plan_ref b,
+                  plan_ref c, lmn_error *error);
 
 #endif

@@ -12,6 +12,8 @@ typedef struct product {
   const char *body;
   int kinds, rows, extras; // rows: kinds of them
   bool lists;
+  cuda_product_types types;
+  const char *row_type, *extra_type;
 } product;
 
 // ---- the kernel
@@ -36,9 +38,9 @@ static void write_finish(const product *p, cuda_source *s) {
   text *t = &s->body;
   text_printf(t,
               "  const auto finish = [&](long long row, long long column, float sum) {\n"
-              "    float *c = (float *)p.args[%lld + group] + row * p.dims[5] + column;\n",
-              (long long)c);
-  if (g->accumulate) text_add(t, "    sum += *c;\n");
+              "    %s *c = (%s *)p.args[%lld + group] + row * p.dims[5] + column;\n",
+              p->types.c, p->types.c, (long long)c);
+  if (g->accumulate) text_add(t, "    sum += (float)*c;\n");
   if (!p->body) {
     text_add(t, "    *c = sum;\n  };\n");
     return;
@@ -52,20 +54,24 @@ static void write_finish(const product *p, cuda_source *s) {
   for (int i = 0; i < p->kinds; ++i)
     text_printf(t, ", ((const float *)p.args[%lld + group])[column]", (long long)(column + i * g->groups));
   for (int i = 0; i < p->rows; ++i)
-    if (p->lists) text_printf(t, ", ((const float *)p.args[%lld + group])[in_group]", (long long)(row + i * g->groups));
-    else text_printf(t, ", ((const float *)p.args[%lld])[at]", (long long)(row + i));
+    if (p->lists)
+      text_printf(t, ", ((const %s *)p.args[%lld + group])[in_group]", p->row_type, (long long)(row + i * g->groups));
+    else text_printf(t, ", ((const %s *)p.args[%lld])[at]", p->row_type, (long long)(row + i));
   text_add(t, ", y");
   for (int i = 0; i < p->extras; ++i) text_printf(t, ", e%d", i);
   text_add(t, ");\n    *c = y;\n");
   for (int i = 0; i < p->extras; ++i)
-    text_printf(t, "    ((float *)p.args[%lld])[at] = e%d;\n", (long long)(extra + i), i);
+    text_printf(t, "    ((%s *)p.args[%lld])[at] = e%d;\n", p->extra_type, (long long)(extra + i), i);
   text_add(t, "  };\n");
 }
 
 static void write_product(const product *p, tile size, cuda_source *s) {
   const plan_gemm *g = &p->gemm;
-  text_printf(&s->functions, "constexpr int BM = %d, BN = %d;\nconstexpr bool TRANS_A = %s, TRANS_B = %s;\n\n",
-              size.rows, size.columns, g->trans_a ? "true" : "false", g->trans_b ? "true" : "false");
+  text_printf(&s->functions,
+              "using A_TYPE = %s;\nusing B_TYPE = %s;\nconstexpr int BM = %d, BN = %d;\n"
+              "constexpr bool TRANS_A = %s, TRANS_B = %s;\n\n",
+              p->types.a, p->types.b, size.rows, size.columns, g->trans_a ? "true" : "false",
+              g->trans_b ? "true" : "false");
   cuda_include(s, cuda_text_gemm);
   text_add(&s->body, "  const int group = blockIdx.z;\n");
   write_finish(p, s);
@@ -95,9 +101,9 @@ static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch,
   return cuda_finish(e, launch, kind, s, error);
 }
 
-bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, plan_ref a, plan_ref b, plan_ref c,
-                  lmn_error *error) {
-  product p = {.gemm = *g, .pieces = 1};
+bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, cuda_product_types types, plan_ref a, plan_ref b,
+                  plan_ref c, lmn_error *error) {
+  product p = {.gemm = *g, .pieces = 1, .types = types};
   p.gemm.groups = 1;
   cuda_source s = {0};
   plan_launch *launch = cuda_launch(e, op);
@@ -117,8 +123,9 @@ static bool group_args(cuda_entry *e, plan_launch *launch, MlirOperation op, seg
   int64_t stride = s.count == 1 && groups > 1 ? ir_int(op, arena_printf(e->arena, "%s_stride", name)) : 0;
   for (int64_t g = 0; g < groups; ++g) {
     int n = s.first + (int)(s.count == 1 ? 0 : g);
-    plan_ref place = ir_place(results ? mlirOperationGetResult(op, n) : mlirOperationGetOperand(op, n));
-    place.offset += g * stride * (int64_t)sizeof(float);
+    MlirValue value = results ? mlirOperationGetResult(op, n) : mlirOperationGetOperand(op, n);
+    plan_ref place = ir_place(value);
+    place.offset += g * stride * value_element_bytes(value);
     cuda_arg(e, launch, place);
   }
   return true;
@@ -157,6 +164,11 @@ static bool read_product(cuda_entry *e, MlirOperation op, product *p, lmn_error 
   p->kinds = (int)(columns.count / g->groups);
   p->rows = p->lists ? rows.count / (int)g->groups : rows.count;
   p->extras = extras.count;
+  p->types = (cuda_product_types){cuda_type_of(op, ir_operands(e->ir, op, 0), false),
+                                  cuda_type_of(op, ir_operands(e->ir, op, 1), false),
+                                  cuda_type_of(op, ir_results(e->ir, op, 0), true)};
+  p->row_type = cuda_type_of(op, rows, false);
+  p->extra_type = cuda_type_of(op, extras, true);
   bool epilogue = ir_text(e->ir, op, "epilogue") != NULL;
   if (!epilogue && (columns.count || rows.count || extras.count))
     return fail(error, "columns, rows or extras without an epilogue");

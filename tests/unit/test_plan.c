@@ -265,7 +265,7 @@ static void check_refused(plan *make(arena *), const refusal *cases, size_t coun
 static void refused(void **state) {
   (void)state;
   static const refusal cases[] = {
-      {"\"format\":1", "\"format\":2", "format: is 2; this program reads 1"},
+      {"\"format\":2", "\"format\":1", "format: is 1; this program reads 2"},
       {"\"vocabulary\":131", "\"vocabulary\":0", "vocabulary: must be an integer of at least 1"},
       {"\"vocabulary\":131,", "", "vocabulary: is missing"},
       {"\"classes\"", "\"klasses\"", "has a field \"klasses\", which is not known"},
@@ -369,7 +369,8 @@ static void check_sane(const plan *p) {
       if (l->kind == LAUNCH_CUDA)
         assert_true(l->grid[0] > 0 && l->grid[1] > 0 && l->grid[2] > 0 && l->block > 0 && l->block <= 1024);
       for (int k = 0; k < l->arg_count; ++k) {
-        assert_true(l->args[k].space < SPACE_COUNT && l->args[k].offset % 4 == 0 && l->args[k].offset >= 0);
+        assert_true(l->args[k].space < SPACE_COUNT && l->args[k].offset % (plan_is_bf16(p) ? 2 : 4) == 0 &&
+                    l->args[k].offset >= 0);
         if (l->args[k].space == SPACE_ARENA) assert_true(l->args[k].offset <= e->arena_bytes);
         if (l->args[k].space == SPACE_PARAMETER) assert_true(l->args[k].offset <= p->parameter_bytes);
       }
