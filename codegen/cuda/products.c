@@ -1,7 +1,10 @@
-// kernel.gemm; see gemm.cuh. args: A, then B of every piece, C of every group, columns kind by kind, rows, extras.
-// dims: m, n, k, lda, ldb, ldc, and where a group has several pieces the first piece of every group and their end.
+// kernel.gemm; see gemm.cuh and, of bf16, gemm_mma.cuh. args: A, then B of every piece, C of every group, columns kind
+// by kind, rows, extras. dims: m, n, k, lda, ldb, ldc, and where a group has several pieces the first piece of every
+// group and their end.
 #include "codegen/cuda/cuda.h"
 #include "codegen/cuda/texts.h"
+
+#include <string.h>
 
 enum { THREADS = 256, DIM_FIRST = 6 };
 
@@ -18,16 +21,56 @@ typedef struct product {
 
 // ---- the kernel
 
-typedef struct tile {
-  int rows, columns;
-} tile;
+// How a product is made: the text that makes it, and its tiles.
+typedef struct method {
+  bool tensor; // gemm_mma.cuh; else gemm.cuh
+  int rows, columns, warp_rows, warp_columns, stages;
+} method;
 
 // Large tiles where there are enough of them to fill a GPU.
-static tile tile_of(const plan_gemm *g) {
+static method simple_method(const plan_gemm *g) {
   enum { ENOUGH = 128 };
   int64_t large = blocks_of(g->m, 128) * blocks_of(g->n, 128) * g->groups;
-  if (g->m > 64 && g->n > 64 && large >= ENOUGH) return (tile){128, 128};
-  return g->m <= 32 ? (tile){32, 64} : (tile){64, 64};
+  if (g->m > 64 && g->n > 64 && large >= ENOUGH) return (method){.rows = 128, .columns = 128};
+  return g->m <= 32 ? (method){.rows = 32, .columns = 64} : (method){.rows = 64, .columns = 64};
+}
+
+static method tensor_method(const plan_gemm *g) {
+  enum { ENOUGH = 100, WIDE = 2048 };
+  static const method widest = {true, 128, 256, 64, 64, 4}, large = {true, 128, 128, 64, 64, 4},
+                      small = {true, 64, 64, 32, 32, 4}, flat = {true, 32, 64, 16, 32, 4};
+  int64_t count = blocks_of(g->m, 128) * blocks_of(g->n, 128) * g->groups;
+  if (g->m <= 32) return flat;
+  if (g->m <= 64 || g->n <= 64 || count < ENOUGH) return small;
+  return count >= 4 * ENOUGH && (g->n % 256 == 0 || g->n >= WIDE) ? widest : large;
+}
+
+// Which kernel makes a product: here alone is that said.
+static method method_of(const product *p) {
+  bool bf16 = !strcmp(p->types.a, "bf16") && !strcmp(p->types.b, "bf16");
+  return bf16 ? tensor_method(&p->gemm) : simple_method(&p->gemm);
+}
+
+static int64_t warps_of(const method *w) { return w->rows / w->warp_rows * (w->columns / w->warp_columns); }
+
+static int64_t threads_of(const method *w) { return w->tensor ? 32 * warps_of(w) : THREADS; }
+
+// Bytes of dynamic shared memory: the slices on their way, later the sums of 16 rows of each warp.
+static int64_t shared_of(const method *w) {
+  enum { STEPS = 32 };
+  if (!w->tensor) return 0;
+  int64_t slices = (int64_t)w->stages * (w->rows + w->columns) * STEPS * 2;
+  int64_t sums = warps_of(w) * 16 * (w->warp_columns + 8) * (int64_t)sizeof(float);
+  return slices > sums ? slices : sums;
+}
+
+// Of how many bf16, up to 8, the places of `count` args and the rows there are whole multiples.
+static int alignment(const plan_launch *launch, int64_t first, int64_t count, int64_t leading) {
+  int elements = 8;
+  while (leading % elements) elements /= 2;
+  for (int64_t i = first; i < first + count; ++i)
+    while (launch->args[i].offset % (2 * elements)) elements /= 2;
+  return elements;
 }
 
 // What a thread does with an element of C: finish(row, column, sum).
@@ -65,14 +108,20 @@ static void write_finish(const product *p, cuda_source *s) {
   text_add(t, "  };\n");
 }
 
-static void write_product(const product *p, tile size, cuda_source *s) {
+static void write_method(const product *p, const method *w, const plan_launch *launch, cuda_source *s) {
   const plan_gemm *g = &p->gemm;
-  text_printf(&s->functions,
-              "using A_TYPE = %s;\nusing B_TYPE = %s;\nconstexpr int BM = %d, BN = %d;\n"
-              "constexpr bool TRANS_A = %s, TRANS_B = %s;\n\n",
-              p->types.a, p->types.b, size.rows, size.columns, g->trans_a ? "true" : "false",
-              g->trans_b ? "true" : "false");
-  cuda_include(s, cuda_text_gemm);
+  text *t = &s->functions;
+  text_printf(t, "constexpr int BM = %d, BN = %d;\nconstexpr bool TRANS_A = %s, TRANS_B = %s;\n", w->rows, w->columns,
+              g->trans_a ? "true" : "false", g->trans_b ? "true" : "false");
+  if (w->tensor)
+    text_printf(t, "constexpr int WM = %d, WN = %d, STAGES = %d, ALIGN_A = %d, ALIGN_B = %d;\n\n", w->warp_rows,
+                w->warp_columns, w->stages, alignment(launch, 0, p->pieces, g->lda),
+                alignment(launch, p->pieces, p->pieces, g->ldb));
+  else text_printf(t, "using A_TYPE = %s;\nusing B_TYPE = %s;\n\n", p->types.a, p->types.b);
+  cuda_include(s, w->tensor ? cuda_text_gemm_mma : cuda_text_gemm);
+}
+
+static void write_product(const product *p, cuda_source *s) {
   text_add(&s->body, "  const int group = blockIdx.z;\n");
   write_finish(p, s);
   if (p->several)
@@ -87,17 +136,19 @@ static void write_product(const product *p, tile size, cuda_source *s) {
 static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch, const product *p, cuda_source *s,
                            lmn_error *error) {
   const plan_gemm *g = &p->gemm;
-  tile size = tile_of(g);
+  method w = method_of(p);
   const int64_t dims[DIM_FIRST] = {g->m, g->n, g->k, g->lda, g->ldb, g->ldc};
   for (int i = 0; i < DIM_FIRST; ++i) cuda_dim(e, launch, dims[i]);
   for (int64_t group = 0, next = 0; p->several && group <= g->groups; ++group) {
     cuda_dim(e, launch, next);
     if (group < g->groups) next += ir_int_at(op, "pieces", (int)group);
   }
-  cuda_grid(launch, blocks_of(g->m, size.rows), blocks_of(g->n, size.columns), g->groups, THREADS);
-  write_product(p, size, s);
-  const char *kind = arena_printf(e->arena, "gemm_%dx%d_%c%c", size.rows, size.columns, g->trans_a ? 't' : 'n',
-                                  g->trans_b ? 't' : 'n');
+  cuda_grid(launch, blocks_of(g->m, w.rows), blocks_of(g->n, w.columns), g->groups, threads_of(&w));
+  launch->shared = shared_of(&w);
+  write_method(p, &w, launch, s);
+  write_product(p, s);
+  const char *kind = arena_printf(e->arena, "gemm%s_%dx%d_%c%c", w.tensor ? "_mma" : "", w.rows, w.columns,
+                                  g->trans_a ? 't' : 'n', g->trans_b ? 't' : 'n');
   return cuda_finish(e, launch, kind, s, error);
 }
 
