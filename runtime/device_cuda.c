@@ -178,7 +178,7 @@ static bool clear(device *d, plan_space space, lmn_error *error) {
 
 enum { TABLE_MULTIPLE = 16 };
 
-static size_t buffer_size(const plan_launch *l) { return 8 * ((size_t)l->arg_count + (size_t)l->dim_count); }
+static size_t buffer_size(const plan_launch *l) { return (size_t)plan_parameter_bytes(l); }
 
 static size_t table_size(const plan_launch *l) {
   return l->table ? (buffer_size(l) + TABLE_MULTIPLE - 1) / TABLE_MULTIPLE * TABLE_MULTIPLE : 0;
@@ -215,12 +215,32 @@ static void drop_graph(const device *d, cuda_entry *e) {
   e->graph = NULL;
 }
 
-static void fill_buffer(const device *d, const plan_launch *l, char *buffer) {
+// sizes, strides, box: fastest first; strides in bytes, of all but the fastest.
+static bool encode_map(device *d, const plan_launch *l, const plan_map *m, char *to, lmn_error *error) {
+  enum { MAP_ALIGNMENT = 64 };
+  _Alignas(MAP_ALIGNMENT) char map[CUDA_MAP_BYTES] = "";
+  const uint64_t sizes[] = {(uint64_t)m->columns, (uint64_t)m->rows, (uint64_t)m->count};
+  const uint64_t strides[] = {(uint64_t)m->row_stride, (uint64_t)m->stride};
+  const unsigned box[] = {(unsigned)m->box_columns, (unsigned)m->box_rows, 1}, steps[] = {1, 1, 1};
+  int type = m->bytes == 2 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT32, swizzle = 0;
+  while (m->swizzle >> swizzle > 16) ++swizzle; // 32, 64, 128: 1, 2, 3
+  CUdeviceptr address = d->spaces[m->at.space] + (CUdeviceptr)m->at.offset;
+  CUresult result = d->cuda.cuTensorMapEncodeTiled(map, type, LENGTH(sizes), address, sizes, strides, box, steps, 0,
+                                                   swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, 0);
+  if (result) return fail_launch(d, result, l, error);
+  memcpy(to, map, sizeof map);
+  return true;
+}
+
+static bool fill_buffer(device *d, const plan_launch *l, char *buffer, lmn_error *error) {
+  for (int i = 0; i < l->map_count; ++i, buffer += CUDA_MAP_BYTES)
+    if (!encode_map(d, l, &l->maps[i], buffer, error)) return false;
   for (int i = 0; i < l->arg_count; ++i, buffer += sizeof(CUdeviceptr)) {
     CUdeviceptr address = d->spaces[l->args[i].space] + (CUdeviceptr)l->args[i].offset;
     memcpy(buffer, &address, sizeof address);
   }
   if (l->dim_count) memcpy(buffer, l->dims, 8 * (size_t)l->dim_count);
+  return true;
 }
 
 // The addresses of where the spaces are now.
@@ -231,7 +251,7 @@ static bool fill_entry(device *d, int index, lmn_error *error) {
   if (e->table_bytes && !e->tables && !allocate(d, e->table_bytes, &e->tables, error)) return false;
   for (int i = 0; i < entry->launch_count; ++i) {
     const cuda_launch *l = &e->launches[i];
-    fill_buffer(d, &entry->launches[i], l->buffer);
+    if (!fill_buffer(d, &entry->launches[i], l->buffer, error)) return false;
     CUdeviceptr address = e->tables + (CUdeviceptr)(l->buffer - e->table);
     if (entry->launches[i].table) memcpy(l->parameters, &address, sizeof address);
   }

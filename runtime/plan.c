@@ -16,6 +16,10 @@ const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t b
 
 int64_t gemm_pieces(const plan_gemm *g) { return g->pieces ? g->pieces : g->groups; }
 
+int64_t plan_parameter_bytes(const plan_launch *l) {
+  return (int64_t)CUDA_MAP_BYTES * l->map_count + 8 * ((int64_t)l->arg_count + l->dim_count);
+}
+
 int plan_launches(const plan_entry *e) {
   int count = 0;
   for (int i = 0; i < e->launch_count; ++i) count += !e->launches[i].rides;

@@ -1,23 +1,12 @@
-// kernel.gemm; see gemm.cuh and, of bf16, gemm_mma.cuh. args: A, then B of every piece, C of every group, columns kind
+// kernel.gemm; see gemm.cuh and, of bf16, gemm_mma.cuh or products_sm90.c. args: A, then B of every piece, C of every group, columns kind
 // by kind, rows, extras. dims: m, n, k, lda, ldb, ldc, and where a group has several pieces the first piece of every
 // group and their end.
-#include "codegen/cuda/cuda.h"
+#include "codegen/cuda/products.h"
 #include "codegen/cuda/texts.h"
 
 #include <string.h>
 
 enum { THREADS = 256, DIM_FIRST = 6 };
-
-typedef struct product {
-  plan_gemm gemm;
-  int64_t pieces; // of all groups
-  bool several;   // pieces a group
-  const char *body;
-  int kinds, rows, extras; // rows: kinds of them
-  bool lists;
-  cuda_product_types types;
-  const char *row_type, *extra_type;
-} product;
 
 // ---- the kernel
 
@@ -132,17 +121,15 @@ static void write_product(const product *p, cuda_source *s) {
               (long long)p->pieces);
 }
 
-// The launch, which has all its args, of the product; `op`: NULL, or whose `pieces` to take.
+// The launch, which has all its args, of the product.
 static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch, const product *p, cuda_source *s,
                            lmn_error *error) {
   const plan_gemm *g = &p->gemm;
   method w = method_of(p);
   const int64_t dims[DIM_FIRST] = {g->m, g->n, g->k, g->lda, g->ldb, g->ldc};
   for (int i = 0; i < DIM_FIRST; ++i) cuda_dim(e, launch, dims[i]);
-  for (int64_t group = 0, next = 0; p->several && group <= g->groups; ++group) {
-    cuda_dim(e, launch, next);
-    if (group < g->groups) next += ir_int_at(op, "pieces", (int)group);
-  }
+  if (sm90_takes(e, launch, p)) return sm90_product(e, op, launch, p, s, error);
+  for (int64_t group = 0; p->several && group <= g->groups; ++group) cuda_dim(e, launch, p->first[group]);
   cuda_grid(launch, blocks_of(g->m, w.rows), blocks_of(g->n, w.columns), g->groups, threads_of(&w));
   launch->shared = shared_of(&w);
   write_method(p, &w, launch, s);
@@ -207,7 +194,8 @@ static bool read_product(cuda_entry *e, MlirOperation op, product *p, lmn_error 
   p->several = listed > 0;
   p->lists = ir_int(op, "lists") != 0;
   p->pieces = listed ? 0 : g->groups;
-  for (int i = 0; i < listed; ++i) p->pieces += ir_int_at(op, "pieces", i);
+  p->first = ARENA_ARRAY(e->arena, int64_t, listed + 1);
+  for (int i = 0; i < listed; ++i) p->first[i + 1] = p->pieces += ir_int_at(op, "pieces", i);
   if (g->groups < 1) return fail(error, "groups must be at least 1");
   if (columns.count % g->groups) return fail(error, "%d columns for %lld groups", columns.count, (long long)g->groups);
   if ((p->lists && rows.count % g->groups) || (listed && listed != g->groups) || p->pieces < g->groups)
