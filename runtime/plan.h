@@ -75,8 +75,8 @@ typedef struct plan_gemm {
 enum { GEMM_FEW_ROWS = 192, GEMM_WIDE = 8 };
 
 // A tensor map, with which the GPU copies boxes between global and shared memory: `count` row-major matrices, each
-// `stride` bytes behind the one before, of bf16 (bytes 2) or float32 (4). What lies outside of a matrix is read as 0 and
-// not written. swizzle: 0, or the bytes of a row of the box, 32, 64 or 128, in which 16-byte pieces change places.
+// `stride` bytes behind the one before, of bf16 (bytes 2) or float32 (4). What lies outside of a matrix is read as 0
+// and not written. swizzle: 0, or the bytes of a row of the box, 32, 64 or 128, in which 16-byte pieces change places.
 typedef struct plan_map {
   plan_ref at;
   int64_t bytes, columns, rows, count, row_stride, stride, box_columns, box_rows, swizzle;
@@ -191,8 +191,8 @@ bool plan_read_text(arena *a, const char *path, const char *json, plan **result,
 void plan_write(const plan *p, text *out); // as JSON
 // Model folders that are not where they were when it was compiled are taken from the folders of LMN_MODELS.
 void plan_find_models(plan *p, arena *a);
-int plan_launches(const plan_entry *e);  // without riders
-int64_t gemm_pieces(const plan_gemm *g); // of all groups
+int plan_launches(const plan_entry *e);             // without riders
+int64_t gemm_pieces(const plan_gemm *g);            // of all groups
 int64_t plan_parameter_bytes(const plan_launch *l); // of the packed buffer of a launch of CUDA
 // The memory that running `e` takes: parameters, gradients and optimizer state of its phase, and its own spaces; of
 // each space, and of all.

@@ -114,7 +114,8 @@ static void write_program(const plan_launch *l, const cuda_source *s, const char
   text_printf(out, "  void *args[%d];\n", l->arg_count);
   if (l->dim_count) text_printf(out, "  long long dims[%d];\n", l->dim_count);
   text_printf(out, "};\n\n%s\n%sextern \"C\" __global__ void %s__launch_bounds__(%lld, 1)\n%s(", cuda_text_types,
-              s->functions.data ? s->functions.data : "", s->attributes ? s->attributes : "", (long long)l->block, name);
+              s->functions.data ? s->functions.data : "", s->attributes ? s->attributes : "", (long long)l->block,
+              name);
   if (l->table) text_add(out, "const parameters *__restrict__ table) {\n  const parameters &p = *table;\n");
   else text_add(out, "const __grid_constant__ parameters p) {\n");
   text_printf(out, "%s}\n", s->body.data);
@@ -200,7 +201,8 @@ bool cuda_finish(cuda_entry *e, plan_launch *l, const char *kind, cuda_source *s
   } else if (ok) {
     l->table = s->table || (!l->map_count && plan_parameter_bytes(l) > CUDA_PARAMETER_BYTES);
     if (plan_parameter_bytes(l) > CUDA_MAPS_PARAMETER_BYTES && !l->table)
-      ok = fail(error, "%s: %d tensor maps and %d args are too many for one launch", l->what, l->map_count, l->arg_count);
+      ok = fail(error, "%s: %d tensor maps and %d args are too many for one launch", l->what, l->map_count,
+                l->arg_count);
     add_kernel(e, l, kind, s);
   }
   free_source(s);

@@ -26,10 +26,10 @@ static __device__ __forceinline__ void arrive(u32 barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 static __device__ __forceinline__ void arrive_at(u32 barrier, u32 block) { // of the cluster
-  asm volatile("{ .reg .b32 r; mapa.shared::cluster.u32 r, %0, %1; mbarrier.arrive.shared::cluster.b64 _, [r]; }" ::"r"(
-                   barrier),
-               "r"(block)
-               : "memory");
+  asm volatile(
+      "{ .reg .b32 r; mapa.shared::cluster.u32 r, %0, %1; mbarrier.arrive.shared::cluster.b64 _, [r]; }" ::"r"(barrier),
+      "r"(block)
+      : "memory");
 }
 static __device__ __forceinline__ void wait(u32 barrier, u32 phase) {
   u32 done;
@@ -110,8 +110,12 @@ static __device__ __forceinline__ int first_piece(const parameters &p, int group
 
 static __device__ __forceinline__ work tile_at(const parameters &p, const schedule &s, int tile) {
   const tile_place t = place_of(tile, s.rows, s.columns);
-  return {t.group, t.row * (BM * CLUSTER_M), t.column * (BN * CLUSTER_N), 0,
-          (first_piece(p, t.group + 1) - first_piece(p, t.group)) * s.steps, -1};
+  return {t.group,
+          t.row * (BM * CLUSTER_M),
+          t.column * (BN * CLUSTER_N),
+          0,
+          (first_piece(p, t.group + 1) - first_piece(p, t.group)) * s.steps,
+          -1};
 }
 
 // Item i of this cluster; false: there is none.
@@ -310,7 +314,8 @@ static __device__ __forceinline__ void finish_staged(const parameters &p, const 
       for (int kind = 0; kind < KINDS; ++kind)
 #pragma unroll
         for (int i = 0; i < 4; ++i)
-          columns[i][kind] = column_of(p, kind, w.group, column0 + chunk * CHUNK + 16 * j + 8 * (i / 2) + 2 * (lane & 3) + i % 2);
+          columns[i][kind] =
+              column_of(p, kind, w.group, column0 + chunk * CHUNK + 16 * j + 8 * (i / 2) + 2 * (lane & 3) + i % 2);
 #pragma unroll
       for (int block = 0; block < BLOCKS; ++block) {
         const u32 address = base + block * (64 * CHUNK * 2) + (((2 * j + half) ^ swizzle) << 4);
@@ -336,9 +341,10 @@ static __device__ __forceinline__ void finish_staged(const parameters &p, const 
         }
 #pragma unroll
         for (int e = 0; e < RESULTS; ++e)
-          asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address + e * PART_BYTES),
-                       "r"(results[e][0]), "r"(results[e][1]), "r"(results[e][2]), "r"(results[e][3])
-                       : "memory");
+          asm volatile(
+              "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address + e * PART_BYTES),
+              "r"(results[e][0]), "r"(results[e][1]), "r"(results[e][2]), "r"(results[e][3])
+              : "memory");
       }
     }
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -371,20 +377,24 @@ static __device__ __forceinline__ void finish_direct(const parameters &p, const 
 }
 
 // A partial sum, in the order of the threads' registers.
-static __device__ __forceinline__ void keep_partial(const parameters &p, const sums &acc, int slot, u32 rank, int consumer) {
-  float4 *to = (float4 *)scratch_of(p) + (long long)(slot * CLUSTER + rank) * (BLOCKS * BN / 8 * 256) + consumer * 128 + threadIdx.x % 128;
+static __device__ __forceinline__ void keep_partial(const parameters &p, const sums &acc, int slot, u32 rank,
+                                                    int consumer) {
+  float4 *to = (float4 *)scratch_of(p) + (long long)(slot * CLUSTER + rank) * (BLOCKS * BN / 8 * 256) + consumer * 128 +
+               threadIdx.x % 128;
 #pragma unroll
   for (int block = 0; block < BLOCKS; ++block)
 #pragma unroll
     for (int i = 0; i < BN / 8; ++i)
-      to[(block * (BN / 8) + i) * 256] = make_float4(acc[block][4 * i], acc[block][4 * i + 1], acc[block][4 * i + 2], acc[block][4 * i + 3]);
+      to[(block * (BN / 8) + i) * 256] =
+          make_float4(acc[block][4 * i], acc[block][4 * i + 1], acc[block][4 * i + 2], acc[block][4 * i + 3]);
 }
 
-static __device__ __forceinline__ void consume_all(const parameters &p, const schedule &s, u32 rank, int c, u32 stages, u32 full, u32 empty,
-                                   u32 buffers, u32 ready, u32 vacant) {
+static __device__ __forceinline__ void consume_all(const parameters &p, const schedule &s, u32 rank, int c, u32 stages,
+                                                   u32 full, u32 empty, u32 buffers, u32 ready, u32 vacant) {
   const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
   const u32 a0 = stages + (PING_PONG ? 0 : c * BLOCKS * 8192), b0 = stages + A_BYTES;
-  const int row = (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS), column = CLUSTER_N > 1 ? rank * BN : 0;
+  const int row = (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
+            column = CLUSTER_N > 1 ? rank * BN : 0;
   sums acc;
   ring at = {0, 0}, buffer = {0, 0};
   work w;
@@ -409,8 +419,10 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
 static __device__ __forceinline__ void product(const parameters &p) {
   extern __shared__ unsigned char raw[];
   __shared__ __align__(8) u64 barriers[2 * STAGES + 4 * BUFFERS];
-  const u32 buffers = shared_address(raw) + 1023 & ~1023u, stages = buffers + STAGING_BYTES; // each piece a multiple of 1024
-  const u32 full = shared_address(barriers), empty = full + 8 * STAGES, ready = empty + 8 * STAGES, vacant = ready + 16 * BUFFERS;
+  const u32 buffers = shared_address(raw) + 1023 & ~1023u,
+            stages = buffers + STAGING_BYTES; // each piece a multiple of 1024
+  const u32 full = shared_address(barriers), empty = full + 8 * STAGES, ready = empty + 8 * STAGES,
+            vacant = ready + 16 * BUFFERS;
   const int group = threadIdx.x / 128, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
   const schedule s = schedule_of(p);
   u32 rank = 0;
@@ -427,8 +439,9 @@ static __device__ __forceinline__ void product(const parameters &p) {
     const int c = warp - 1;
     if (warp == 0 && lane == 0) load_all(p, s, rank, stages, full, empty);
     if (STAGED && (c == 0 || c == 1) && lane == 0)
-      store_all(p, s, c, (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS), CLUSTER_N > 1 ? rank * BN : 0,
-                buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c, vacant + 8 * BUFFERS * c);
+      store_all(p, s, c, (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
+                CLUSTER_N > 1 ? rank * BN : 0, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,
+                vacant + 8 * BUFFERS * c);
     __syncwarp();
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");

@@ -56,7 +56,8 @@ static __device__ __forceinline__ split_part split_part_of(const split_plan &s, 
     if (i > 0) return part;
     part.tile = cluster - share * s.left;
     part.start = share * s.left * s.stages / s.clusters;
-    part.stages = (!s.rest && share == s.whole - 1 ? s.stages : (share + 1) * s.left * s.stages / s.clusters) - part.start;
+    part.stages =
+        (!s.rest && share == s.whole - 1 ? s.stages : (share + 1) * s.left * s.stages / s.clusters) - part.start;
     part.slot = part.tile * s.whole + share;
   } else if (s.rest) {
     const int c = cluster - s.whole * s.left, total = s.left * s.tail;

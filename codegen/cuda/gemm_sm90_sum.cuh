@@ -6,8 +6,10 @@ static __device__ __forceinline__ void sum_parts(const parameters &p) {
   constexpr int EACH = BLOCKS * BN / 8; // float4 of a thread
   const int rows = ((int)p.dims[DIM_M] + BM * CLUSTER_M - 1) / (BM * CLUSTER_M);
   const int columns = ((int)p.dims[DIM_N] + BN * CLUSTER_N - 1) / (BN * CLUSTER_N);
-  const split_plan s = split_of(rows * columns * (int)p.dims[DIM_GROUPS], (int)p.dims[DIM_CLUSTERS], (int)p.dims[DIM_STAGES]);
-  const int left = blockIdx.x / CLUSTER, rank = blockIdx.x % CLUSTER, block = blockIdx.y / (BN / 8), at = blockIdx.y % (BN / 8);
+  const split_plan s =
+      split_of(rows * columns * (int)p.dims[DIM_GROUPS], (int)p.dims[DIM_CLUSTERS], (int)p.dims[DIM_STAGES]);
+  const int left = blockIdx.x / CLUSTER, rank = blockIdx.x % CLUSTER, block = blockIdx.y / (BN / 8),
+            at = blockIdx.y % (BN / 8);
   const float4 *from = (const float4 *)scratch_of(p) + (long long)rank * EACH * 256 + blockIdx.y * 256 + threadIdx.x;
   const long long slot = (long long)CLUSTER * EACH * 256;
   float4 sum = make_float4(0, 0, 0, 0);
@@ -25,8 +27,8 @@ static __device__ __forceinline__ void sum_parts(const parameters &p) {
     }
   }
   const tile_place t = place_of(s.first + left, rows, columns);
-  const int row = t.row * (BM * CLUSTER_M) + (CLUSTER_M > 1 ? rank * BM : 0) + threadIdx.x / 128 * 64 * BLOCKS + block * 64 +
-                  threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4;
+  const int row = t.row * (BM * CLUSTER_M) + (CLUSTER_M > 1 ? rank * BM : 0) + threadIdx.x / 128 * 64 * BLOCKS +
+                  block * 64 + threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4;
   const int column = t.column * (BN * CLUSTER_N) + (CLUSTER_N > 1 ? rank * BN : 0) + 8 * at + 2 * (threadIdx.x % 4);
   const int m = (int)p.dims[DIM_M], n = (int)p.dims[DIM_N];
   float *to = (float *)c_of(p, t.group) + (long long)row * p.dims[DIM_LDC] + column;

@@ -10,8 +10,8 @@ enum {
   PROCESSORS = 132, // of an H100 or H200; with fewer the last blocks wait for their turn
   STEP = 64,        // of k a stage
   THREADS = 384,
-  SWIZZLE = 128,     // bytes
-  ALIGNMENT = 16,    // of places and rows, for TMA
+  SWIZZLE = 128,      // bytes
+  ALIGNMENT = 16,     // of places and rows, for TMA
   SHARED_SPARE = 1536 // of shared memory: up to a multiple of 1024, and the barriers
 };
 
@@ -210,7 +210,9 @@ static choice choose(cuda_entry *e, const plan_launch *l, const product *p) {
 bool sm90_takes(const cuda_entry *e, const plan_launch *l, const product *p) {
   enum { ROWS_LEAST = 64 };
   const plan_gemm *g = &p->gemm;
-  if (strcmp(e->architecture, "sm_90a") || !is_bf16(p->types.a) || !is_bf16(p->types.b) || g->m < ROWS_LEAST || !g->n || !g->k) return false;
+  if (strcmp(e->architecture, "sm_90a") || !is_bf16(p->types.a) || !is_bf16(p->types.b) || g->m < ROWS_LEAST || !g->n ||
+      !g->k)
+    return false;
   if (g->m > INT32_MAX || g->n > INT32_MAX) return false;
   matrices a = operand_a((cuda_entry *)e, l, p), b = operand_b((cuda_entry *)e, l, p);
   return aligned(&a) && aligned(&b);
@@ -291,14 +293,16 @@ static void write_constants(const product *p, const choice *c, text *out) {
 
 static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {
   int registers = width / 2;
-  text_printf(out,
-              "// D += A B of 64 x %d x 16, or D = A B where add is 0.\n"
-              "static __device__ __forceinline__ void wgmma(float (&d)[%d], u64 a, u64 b, int add) {\n"
-              "  asm volatile(\"{ .reg .pred p; setp.ne.b32 p, %%%d, 0; wgmma.mma_async.sync.aligned.m64n%dk16.f32.bf16."
-              "bf16 {",
-              width, registers, registers + 2, width);
+  text_printf(
+      out,
+      "// D += A B of 64 x %d x 16, or D = A B where add is 0.\n"
+      "static __device__ __forceinline__ void wgmma(float (&d)[%d], u64 a, u64 b, int add) {\n"
+      "  asm volatile(\"{ .reg .pred p; setp.ne.b32 p, %%%d, 0; wgmma.mma_async.sync.aligned.m64n%dk16.f32.bf16."
+      "bf16 {",
+      width, registers, registers + 2, width);
   for (int i = 0; i < registers; ++i) text_printf(out, "%s%%%d", i ? ", " : "", i);
-  text_printf(out, "}, %%%d, %%%d, p, 1, 1, %d, %d; }\"\n               : ", registers, registers + 1, trans_a, !trans_b);
+  text_printf(out, "}, %%%d, %%%d, p, 1, 1, %d, %d; }\"\n               : ", registers, registers + 1, trans_a,
+              !trans_b);
   for (int i = 0; i < registers; ++i)
     text_printf(out, "%s%s\"+f\"(d[%d])", i ? "," : "", !i ? "" : i % 8 ? " " : "\n                 ", i);
   text_add(out, "\n               : \"l\"(a), \"l\"(b), \"r\"(add));\n}\n");
@@ -332,8 +336,7 @@ static void write_places(const product *p, text *out) {
               "{\n  return column < (int)p.dims[1] ? ((const float *)p.args[%lld + kind * %lld + group])[column] : "
               "0.0f;\n}\n",
               (long long)column_first(p), groups);
-  text_printf(out,
-              "static __device__ __forceinline__ void *scratch_of(const parameters &p) { return p.args[%lld]; }\n",
+  text_printf(out, "static __device__ __forceinline__ void *scratch_of(const parameters &p) { return p.args[%lld]; }\n",
               (long long)(p->extras ? extra_first(p) + p->extras : extra_first(p)));
 }
 
@@ -346,17 +349,17 @@ static void write_finish_element(const product *p, text *out) {
               "  const long long in_group = row * p.dims[1] + column, at = group * p.dims[0] * p.dims[1] + in_group;\n"
               "  float columns[%d], rows[%d], y[%d];\n"
               "  %s *c = (%s *)c_of(p, group) + row * p.dims[5] + column;\n",
-              p->kinds ? p->kinds : 1, p->rows ? p->rows : 1, 1 + p->extras, p->types.c,
-              p->types.c);
+              p->kinds ? p->kinds : 1, p->rows ? p->rows : 1, 1 + p->extras, p->types.c, p->types.c);
   if (p->gemm.accumulate) text_add(out, "  sum += (float)*c;\n");
-  for (int i = 0; i < p->kinds; ++i)
-    text_printf(out, "  columns[%d] = column_of(p, %d, group, column);\n", i, i);
+  for (int i = 0; i < p->kinds; ++i) text_printf(out, "  columns[%d] = column_of(p, %d, group, column);\n", i, i);
   for (int i = 0; i < p->rows; ++i) {
     const char *type = type_of(p->row_type);
     if (p->lists)
       text_printf(out, "  rows[%d] = (float)((const %s *)p.args[%lld + group])[in_group];\n", i, p->row_type,
                   (long long)row_first(p) + i * groups);
-    else text_printf(out, "  rows[%d] = (float)((const %s *)p.args[%lld])[at];\n", i, p->row_type, (long long)row_first(p) + i);
+    else
+      text_printf(out, "  rows[%d] = (float)((const %s *)p.args[%lld])[at];\n", i, p->row_type,
+                  (long long)row_first(p) + i);
   }
   text_printf(out, "  epilogue(sum, columns, rows, y);\n  *c = %s(y[0]);\n", p->types.c);
   for (int i = 0; i < p->extras; ++i)
@@ -428,8 +431,7 @@ static void write_kernel(cuda_entry *e, plan_launch *l, const product *p, const 
   text_add(&s->body, "  product(p);\n");
 }
 
-bool sm90_product(cuda_entry *e, MlirOperation op, plan_launch *l, const product *p, cuda_source *s,
-                  lmn_error *error) {
+bool sm90_product(cuda_entry *e, MlirOperation op, plan_launch *l, const product *p, cuda_source *s, lmn_error *error) {
   const plan_gemm *g = &p->gemm;
   choice c = choose(e, l, p);
   if (!c.width) return fail(error, "no tile of a product has room in shared memory");

@@ -30,9 +30,9 @@ static bool read_spec(char *line, spec *s) {
     const struct {
       const char *name;
       int *to;
-    } numbers[] = {{"m=", &s->m},       {"n=", &s->n},       {"k=", &s->k},           {"groups=", &s->groups},
-                   {"pieces=", &s->pieces}, {"kinds=", &s->kinds}, {"rows=", &s->rows}, {"extras=", &s->extras},
-                   {"pad=", &s->pad}};
+    } numbers[] = {{"m=", &s->m},           {"n=", &s->n},           {"k=", &s->k},
+                   {"groups=", &s->groups}, {"pieces=", &s->pieces}, {"kinds=", &s->kinds},
+                   {"rows=", &s->rows},     {"extras=", &s->extras}, {"pad=", &s->pad}};
     const struct {
       const char *name;
       bool *to;
@@ -65,9 +65,12 @@ static int64_t *values(writer *w, const char *name, int count, int64_t rows, int
     at[i] = room(w, rows * columns * (f32 ? 4 : 2));
     text_printf(&w->cases, "%s%lld", i ? "," : "", (long long)at[i]);
     if (!operand) continue;
-    text_printf(&w->ops, "    %%%s_%d = \"kernel.buffer\"() {space = \"arena\", name = \"%s\", places = array<i64: %d, %lld>} : () -> ",
-                name, i, name, SPACE_ARENA, (long long)at[i]);
-    if (strcmp(name, "column")) text_printf(&w->ops, "tensor<%lldx%lldx%s>\n", (long long)rows, (long long)columns, f32 ? "f32" : "bf16");
+    text_printf(
+        &w->ops,
+        "    %%%s_%d = \"kernel.buffer\"() {space = \"arena\", name = \"%s\", places = array<i64: %d, %lld>} : () -> ",
+        name, i, name, SPACE_ARENA, (long long)at[i]);
+    if (strcmp(name, "column"))
+      text_printf(&w->ops, "tensor<%lldx%lldx%s>\n", (long long)rows, (long long)columns, f32 ? "f32" : "bf16");
     else text_printf(&w->ops, "tensor<%lldxf32>\n", (long long)columns);
   }
   text_add(&w->cases, "]");
@@ -81,11 +84,14 @@ static void names(writer *w, const char *name, int count, bool *first) {
 static void types(writer *w, int count, int64_t rows, int64_t columns, bool f32, bool vector, bool *first) {
   for (int i = 0; i < count; ++i, *first = false)
     if (vector) text_printf(&w->ops, "%stensor<%lldxf32>", *first ? "" : ", ", (long long)columns);
-    else text_printf(&w->ops, "%stensor<%lldx%lldx%s>", *first ? "" : ", ", (long long)rows, (long long)columns, f32 ? "f32" : "bf16");
+    else
+      text_printf(&w->ops, "%stensor<%lldx%lldx%s>", *first ? "" : ", ", (long long)rows, (long long)columns,
+                  f32 ? "f32" : "bf16");
 }
 
 static void places(writer *w, const int64_t *at, int count, bool *first) {
-  for (int i = 0; i < count; ++i, *first = false) text_printf(&w->ops, "%s%d, %lld", *first ? "" : ", ", SPACE_ARENA, (long long)at[i]);
+  for (int i = 0; i < count; ++i, *first = false)
+    text_printf(&w->ops, "%s%d, %lld", *first ? "" : ", ", SPACE_ARENA, (long long)at[i]);
 }
 
 // s = sum + columns …; the result is s + rows …, extras are 2 s, 3 s …
@@ -99,7 +105,8 @@ static void write_epilogue(writer *w, const spec *s) {
   text_add(t, ") {\n    %zero = arith.constant 0.0 : f32\n    %s0 = arith.addf %c, %zero : f32\n");
   for (int i = 0; i < inputs; ++i) text_printf(t, "    %%s%d = arith.addf %%s%d, %%x%d : f32\n", i + 1, i, i);
   for (int i = 0; i < s->extras; ++i)
-    text_printf(t, "    %%f%d = arith.constant %d.0 : f32\n    %%e%d = arith.mulf %%s%d, %%f%d : f32\n", i, i + 2, i, s->kinds, i);
+    text_printf(t, "    %%f%d = arith.constant %d.0 : f32\n    %%e%d = arith.mulf %%s%d, %%f%d : f32\n", i, i + 2, i,
+                s->kinds, i);
   text_printf(t, "    return %%s%d", inputs);
   for (int i = 0; i < s->extras; ++i) text_printf(t, ", %%e%d", i);
   text_add(t, " : f32");
@@ -110,9 +117,12 @@ static void write_epilogue(writer *w, const spec *s) {
 static void write_attributes(writer *w, const spec *s, int64_t lda, int64_t ldb, int64_t ldc, bool epilogue) {
   text *t = &w->ops;
   int pieces = s->groups * s->pieces;
-  text_printf(t, ") {m = %d : i64, n = %d : i64, k = %d : i64, groups = %d : i64, trans_a = %d : i64, trans_b = %d : i64, ", s->m, s->n,
-              s->k, s->groups, s->ta, s->tb);
-  text_printf(t, "lda = %lld : i64, ldb = %lld : i64, ldc = %lld : i64, a_stride = %lld : i64, b_stride = %lld : i64, c_stride = %lld : i64, ",
+  text_printf(
+      t, ") {m = %d : i64, n = %d : i64, k = %d : i64, groups = %d : i64, trans_a = %d : i64, trans_b = %d : i64, ",
+      s->m, s->n, s->k, s->groups, s->ta, s->tb);
+  text_printf(t,
+              "lda = %lld : i64, ldb = %lld : i64, ldc = %lld : i64, a_stride = %lld : i64, b_stride = %lld : i64, "
+              "c_stride = %lld : i64, ",
               (long long)lda, (long long)ldb, (long long)ldc, (long long)(s->stacked ? (s->ta ? s->k : s->m) * lda : 0),
               (long long)(s->stacked ? (s->tb ? s->n : s->k) * ldb : 0), (long long)(s->stacked ? s->m * ldc : 0));
   if (epilogue) text_add(t, "epilogue = @finish, ");
@@ -123,21 +133,28 @@ static void write_attributes(writer *w, const spec *s, int64_t lda, int64_t ldb,
     text_add(t, ">, ");
   }
   int c = s->stacked ? 1 : s->groups, ab = s->stacked ? 1 : pieces;
-  text_printf(t, "operandSegmentSizes = array<i32: %d, %d, %d, %d, %d>, resultSegmentSizes = array<i32: %d, %d>, places = array<i64: ", ab,
-              ab, s->acc ? c : 0, s->kinds * s->groups, s->rows * (s->lists ? s->groups : 1), c, s->extras);
+  text_printf(t,
+              "operandSegmentSizes = array<i32: %d, %d, %d, %d, %d>, resultSegmentSizes = array<i32: %d, %d>, places = "
+              "array<i64: ",
+              ab, ab, s->acc ? c : 0, s->kinds * s->groups, s->rows * (s->lists ? s->groups : 1), c, s->extras);
 }
 
 // The entry's module, and its line of cases.json.
 static void write_case(writer *w, const spec *s) {
   bool epilogue = s->kinds || s->rows || s->extras, first = true;
-  int pieces = s->groups * s->pieces, stack = s->stacked ? s->groups : 1, ab = s->stacked ? 1 : pieces, c = s->stacked ? 1 : s->groups;
+  int pieces = s->groups * s->pieces, stack = s->stacked ? s->groups : 1, ab = s->stacked ? 1 : pieces,
+      c = s->stacked ? 1 : s->groups;
   int rows = s->rows * (s->lists ? s->groups : 1);
-  int64_t a_rows = (s->ta ? s->k : s->m) * (int64_t)stack, lda = (s->ta ? s->m : s->k) + s->pad, row_rows = s->m * (int64_t)(s->lists ? 1 : s->groups);
-  int64_t b_rows = (s->tb ? s->n : s->k) * (int64_t)stack, ldb = (s->tb ? s->k : s->n) + s->pad, c_rows = s->m * (int64_t)stack, ldc = s->n + s->pad;
+  int64_t a_rows = (s->ta ? s->k : s->m) * (int64_t)stack, lda = (s->ta ? s->m : s->k) + s->pad,
+          row_rows = s->m * (int64_t)(s->lists ? 1 : s->groups);
+  int64_t b_rows = (s->tb ? s->n : s->k) * (int64_t)stack, ldb = (s->tb ? s->k : s->n) + s->pad,
+          c_rows = s->m * (int64_t)stack, ldc = s->n + s->pad;
   text_printf(&w->cases,
-              "{\"name\":\"%s\",\"m\":%d,\"n\":%d,\"k\":%d,\"groups\":%d,\"pieces\":%d,\"kinds\":%d,\"rows\":%d,\"extras\":%d,\"pad\":%d,"
+              "{\"name\":\"%s\",\"m\":%d,\"n\":%d,\"k\":%d,\"groups\":%d,\"pieces\":%d,\"kinds\":%d,\"rows\":%d,"
+              "\"extras\":%d,\"pad\":%d,"
               "\"ta\":%d,\"tb\":%d,\"f32\":%d,\"acc\":%d,\"stacked\":%d,\"lists\":%d",
-              s->name, s->m, s->n, s->k, s->groups, s->pieces, s->kinds, s->rows, s->extras, s->pad, s->ta, s->tb, s->f32, s->acc, s->stacked, s->lists);
+              s->name, s->m, s->n, s->k, s->groups, s->pieces, s->kinds, s->rows, s->extras, s->pad, s->ta, s->tb,
+              s->f32, s->acc, s->stacked, s->lists);
   free(values(w, "a", ab, a_rows, lda, false, true));
   free(values(w, "b", ab, b_rows, ldb, false, true));
   int64_t *to = values(w, "c", c, c_rows, ldc, s->f32, s->acc);
@@ -171,11 +188,13 @@ static void write_case(writer *w, const spec *s) {
   free(extras);
 }
 
-static bool add_case(arena *a, plan *p, cuda_codegen *cg, MlirContext context, const spec *s, text *cases, lmn_error *error) {
+static bool add_case(arena *a, plan *p, cuda_codegen *cg, MlirContext context, const spec *s, text *cases,
+                     lmn_error *error) {
   writer w = {0};
   write_case(&w, s);
   text module = {0};
-  text_printf(&module, "module {\n%s  func.func @entry() {\n%s    return\n  }\n}\n", w.functions.data ? w.functions.data : "", w.ops.data);
+  text_printf(&module, "module {\n%s  func.func @entry() {\n%s    return\n  }\n}\n",
+              w.functions.data ? w.functions.data : "", w.ops.data);
   plan_entry *e = &p->entries[p->entry_count++];
   *e = (plan_entry){.name = arena_string(a, s->name), .kind = ENTRY_EVALUATE, .phase = -1, .arena_bytes = w.used};
   ir *m = ir_create(a, context, NULL, NULL, (entry_shape){0}, error);
