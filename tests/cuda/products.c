@@ -210,12 +210,12 @@ static bool add_case(arena *a, plan *p, cuda_codegen *cg, MlirContext context, c
   return ok || fail_in(error, "%s", s->name);
 }
 
-static bool print_kernels(cuda_codegen *cg) {
+static bool no_spills(cuda_codegen *cg, lmn_error *error) {
   int count;
   const cuda_kernel *k = cuda_kernels(cg, &count);
   for (int i = 0; i < count; ++i)
     if (k[i].resources.spill_stores || k[i].resources.spill_loads)
-      printf("%s: spills %lld bytes\n", k[i].name, (long long)k[i].resources.spill_stores);
+      return fail(error, "%s: spills %lld bytes", k[i].name, (long long)k[i].resources.spill_stores);
   return printf("%d kernels\n", count) > 0;
 }
 
@@ -234,7 +234,7 @@ static bool run(arena *a, MlirContext context, const char *folder, lmn_error *er
   while (ok && p->entry_count < CASES && fgets(line, sizeof line, stdin))
     if (read_spec(line, &s)) ok = add_case(a, p, cg, context, &s, &cases, error);
   text_add(&cases, "]\n");
-  ok = ok && directory_make(folder, error) && cuda_codegen_finish(cg, folder, error) && print_kernels(cg);
+  ok = ok && directory_make(folder, error) && cuda_codegen_finish(cg, folder, error) && no_spills(cg, error);
   if (ok && getenv("LMN_PRINT")) {
     text source = {0};
     cuda_print_source(cg, &source);
