@@ -337,7 +337,7 @@ static void write_places(const product *p, text *out) {
               "0.0f;\n}\n",
               (long long)column_first(p), groups);
   text_printf(out, "static __device__ __forceinline__ void *scratch_of(const parameters &p) { return p.args[%lld]; }\n",
-              (long long)(p->extras ? extra_first(p) + p->extras : extra_first(p)));
+              (long long)extra_first(p)); // where there is scratch memory, there are no extras
 }
 
 // An element of C and of the extras, for results that do not go through shared memory.
@@ -353,7 +353,6 @@ static void write_finish_element(const product *p, text *out) {
   if (p->gemm.accumulate) text_add(out, "  sum += (float)*c;\n");
   for (int i = 0; i < p->kinds; ++i) text_printf(out, "  columns[%d] = column_of(p, %d, group, column);\n", i, i);
   for (int i = 0; i < p->rows; ++i) {
-    const char *type = type_of(p->row_type);
     if (p->lists)
       text_printf(out, "  rows[%d] = (float)((const %s *)p.args[%lld + group])[in_group];\n", i, p->row_type,
                   (long long)row_first(p) + i * groups);
