@@ -266,9 +266,10 @@ static bool launch(device *d, const plan_launch *l, const cuda_launch *c, lmn_er
   size_t size = c->size;
   void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, c->parameters, CU_LAUNCH_PARAM_BUFFER_SIZE, &size,
                    CU_LAUNCH_PARAM_END};
-  CUresult result =
-      d->cuda.cuLaunchKernel(c->function, (unsigned)l->grid[0], (unsigned)l->grid[1], (unsigned)l->grid[2],
-                             (unsigned)l->block, 1, 1, (unsigned)l->shared, d->stream, NULL, extra);
+  void *parameters[] = {c->parameters}; // with maps: only the driver knows how far from their start they are aligned
+  CUresult result = d->cuda.cuLaunchKernel(c->function, (unsigned)l->grid[0], (unsigned)l->grid[1],
+                                           (unsigned)l->grid[2], (unsigned)l->block, 1, 1, (unsigned)l->shared,
+                                           d->stream, l->map_count ? parameters : NULL, l->map_count ? NULL : extra);
   return !result || fail_launch(d, result, l, error);
 }
 

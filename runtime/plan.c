@@ -17,7 +17,9 @@ const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t b
 int64_t gemm_pieces(const plan_gemm *g) { return g->pieces ? g->pieces : g->groups; }
 
 int64_t plan_parameter_bytes(const plan_launch *l) {
-  return (int64_t)CUDA_MAP_BYTES * l->map_count + 8 * ((int64_t)l->arg_count + l->dim_count);
+  enum { MAP_ALIGNMENT = 64 };
+  int64_t bytes = (int64_t)CUDA_MAP_BYTES * l->map_count + 8 * ((int64_t)l->arg_count + l->dim_count);
+  return l->map_count ? (bytes + MAP_ALIGNMENT - 1) / MAP_ALIGNMENT * MAP_ALIGNMENT : bytes;
 }
 
 int plan_launches(const plan_entry *e) {

@@ -83,9 +83,10 @@ typedef struct plan_map {
 } plan_map;
 
 // LAUNCH_CUDA: `kernel` is the extern "C" __global__ function of that name in kernels/NAME.cubin. Its parameters are
-// one packed buffer: every tensor map (128 bytes), every arg as a 64-bit device address, every dim as an int64. Up to
-// CUDA_PARAMETER_BYTES of them, CUDA_MAPS_PARAMETER_BYTES with maps, are passed by value; with `table` the buffer, then
-// without maps, lies in device memory and the kernel takes its address.
+// one packed buffer: every tensor map (128 bytes), every arg as a 64-bit device address, every dim as an int64, filled
+// up to a multiple of 64 bytes where there are maps. Up to CUDA_PARAMETER_BYTES of them, CUDA_MAPS_PARAMETER_BYTES with
+// maps, are passed by value; with `table` the buffer, then without maps, lies in device memory and the kernel takes its
+// address.
 enum {
   CUDA_PARAMETER_BYTES = 4000,
   CUDA_MAPS_PARAMETER_BYTES = 32000,

@@ -52,8 +52,9 @@ class Launch:
         data = b"".join(self.map(text, base) for text in launch.get("maps", []))
         data += b"".join((base + int(a[1:])).to_bytes(8, "little") for a in launch["args"].split())
         data += b"".join(int(d).to_bytes(8, "little") for d in launch.get("dims", "").split())
-        self.data, self.size = C.create_string_buffer(data, len(data)), C.c_size_t(len(data))
-        self.extra = (C.c_void_p * 5)(1, C.addressof(self.data), 2, C.addressof(self.size), 0)
+        data += bytes(-len(data) % 64) if launch.get("maps") else b""
+        self.data = C.create_string_buffer(data, len(data))
+        self.parameters = (C.c_void_p * 1)(C.addressof(self.data))
 
     def map(self, text, base):
         at, *n = text.split()
@@ -68,7 +69,7 @@ class Launch:
     def __call__(self):
         x, y, z, threads, shared = self.grid
         stream = C.c_void_p(torch.cuda.current_stream().cuda_stream)
-        call("cuLaunchKernel", self.kernel.function, x, y, z, threads, 1, 1, shared, stream, None, self.extra)
+        call("cuLaunchKernel", self.kernel.function, x, y, z, threads, 1, 1, shared, stream, self.parameters, None)
 
 
 class Case:

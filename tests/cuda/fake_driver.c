@@ -29,7 +29,10 @@ typedef struct fake_map {
 } fake_map;
 enum { MAP_BYTES = 128 };
 
-static size_t parameter_bytes(const kernel *k) { return MAP_BYTES * (size_t)k->maps + 8 * (size_t)(k->args + k->dims); }
+static size_t parameter_bytes(const kernel *k) {
+  size_t bytes = MAP_BYTES * (size_t)k->maps + 8 * (size_t)(k->args + k->dims);
+  return k->maps ? (bytes + 63) / 64 * 64 : bytes;
+}
 
 typedef struct block {
   char *memory;
@@ -481,14 +484,16 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
   (void)stream;
   ENTER(true);
   const kernel *k = (const kernel *)function;
-  size_t size = *(size_t *)extra[3];
-  bool right = grid_x && grid_y && grid_z && block_x <= 1024 && block_y == 1 && block_z == 1 && !parameters &&
-               extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER && extra[2] == CU_LAUNCH_PARAM_BUFFER_SIZE && !extra[4];
+  if (!parameters == !extra || !parameters == (k->maps > 0)) return ILLEGAL_VALUE;
+  size_t size = extra ? *(size_t *)extra[3] : parameter_bytes(k);
+  bool right = grid_x && grid_y && grid_z && block_x <= 1024 && block_y == 1 && block_z == 1;
+  if (extra)
+    right = right && extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER && extra[2] == CU_LAUNCH_PARAM_BUFFER_SIZE && !extra[4];
   if (!right || size != (k->table ? 8 : parameter_bytes(k))) return ILLEGAL_VALUE;
   if (shared > 48 << 10 && (int)shared > k->shared) return ILLEGAL_VALUE;
   work *w = add_work(WORK_KERNEL);
   w->kernel = k;
-  memcpy(w->parameters, extra[1], size);
+  memcpy(w->parameters, extra ? extra[1] : parameters[0], size);
   note(k->name);
   return 0;
 }
