@@ -7,14 +7,17 @@
 typedef unsigned short bits; // of a bf16
 
 constexpr int THREADS = 128, ROWS = 64 * MT, WIDE = (HEAD + 16 * PARTS - 1) / (16 * PARTS) * (16 * PARTS);
-constexpr int PITCH = WIDE + 8; // of rows in shared memory: an odd number of 16-byte pieces, so that 8 rows share no bank
+constexpr int PITCH =
+    WIDE + 8; // of rows in shared memory: an odd number of 16-byte pieces, so that 8 rows share no bank
 constexpr float LOG2E = 1.4426950408889634f, LN2 = 0.6931471805599453f, POWER = SCALE * LOG2E;
 
 extern __shared__ __align__(16) bits shared[];
 
 // ---- the instructions
 
-static __device__ __forceinline__ unsigned shared_address(const void *p) { return (unsigned)__cvta_generic_to_shared(p); }
+static __device__ __forceinline__ unsigned shared_address(const void *p) {
+  return (unsigned)__cvta_generic_to_shared(p);
+}
 
 static __device__ __forceinline__ void copy_16(unsigned to, const bits *from, bool there) { // else zeros
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(there ? 16 : 0) : "memory");
@@ -69,7 +72,7 @@ static __device__ __forceinline__ float quad_max(float x) {
 // ---- tiles. Of the accumulator of 16 rows a lane has rows lane / 4 (elements 0, 1) and 8 more (2, 3), columns
 // 8 n + lane % 4 * 2 and the next.
 
-template <int N> struct sums { float at[MT][N / 8][4]; };     // a warp's rows by N columns
+template <int N> struct sums { float at[MT][N / 8][4]; };        // a warp's rows by N columns
 template <int N> struct factors { unsigned at[MT][N / 16][4]; }; // the same in bf16, as the left side of a product
 
 template <int N> static __device__ __forceinline__ void clear(sums<N> &s) {
@@ -92,8 +95,7 @@ template <int N> static __device__ __forceinline__ void narrow(factors<N> &to, c
 }
 
 // `count` rows of HEAD columns; zeros behind them and beside them.
-template <int N>
-static __device__ __forceinline__ void load_tile(bits *to, const bits *from, int stride, int count) {
+template <int N> static __device__ __forceinline__ void load_tile(bits *to, const bits *from, int stride, int count) {
   constexpr int PIECES = WIDE / 8;
 #pragma unroll
   for (int i = threadIdx.x; i < N * PIECES; i += THREADS) {
@@ -181,7 +183,8 @@ template <typename P> struct shape {
 // A block of queries: sequences x heads in x, blocks of queries, the last ones, which see most, first in y.
 template <typename P> struct queries : shape<P> {
   int head, sequence, segment, position, row, key_row, key_column; // row: the block's first; key_row: of segment 0
-  int count, start[MT][2], first_key, last_start; // the rows' first keys; the least of the block, the largest of the warp
+  int count, start[MT][2], first_key,
+      last_start; // the rows' first keys; the least of the block, the largest of the warp
   __device__ __forceinline__ queries(const P &p, int starts_arg) : shape<P>(p) {
     head = blockIdx.x % this->heads, sequence = blockIdx.x / this->heads;
     segment = sequence / this->batch % this->segments;
@@ -289,7 +292,8 @@ template <int N> static __device__ __forceinline__ void soften(softmax &x, sums<
 template <typename P> static __device__ __forceinline__ void attention(const P &p) {
   const queries<P> b(p, 3);
   bits *const query = shared, *const keys = query + ROWS * PITCH, *const values = keys + TILE * PITCH;
-  const bits *qkv = (const bits *)p.args[0], *k = qkv + (long long)b.key_row * b.width + b.key_column, *v = k + b.key_heads * HEAD;
+  const bits *qkv = (const bits *)p.args[0], *k = qkv + (long long)b.key_row * b.width + b.key_column,
+             *v = k + b.key_heads * HEAD;
   sums<WIDE> out;
   softmax soft;
   clear(out);
@@ -331,6 +335,6 @@ template <typename P> static __device__ __forceinline__ void attention(const P &
       if (threadIdx.x % 4 == 0 && b.row_of(m, h) < b.count)
         lse[b.row_of(m, h) * b.heads] = (soft.most[m][h] + log2f(sum)) * LN2;
     }
-  store_rows((bits *)p.args[1] + ((long long)b.row * b.heads + b.head) * HEAD, b.heads * HEAD, out, factor, query, b.count,
-             HEAD);
+  store_rows((bits *)p.args[1] + ((long long)b.row * b.heads + b.head) * HEAD, b.heads * HEAD, out, factor, query,
+             b.count, HEAD);
 }

@@ -1,9 +1,9 @@
-// The gradient of attention_mma.cuh, which it needs, in two kernels without atomics: dQ by blocks of queries, which also
-// leaves lse in powers of 2 and delta = rowsum(dO O) in the workspace, then dK and dV by blocks of keys, over all query
-// heads of the key head and all later segments. There the products are turned (keys are the rows), so that their results
-// are the left sides of the next ones as they are. Tiles are double-buffered.
-// args: qkv, out, lse, dout, dqkv, workspace[, starts]. dims: length, batch, segments, heads, key heads, padded length.
-// workspace: [2, sequences, heads, padded length]; 0 behind a sequence.
+// The gradient of attention_mma.cuh, which it needs, in two kernels without atomics: dQ by blocks of queries, which
+// also leaves lse in powers of 2 and delta = rowsum(dO O) in the workspace, then dK and dV by blocks of keys, over all
+// query heads of the key head and all later segments. There the products are turned (keys are the rows), so that their
+// results are the left sides of the next ones as they are. Tiles are double-buffered. args: qkv, out, lse, dout, dqkv,
+// workspace[, starts]. dims: length, batch, segments, heads, key heads, padded length. workspace: [2, sequences, heads,
+// padded length]; 0 behind a sequence.
 
 static __device__ __forceinline__ float low(unsigned x) { return __uint_as_float(x << 16); }
 static __device__ __forceinline__ float high(unsigned x) { return __uint_as_float(x & 0xffff0000u); }
@@ -32,7 +32,8 @@ template <typename P> static __device__ __forceinline__ void attention_grad_quer
   const int out_width = b.heads * HEAD;
   const long long out_at = (long long)b.row * out_width + b.head * HEAD, padded = p.dims[5];
   const long long at_workspace = (b.sequence * b.heads + b.head) * padded + b.position;
-  const bits *qkv = (const bits *)p.args[0], *k = qkv + (long long)b.key_row * b.width + b.key_column, *v = k + b.key_heads * HEAD;
+  const bits *qkv = (const bits *)p.args[0], *k = qkv + (long long)b.key_row * b.width + b.key_column,
+             *v = k + b.key_heads * HEAD;
   const bits *out = (const bits *)p.args[1] + out_at, *dout = (const bits *)p.args[3] + out_at;
   bits *const query = shared, *const gradient = query + ROWS * PITCH, *const tiles = gradient + ROWS * PITCH;
   constexpr int STAGE = 2 * TILE * PITCH;
@@ -151,8 +152,7 @@ struct query_tile {
 };
 
 // Powers of keys that a query does not see become 0.
-template <typename B>
-static __device__ __forceinline__ void mask_powers(sums<TILE> &s, const B &b, int query) {
+template <typename B> static __device__ __forceinline__ void mask_powers(sums<TILE> &s, const B &b, int query) {
   const int first = threadIdx.x / 32 * 16 * MT, lane = threadIdx.x % 32;
   if (!STARTS && query >= b.position + first + 16 * MT - 1) return;
 #pragma unroll
