@@ -36,17 +36,15 @@ static int64_t op_flops(const ir *m, MlirOperation op, op_code code) {
 
 // ---- bytes -------------------------------------------------------------------------------------------------------
 
-static int64_t bytes_of(MlirValue v) { return value_elements(v) * 4; }
-
 static int64_t result_bytes(MlirOperation op) {
   int64_t bytes = 0;
-  for (intptr_t i = 0; i < mlirOperationGetNumResults(op); ++i) bytes += bytes_of(mlirOperationGetResult(op, i));
+  for (intptr_t i = 0; i < mlirOperationGetNumResults(op); ++i) bytes += value_bytes(mlirOperationGetResult(op, i));
   return bytes;
 }
 
 static int64_t operand_bytes(MlirOperation op) {
   int64_t bytes = 0;
-  for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i) bytes += bytes_of(mlirOperationGetOperand(op, i));
+  for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i) bytes += value_bytes(mlirOperationGetOperand(op, i));
   return bytes;
 }
 
@@ -55,19 +53,22 @@ static int64_t embed_bytes(const ir *m, MlirOperation op) {
   int64_t bytes = 2 * result_bytes(op);
   if (value_is(ir_operand(m, op, 3))) bytes += result_bytes(op);
   for (int i = 0; i <= 2; i += 2)
-    if (value_is(ir_operand(m, op, i))) bytes += bytes_of(ir_operand(m, op, i)); // ids, positions
+    if (value_is(ir_operand(m, op, i))) bytes += value_bytes(ir_operand(m, op, i)); // ids, positions
   return bytes;
 }
 
 static int64_t copy_bytes(MlirOperation op) {
-  int64_t copied = ir_int(op, "n0") * ir_int(op, "n1") * ir_int(op, "columns") * 4 * mlirOperationGetNumOperands(op);
-  return 2 * copied + (ir_int(op, "zero") ? result_bytes(op) : 0);
+  int64_t each =
+      value_element_bytes(mlirOperationGetOperand(op, 0)) + value_element_bytes(mlirOperationGetResult(op, 0));
+  int64_t copied = ir_int(op, "n0") * ir_int(op, "n1") * ir_int(op, "columns") * mlirOperationGetNumOperands(op);
+  return copied * each + (ir_int(op, "zero") ? result_bytes(op) : 0);
 }
 
 // The caches in full, as the compiler does not know how far they are filled.
 static int64_t cached_bytes(const ir *m, MlirOperation op) {
   int64_t sequences = value_rows(ir_operand(m, op, 0)) / ir_int(op, "length");
-  return sequences * ir_int(op, "capacity") * ir_int(op, "key_value_heads") * ir_int(op, "head_size") * 2 * 4;
+  return sequences * ir_int(op, "capacity") * ir_int(op, "key_value_heads") * ir_int(op, "head_size") * 2 *
+         value_element_bytes(ir_operand(m, op, 0));
 }
 
 static int64_t op_bytes(const ir *m, MlirOperation op, op_code code) {
@@ -78,12 +79,14 @@ static int64_t op_bytes(const ir *m, MlirOperation op, op_code code) {
   case KERNEL_OUTPUT:
   case KERNEL_GRADIENT: return 0; // no launch
   case KERNEL_EMBED: return embed_bytes(m, op);
-  case KERNEL_SELECT: return 2 * result_bytes(op) + bytes_of(ir_operand(m, op, 1));
+  case KERNEL_SELECT: return 2 * result_bytes(op) + value_bytes(ir_operand(m, op, 1));
   case KERNEL_COPY: return copy_bytes(op);
   case KERNEL_ATTENTION_CACHED: return operand_bytes(op) + result_bytes(op) + cached_bytes(m, op);
   case KERNEL_GRADIENT_NORM: return ir_int(op, "bytes") + result_bytes(op);
-  case KERNEL_ADAMW: // parameter, moments: read and written; gradient: read
-    return operand_bytes(op) + 7 * m->plan->phases[ir_int(op, "phase")].gradient_bytes;
+  case KERNEL_ADAMW: { // parameter, moments: read and written; gradient: read; the bf16 copy: written
+    int64_t bytes = m->plan->phases[ir_int(op, "phase")].gradient_bytes;
+    return operand_bytes(op) + 7 * bytes + (plan_is_bf16(m->plan) ? bytes / 2 : 0);
+  }
   default: return operand_bytes(op) + result_bytes(op);
   }
 }

@@ -59,6 +59,11 @@ void launch_arg(arena *a, plan_launch *launch, plan_ref place) {
   launch->args[launch->arg_count++] = place;
 }
 
+void launch_map(arena *a, plan_launch *launch, plan_map map) {
+  launch->maps = grown(a, launch->maps, launch->map_count, sizeof *launch->maps);
+  launch->maps[launch->map_count++] = map;
+}
+
 void launch_dim(arena *a, plan_launch *launch, int64_t dim) {
   launch->dims = grown(a, launch->dims, launch->dim_count, sizeof *launch->dims);
   launch->dims[launch->dim_count++] = dim;

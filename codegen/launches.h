@@ -16,6 +16,7 @@ launch_list launches_of(arena *a, plan_entry *entry);
 plan_launch *launch_add(launch_list *l, const ir *m, MlirOperation op, launch_kind kind, const char *kernel);
 void launch_arg(arena *a, plan_launch *launch, plan_ref place);
 void launch_dim(arena *a, plan_launch *launch, int64_t dim);
+void launch_map(arena *a, plan_launch *launch, plan_map map);
 
 // kernel.copy's runs; those that follow each other on both sides are one.
 typedef struct copy_shape {

@@ -24,10 +24,13 @@ static graph *read_emitted(compilation *c, const compile_options *o, text *messa
   return graph_read_kept(c->arena, &c->emitted->network, messages);
 }
 
-static bool check_precision(const compilation *c, lmn_error *error) {
-  const char *precision = c->options->precision;
-  if (!precision || !strcmp(precision, "f32")) return true;
-  return fail(error, "--precision %s: it is f32, the one that the back ends have", precision);
+static bool read_precision(compilation *c, lmn_error *error) {
+  const char *said = c->options->precision;
+  c->precision = said ? said : c->target->cuda ? "bf16" : "f32";
+  if (!strcmp(c->precision, "f32")) return true;
+  if (strcmp(c->precision, "bf16")) return fail(error, "--precision %s: it is f32, or bf16 for GPUs", said);
+  return c->target->cuda ||
+         fail(error, "--precision bf16: the CPU computes in f32; GPUs (--target sm_90a …) have bf16");
 }
 
 compilation *compile_open(const compile_options *options, text *messages) {
@@ -37,7 +40,7 @@ compilation *compile_open(const compile_options *options, text *messages) {
   double began = clock_seconds();
   lmn_error error = {0};
   c->target = target_find(options->target, &error);
-  if (!c->target || !backend_check_level(c->target, options->emit, &error) || !check_precision(c, &error)) {
+  if (!c->target || !backend_check_level(c->target, options->emit, &error) || !read_precision(c, &error)) {
     text_printf(messages, "error: %s\n", error.text);
     arena_destroy(a);
     return NULL;
@@ -343,6 +346,7 @@ static bool lower_entries(session *s, const entry_shape *shapes, int count) {
 static bool begin_session(session *s, compilation *c, const entry_shape *shapes, int count, lmn_error *error) {
   double began = clock_seconds();
   *s = (session){.c = c, .error = error, .plan = plan_create(c->arena, c->graph, c->parameters)};
+  s->plan->precision = c->precision;
   s->backend = backend_create(c->arena, c->target, s->plan, cache_folder(c));
   backend_time(&s->backend, c->options->timings);
   if (c->emitted && !c->emitted->entry_count) return read_kernels(s);

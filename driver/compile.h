@@ -23,7 +23,7 @@ typedef struct compile_options {
   const char *from;      // --from=LEVEL: `file` is what --emit=LEVEL printed; NULL: it is a .lmn file
   timings *timings;      // --time-passes; NULL: not wanted
   const char *target;    // "cpu", "sm_90a" …; NULL: the CPU
-  const char *precision; // "f32"; NULL: that
+  const char *precision; // "f32" or, of GPUs, "bf16"; NULL: the target's usual one
   const char *cache;     // NULL: $LMN_CACHE, $XDG_CACHE_HOME/lmnc or ~/.cache/lmnc; "": no cache
 } compile_options;
 
@@ -37,8 +37,9 @@ typedef struct compilation {
   const compile_options *options;
   const target *target;
   bool random_weights;
-  int entry_count;  // of the last compile_entries
-  emitted *emitted; // with options->from: what was read
+  const char *precision; // "f32" or "bf16"
+  int entry_count;       // of the last compile_entries
+  emitted *emitted;      // with options->from: what was read
 } compilation;
 
 extern const char compile_from_levels[]; // "lmn, nn, kernel or mlir"

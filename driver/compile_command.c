@@ -172,7 +172,6 @@ int command_compile(int argument_count, char **arguments) {
       {"loss", 0, "LOSS", "'cross_entropy(label_smoothing = 0.1)'", OPTION_SETTING, &r.network.overrides},
       {"emit", 0, "LEVEL", "print ast, graph, lmn, nn, kernel, plan; mlir, llvm; cuda, ptx, sass", OPTION_TEXT,
        &r.emit},
-      {"precision", 0, "TYPE", "of weights and activations: f32", OPTION_TEXT, &r.network.precision},
       {"from", 0, "LEVEL", "NET is what --emit=LEVEL printed: lmn, nn, kernel or mlir", OPTION_TEXT, &r.from},
       {"print-after", 0, "PASS", "print the entries as this pass leaves them", OPTION_TEXT, &r.print_after},
       {"time-passes", 0, NULL, "say where the time went", OPTION_FLAG, &r.time_passes},

@@ -23,7 +23,8 @@ typedef struct network_options {
   {"disable-pass", 0, "PASS", "leave this optimisation out (repeatable)", OPTION_TEXTS, &(n)->disabled}, \
   {"recompute", 0, "WHAT", "remake, not keep: rows, feed-forward, layers, layers-2, -4, -8", OPTION_TEXT, &(n)->recompute}, \
   {"memory-limit", 0, "SIZE", "of a training step, 800M or 1.5G: what does not fit is remade", OPTION_BYTES, &(n)->memory_limit}, \
-  {"target", 0, "TARGET", "cpu (the default), or a GPU: sm_80, sm_89, sm_90a", OPTION_TEXT, &(n)->target}
+  {"target", 0, "TARGET", "cpu (the default), or a GPU: sm_80, sm_89, sm_90a", OPTION_TEXT, &(n)->target}, \
+  {"precision", 0, "TYPE", "f32, or bf16 for GPUs, theirs unless told otherwise", OPTION_TEXT, &(n)->precision}
 // clang-format on
 
 compile_options network_compile_options(const network_options *n); // points into *n

@@ -14,6 +14,7 @@
 static bool cost_with(lowering *l, entry_shape shape, int plain_from, const char **name, entry_cost *result) {
   compilation *c = l->c;
   l->plan = plan_create(c->arena, c->graph, c->parameters);
+  l->plan->precision = c->precision;
   l->plan->entries = ARENA_ARRAY(c->arena, plan_entry, 1);
   l->plain_from = plain_from;
   int policy = lower_policy(c, &shape, l->error);

@@ -272,6 +272,12 @@ static MlirType tensor(ir *m, int rank, const int64_t *shape, MlirType element) 
 MlirType ir_matrix(ir *m, int64_t rows, int64_t columns) {
   return tensor(m, 2, (int64_t[]){rows, columns}, mlirF32TypeGet(m->context));
 }
+MlirType ir_with_element(MlirType type, MlirType element) {
+  int64_t shape[2] = {0};
+  intptr_t rank = mlirShapedTypeGetRank(type);
+  for (intptr_t i = 0; i < rank && i < 2; ++i) shape[i] = mlirShapedTypeGetDimSize(type, i);
+  return mlirRankedTensorTypeGet(rank, shape, element, mlirAttributeGetNull());
+}
 MlirType ir_vector(ir *m, int64_t length) { return tensor(m, 1, &length, mlirF32TypeGet(m->context)); }
 MlirType ir_indices(ir *m, int64_t rows, int64_t columns) {
   return tensor(m, columns ? 2 : 1, (int64_t[]){rows, columns}, mlirIntegerTypeGet(m->context, 32));
@@ -287,6 +293,10 @@ int64_t value_elements(MlirValue v) {
   for (intptr_t i = 0; i < mlirShapedTypeGetRank(type); ++i) elements *= mlirShapedTypeGetDimSize(type, i);
   return elements;
 }
+MlirType value_element(MlirValue v) { return mlirShapedTypeGetElementType(mlirValueGetType(v)); }
+bool value_is_bf16(MlirValue v) { return mlirTypeIsABF16(value_element(v)); }
+int64_t value_element_bytes(MlirValue v) { return value_is_bf16(v) ? 2 : 4; }
+int64_t value_bytes(MlirValue v) { return value_elements(v) * value_element_bytes(v); }
 MlirOperation value_op(MlirValue v) { return mlirOpResultGetOwner(v); }
 int value_index(MlirValue v) { return (int)mlirOpResultGetResultNumber(v); }
 bool value_used(MlirValue v) { return !mlirOpOperandIsNull(mlirValueGetFirstUse(v)); }

@@ -133,10 +133,15 @@ static inline bool value_is(MlirValue v) { return v.ptr != NULL; }
 // Types.
 MlirType ir_matrix(ir *m, int64_t rows, int64_t columns);
 MlirType ir_vector(ir *m, int64_t length);
+MlirType ir_with_element(MlirType tensor, MlirType element);
 MlirType ir_indices(ir *m, int64_t rows, int64_t columns); // i32; columns 0: rank 1
 int64_t value_rows(MlirValue v);                           // first dimension
 int64_t value_columns(MlirValue v);                        // last dimension
 int64_t value_elements(MlirValue v);
+MlirType value_element(MlirValue v); // f32, bf16, i32
+bool value_is_bf16(MlirValue v);
+int64_t value_element_bytes(MlirValue v); // 2 of bf16, else 4
+int64_t value_bytes(MlirValue v);
 
 // Reading.
 op_code ir_code(const ir *m, MlirOperation op);

@@ -46,7 +46,8 @@ static bool has_parameter(const ir *m, const char *name) { return parameter_find
 
 static bool verify_names(const ir *m, MlirOperation op, op_code code, lmn_error *error) {
   static const char unknown[] = "the network has no such parameter";
-  if (code == KERNEL_BUFFER && !strcmp(ir_text(m, op, "space"), "parameter"))
+  const char *space = code == KERNEL_BUFFER ? ir_text(m, op, "space") : "";
+  if (!strcmp(space, "parameter") || !strcmp(space, "weight"))
     return has_parameter(m, ir_text(m, op, "name")) || ir_bad(op, error, unknown);
   if (code != NN_PARAMETER && code != NN_GRADIENT && code != KERNEL_GRADIENT) return true;
   for (int i = 0; i < ir_count(op, "names"); ++i)
@@ -73,7 +74,7 @@ static bool verify_bodies(const ir *m, MlirOperation op, const struct op_attribu
   return true;
 }
 
-// f32; i32 of inputs; i1 of masks.
+// f32; bf16 of kernels; i32 of inputs; i1 of masks.
 static bool tensor(MlirType type) {
   if (!mlirTypeIsARankedTensor(type) || !mlirShapedTypeHasStaticShape(type)) return false;
   intptr_t rank = mlirShapedTypeGetRank(type);
@@ -81,7 +82,7 @@ static bool tensor(MlirType type) {
   for (intptr_t i = 0; i < rank; ++i)
     if (mlirShapedTypeGetDimSize(type, i) < 1) return false;
   MlirType element = mlirShapedTypeGetElementType(type);
-  if (mlirTypeIsAF32(element)) return true;
+  if (mlirTypeIsAF32(element) || mlirTypeIsABF16(element)) return true;
   unsigned width = mlirTypeIsAInteger(element) ? mlirIntegerTypeGetWidth(element) : 0;
   return width == 32 || width == 1;
 }
@@ -106,7 +107,7 @@ bool ir_verify_read(ir *m, bool placed, lmn_error *error) {
     const op_row *row = &op_table()[code];
     for (intptr_t r = 0; r < mlirOperationGetNumResults(op); ++r)
       if (!tensor(mlirValueGetType(mlirOperationGetResult(op, r))))
-        return ir_bad(op, error, "its values must be tensors of f32, i32 or i1 with one or two sizes");
+        return ir_bad(op, error, "its values must be tensors of f32, bf16, i32 or i1 with one or two sizes");
     for (int a = 0; a < row->attribute_count; ++a)
       if (!verify_number(m, op, &row->attributes[a], error) || !verify_size(op, code, &row->attributes[a], error) ||
           !verify_bodies(m, op, &row->attributes[a], error))

@@ -65,6 +65,8 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_ride_products);
   // What was fused has no readers of its own any more.
   step(&p, pass_dce);
+  // When all kernels are what they will be: it decides value by value what kernels read and write.
+  step(&p, pass_narrow);
   // Lifetimes, and with them the memory needed, follow from the order.
   step(&p, pass_schedule);
   step(&p, pass_plan_memory);

@@ -40,7 +40,6 @@ typedef struct memory {
   lmn_error *error;
 } memory;
 
-static int64_t bytes_of(MlirValue v) { return value_elements(v) * 4; } // float32 and int32 alike
 static int64_t aligned(int64_t bytes) { return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
 // ---- sinks: what is an output or a gradient must own its memory ---------------------------------
@@ -144,7 +143,8 @@ static MlirValue taken_over(memory *p, MlirOperation op, int index) {
 static bool is_stack(ir *m, MlirOperation op) {
   return ir_code(m, op) == KERNEL_COPY && ir_int(op, "n0") == 1 && !ir_int(op, "from") && !ir_int(op, "zero") &&
          ir_int(op, "columns") == ir_int(op, "from1") && ir_int(op, "columns") == ir_int(op, "to1") &&
-         mlirOperationGetNumOperands(op) > 1;
+         mlirOperationGetNumOperands(op) > 1 &&
+         value_is_bf16(mlirOperationGetOperand(op, 0)) == value_is_bf16(mlirOperationGetResult(op, 0));
 }
 
 // Whether an op writes over the value's memory (other than to look at a piece of it).
@@ -166,10 +166,11 @@ static void absorb_parts(memory *p, MlirOperation stack, slot into, const map *a
     MlirValue part = mlirOperationGetOperand(stack, i);
     slot at = *slot_of(p, part);
     root *from = &p->roots[at.root];
-    if (from->into >= 0 || at.root == into.root || at.offset || from->placed || from->bytes != bytes_of(part)) continue;
+    if (from->into >= 0 || at.root == into.root || at.offset || from->placed || from->bytes != value_bytes(part))
+      continue;
     if (map_get(absorbed, part.ptr, 0)) continue;
     from->into = into.root;
-    from->offset = into.offset + ir_int_at(stack, "to", (int)i) * 4;
+    from->offset = into.offset + ir_int_at(stack, "to", (int)i) * value_element_bytes(part);
     if (from->first < whole->first) whole->first = from->first;
     if (from->last > whole->last) whole->last = from->last;
   }
@@ -190,9 +191,10 @@ static int64_t input_bytes(const ir *m, const char *name);
 static bool fixed_place(memory *p, MlirOperation op, plan_ref *place) {
   ir *m = p->m;
   const char *space = ir_text(m, op, "space"), *name = ir_text(m, op, "name");
-  if (!strcmp(space, "parameter")) {
-    int index = parameter_find(m->parameters, name);
-    *place = (plan_ref){SPACE_PARAMETER, m->plan->parameters[index].offset};
+  bool weight = !strcmp(space, "weight");
+  if (weight || !strcmp(space, "parameter")) {
+    int64_t offset = m->plan->parameters[parameter_find(m->parameters, name)].offset;
+    *place = weight ? (plan_ref){SPACE_WEIGHT, offset / 2} : (plan_ref){SPACE_PARAMETER, offset};
     return true;
   }
   if (!strcmp(space, "input")) {
@@ -210,7 +212,7 @@ static int64_t input_bytes(const ir *m, const char *name) {
        op = mlirOperationGetNextInBlock(op)) {
     if (ir_code(m, op) != KERNEL_BUFFER || strcmp(ir_text(m, op, "space"), "input")) continue;
     if (!strcmp(ir_text(m, op, "name"), name)) return offset;
-    offset += aligned(bytes_of(mlirOperationGetResult(op, 0)));
+    offset += aligned(value_bytes(mlirOperationGetResult(op, 0)));
   }
   return offset;
 }
@@ -238,7 +240,7 @@ static void make_roots(memory *p) {
       if (value_is(over)) {
         slot s = *slot_of(p, over);
         put_slot(p, v, s.root, s.offset + (ir_code(m, op) == KERNEL_VIEW ? ir_int(op, "offset") : 0));
-      } else put_slot(p, v, new_root(p, aligned(bytes_of(v)), map_get(&p->order, op.ptr, i)), 0);
+      } else put_slot(p, v, new_root(p, aligned(value_bytes(v)), map_get(&p->order, op.ptr, i)), 0);
       root *at = &p->roots[slot_of(p, v)->root];
       int64_t last = last_reader(p, v);
       if (last > at->last) at->last = last;
@@ -260,7 +262,7 @@ static void place_sinks(memory *p) {
     at->placed = true;
     at->space = code == KERNEL_OUTPUT ? SPACE_OUTPUT : SPACE_GRADIENT;
     at->offset = code == KERNEL_OUTPUT ? output : gradient_offset(m, ir_text_at(m, p->ops.items[i], "names", 0));
-    if (code == KERNEL_OUTPUT) output += aligned(bytes_of(v));
+    if (code == KERNEL_OUTPUT) output += aligned(value_bytes(v));
   }
 }
 

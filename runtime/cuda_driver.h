@@ -29,6 +29,11 @@ enum { // CUdevice_attribute
   CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
 };
 enum { CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8, CU_STREAM_NON_BLOCKING = 1 };
+enum { // of cuTensorMapEncodeTiled
+  CU_TENSOR_MAP_DATA_TYPE_FLOAT32 = 7,
+  CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 = 9,
+  CU_TENSOR_MAP_L2_PROMOTION_L2_256B = 3,
+};
 enum { CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1 };
 #define CU_LAUNCH_PARAM_END ((void *)0)
 #define CU_LAUNCH_PARAM_BUFFER_POINTER ((void *)1)
@@ -62,6 +67,9 @@ enum { CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1 };
   X(cuLaunchKernel, cuLaunchKernel,                                                                                    \
     (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,       \
      unsigned block_z, unsigned shared, CUstream stream, void **parameters, void **extra))                             \
+  X(cuTensorMapEncodeTiled, cuTensorMapEncodeTiled,                                                                    \
+    (void *map, int type, unsigned rank, CUdeviceptr address, const uint64_t *sizes, const uint64_t *strides,          \
+     const unsigned *box, const unsigned *steps, int interleave, int swizzle, int promotion, int fill))                \
   X(cuStreamCreate, cuStreamCreate, (CUstream * stream, unsigned flags))                                               \
   X(cuStreamDestroy, cuStreamDestroy_v2, (CUstream stream))                                                            \
   X(cuStreamSynchronize, cuStreamSynchronize, (CUstream stream))                                                       \

@@ -92,6 +92,7 @@ static bool check_spaces(const device_base *b, const plan_entry *entry, lmn_erro
   int64_t gradient = has_phase ? p->phases[entry->phase].gradient_bytes : 0;
   bool trains = entry->kind == ENTRY_TRAIN || entry->kind == ENTRY_UPDATE, updates = entry->kind == ENTRY_UPDATE;
   return is_reserved(b, entry, SPACE_PARAMETER, p->parameter_bytes, error) &&
+         is_reserved(b, entry, SPACE_WEIGHT, plan_weight_bytes(p), error) &&
          is_reserved(b, entry, SPACE_CONSTANT, p->constant_bytes, error) &&
          is_reserved(b, entry, SPACE_ARENA, entry->arena_bytes, error) &&
          is_reserved(b, entry, SPACE_INPUT, entry->input_bytes, error) &&

@@ -5,6 +5,7 @@
 // LMN_CUDA_GRAPH=0 leaves that out. The results are the same.
 #include "runtime/cuda_kernels.h"
 #include "runtime/device_parts.h"
+#include "runtime/safetensors_type.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -135,11 +136,30 @@ static bool reserve(device *d, plan_space space, int64_t bytes, lmn_error *error
 
 static void *map(const device *d, plan_space space) { return d->host[space]; }
 
-static bool write_space(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes,
-                        lmn_error *error) {
-  if (!enter(d, error)) return false;
+static bool copy_to(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes, lmn_error *error) {
   CUresult result = d->cuda.cuMemcpyHtoDAsync(d->spaces[space] + (CUdeviceptr)offset, data, (size_t)bytes, d->stream);
   return result ? failed(d, result, error, "nothing can be copied to it") : wait(d, error);
+}
+
+// The bf16 copy of parameters that are written, a part at a time.
+static bool copy_weights(device *d, int64_t offset, const float *parameters, int64_t count, lmn_error *error) {
+  enum { PART = 1 << 22 };
+  uint16_t *part = memory_alloc((size_t)(count < PART ? count : PART) * sizeof *part);
+  bool ok = true;
+  for (int64_t first = 0; ok && first < count; first += PART) {
+    int64_t elements = count - first < PART ? count - first : PART;
+    floats_to_bf16(parameters + first, elements, part);
+    ok = copy_to(d, SPACE_WEIGHT, offset / 2 + first * 2, part, elements * 2, error);
+  }
+  free(part);
+  return ok;
+}
+
+static bool write_space(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes,
+                        lmn_error *error) {
+  if (!enter(d, error) || !copy_to(d, space, offset, data, bytes, error)) return false;
+  bool weights = space == SPACE_PARAMETER && plan_is_bf16(d->base.plan);
+  return !weights || copy_weights(d, offset, data, bytes / (int64_t)sizeof(float), error);
 }
 
 static bool read_space(device *d, plan_space space, int64_t offset, void *data, int64_t bytes, lmn_error *error) {
@@ -158,7 +178,7 @@ static bool clear(device *d, plan_space space, lmn_error *error) {
 
 enum { TABLE_MULTIPLE = 16 };
 
-static size_t buffer_size(const plan_launch *l) { return 8 * ((size_t)l->arg_count + (size_t)l->dim_count); }
+static size_t buffer_size(const plan_launch *l) { return (size_t)plan_parameter_bytes(l); }
 
 static size_t table_size(const plan_launch *l) {
   return l->table ? (buffer_size(l) + TABLE_MULTIPLE - 1) / TABLE_MULTIPLE * TABLE_MULTIPLE : 0;
@@ -195,12 +215,32 @@ static void drop_graph(const device *d, cuda_entry *e) {
   e->graph = NULL;
 }
 
-static void fill_buffer(const device *d, const plan_launch *l, char *buffer) {
+// sizes, strides, box: fastest first; strides in bytes, of all but the fastest.
+static bool encode_map(device *d, const plan_launch *l, const plan_map *m, char *to, lmn_error *error) {
+  enum { MAP_ALIGNMENT = 64 };
+  _Alignas(MAP_ALIGNMENT) char map[CUDA_MAP_BYTES] = "";
+  const uint64_t sizes[] = {(uint64_t)m->columns, (uint64_t)m->rows, (uint64_t)m->count};
+  const uint64_t strides[] = {(uint64_t)m->row_stride, (uint64_t)m->stride};
+  const unsigned box[] = {(unsigned)m->box_columns, (unsigned)m->box_rows, 1}, steps[] = {1, 1, 1};
+  int type = m->bytes == 2 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT32, swizzle = 0;
+  while (m->swizzle >> swizzle > 16) ++swizzle; // 32, 64, 128: 1, 2, 3
+  CUdeviceptr address = d->spaces[m->at.space] + (CUdeviceptr)m->at.offset;
+  CUresult result = d->cuda.cuTensorMapEncodeTiled(map, type, LENGTH(sizes), address, sizes, strides, box, steps, 0,
+                                                   swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, 0);
+  if (result) return fail_launch(d, result, l, error);
+  memcpy(to, map, sizeof map);
+  return true;
+}
+
+static bool fill_buffer(device *d, const plan_launch *l, char *buffer, lmn_error *error) {
+  for (int i = 0; i < l->map_count; ++i, buffer += CUDA_MAP_BYTES)
+    if (!encode_map(d, l, &l->maps[i], buffer, error)) return false;
   for (int i = 0; i < l->arg_count; ++i, buffer += sizeof(CUdeviceptr)) {
     CUdeviceptr address = d->spaces[l->args[i].space] + (CUdeviceptr)l->args[i].offset;
     memcpy(buffer, &address, sizeof address);
   }
   if (l->dim_count) memcpy(buffer, l->dims, 8 * (size_t)l->dim_count);
+  return true;
 }
 
 // The addresses of where the spaces are now.
@@ -211,7 +251,7 @@ static bool fill_entry(device *d, int index, lmn_error *error) {
   if (e->table_bytes && !e->tables && !allocate(d, e->table_bytes, &e->tables, error)) return false;
   for (int i = 0; i < entry->launch_count; ++i) {
     const cuda_launch *l = &e->launches[i];
-    fill_buffer(d, &entry->launches[i], l->buffer);
+    if (!fill_buffer(d, &entry->launches[i], l->buffer, error)) return false;
     CUdeviceptr address = e->tables + (CUdeviceptr)(l->buffer - e->table);
     if (entry->launches[i].table) memcpy(l->parameters, &address, sizeof address);
   }
@@ -226,9 +266,10 @@ static bool launch(device *d, const plan_launch *l, const cuda_launch *c, lmn_er
   size_t size = c->size;
   void *extra[] = {CU_LAUNCH_PARAM_BUFFER_POINTER, c->parameters, CU_LAUNCH_PARAM_BUFFER_SIZE, &size,
                    CU_LAUNCH_PARAM_END};
-  CUresult result =
-      d->cuda.cuLaunchKernel(c->function, (unsigned)l->grid[0], (unsigned)l->grid[1], (unsigned)l->grid[2],
-                             (unsigned)l->block, 1, 1, (unsigned)l->shared, d->stream, NULL, extra);
+  void *parameters[] = {c->parameters}; // with maps: only the driver knows how far from their start they are aligned
+  CUresult result = d->cuda.cuLaunchKernel(c->function, (unsigned)l->grid[0], (unsigned)l->grid[1],
+                                           (unsigned)l->grid[2], (unsigned)l->block, 1, 1, (unsigned)l->shared,
+                                           d->stream, l->map_count ? parameters : NULL, l->map_count ? NULL : extra);
   return !result || fail_launch(d, result, l, error);
 }
 

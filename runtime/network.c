@@ -48,6 +48,7 @@ static bool network_open(lmn_network *n, const char *artifact, const lmn_options
   if (!threads_of_environment(&on.threads, error)) return false;
   n->device = device_open(n->plan, artifact, &on, error);
   return n->device && anything_fits(n, error) && network_reserve(n, SPACE_PARAMETER, n->plan->parameter_bytes, error) &&
+         network_reserve(n, SPACE_WEIGHT, plan_weight_bytes(n->plan), error) &&
          network_reserve(n, SPACE_CONSTANT, n->plan->constant_bytes, error) && fill_constants(n, error);
 }
 
@@ -111,8 +112,9 @@ static bool fail_fits(const lmn_network *n, const plan_entry *e, int64_t room, l
   fail(error,
        "%s: %s needs %.2f GB (parameters %.2f, gradients and optimizer state %.2f, values %.2f), and there are %.2f GB "
        "for it on the device; %s",
-       n->artifact, e->name, (double)all / giga, (double)(bytes[SPACE_PARAMETER] + bytes[SPACE_CONSTANT]) / giga,
-       (double)state / giga, (double)values / giga, (double)room / giga, remedy.data);
+       n->artifact, e->name, (double)all / giga,
+       (double)(bytes[SPACE_PARAMETER] + bytes[SPACE_WEIGHT] + bytes[SPACE_CONSTANT]) / giga, (double)state / giga,
+       (double)values / giga, (double)room / giga, remedy.data);
   text_free(&remedy);
   return false;
 }

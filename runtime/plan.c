@@ -1,7 +1,9 @@
 #include "runtime/plan.h"
 
+#include <string.h>
+
 const char *const plan_space_names[SPACE_COUNT] = {"parameter", "gradient", "moment1",  "moment2", "arena",
-                                                   "input",     "output",   "constant", "cache"};
+                                                   "input",     "output",   "constant", "cache",   "weight"};
 const char *const entry_kind_names[5] = {"train", "update", "evaluate", "extend", "trace"};
 
 const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t batch, int64_t length) {
@@ -14,11 +16,21 @@ const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t b
 
 int64_t gemm_pieces(const plan_gemm *g) { return g->pieces ? g->pieces : g->groups; }
 
+int64_t plan_parameter_bytes(const plan_launch *l) {
+  enum { MAP_ALIGNMENT = 64 };
+  int64_t bytes = (int64_t)CUDA_MAP_BYTES * l->map_count + 8 * ((int64_t)l->arg_count + l->dim_count);
+  return l->map_count ? (bytes + MAP_ALIGNMENT - 1) / MAP_ALIGNMENT * MAP_ALIGNMENT : bytes;
+}
+
 int plan_launches(const plan_entry *e) {
   int count = 0;
   for (int i = 0; i < e->launch_count; ++i) count += !e->launches[i].rides;
   return count;
 }
+
+bool plan_is_bf16(const plan *p) { return p->precision && !strcmp(p->precision, "bf16"); }
+
+int64_t plan_weight_bytes(const plan *p) { return plan_is_bf16(p) ? p->parameter_bytes / 2 : 0; }
 
 void plan_space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_COUNT]) {
   int64_t gradient = e->phase >= 0 ? p->phases[e->phase].gradient_bytes : 0;
@@ -29,6 +41,7 @@ void plan_space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_CO
   bytes[SPACE_OUTPUT] = e->output_bytes;
   bytes[SPACE_CONSTANT] = p->constant_bytes;
   bytes[SPACE_CACHE] = e->cache_bytes;
+  bytes[SPACE_WEIGHT] = plan_weight_bytes(p);
 }
 
 int64_t plan_bytes(const plan *p, const plan_entry *e) {

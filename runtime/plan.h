@@ -16,6 +16,7 @@ typedef enum {
   SPACE_OUTPUT,   // of the entry: what the host reads after it
   SPACE_CONSTANT, // rotary tables, filled once after opening
   SPACE_CACHE,    // KV caches of `extend` entries of one (B, capacity)
+  SPACE_WEIGHT,   // of precision bf16: all parameters in bf16, each at half its offset in SPACE_PARAMETER
   SPACE_COUNT
 } plan_space;
 extern const char *const plan_space_names[SPACE_COUNT]; // "parameter", …
@@ -73,10 +74,25 @@ typedef struct plan_gemm {
 // packed again for every few rows): then no row of it is whole before all of it is.
 enum { GEMM_FEW_ROWS = 192, GEMM_WIDE = 8 };
 
+// A tensor map, with which the GPU copies boxes between global and shared memory: `count` row-major matrices, each
+// `stride` bytes behind the one before, of bf16 (bytes 2) or float32 (4). What lies outside of a matrix is read as 0
+// and not written. swizzle: 0, or the bytes of a row of the box, 32, 64 or 128, in which 16-byte pieces change places.
+typedef struct plan_map {
+  plan_ref at;
+  int64_t bytes, columns, rows, count, row_stride, stride, box_columns, box_rows, swizzle;
+} plan_map;
+
 // LAUNCH_CUDA: `kernel` is the extern "C" __global__ function of that name in kernels/NAME.cubin. Its parameters are
-// one packed buffer: every arg as a 64-bit device address, then every dim as an int64. Up to CUDA_PARAMETER_BYTES of
-// them are passed by value; with `table` the buffer lies in device memory and the kernel takes its address.
-enum { CUDA_PARAMETER_BYTES = 4000, CUDA_SHARED_BYTES = 232448 };
+// one packed buffer: every tensor map (128 bytes), every arg as a 64-bit device address, every dim as an int64, filled
+// up to a multiple of 64 bytes where there are maps. Up to CUDA_PARAMETER_BYTES of them, CUDA_MAPS_PARAMETER_BYTES with
+// maps, are passed by value; with `table` the buffer, then without maps, lies in device memory and the kernel takes its
+// address.
+enum {
+  CUDA_PARAMETER_BYTES = 4000,
+  CUDA_MAPS_PARAMETER_BYTES = 32000,
+  CUDA_MAP_BYTES = 128,
+  CUDA_SHARED_BYTES = 232448
+};
 typedef enum { LAUNCH_KERNEL, LAUNCH_GEMM, LAUNCH_CUDA } launch_kind;
 typedef struct plan_launch {
   launch_kind kind;
@@ -93,6 +109,8 @@ typedef struct plan_launch {
   plan_gemm gemm;
   int64_t grid[3], block, shared; // of CUDA: blocks, threads of one (x only), bytes of dynamic shared memory
   bool table;
+  plan_map *maps;
+  int map_count;
 } plan_launch;
 
 typedef enum { ENTRY_TRAIN, ENTRY_UPDATE, ENTRY_EVALUATE, ENTRY_EXTEND, ENTRY_TRACE } entry_kind;
@@ -174,12 +192,15 @@ bool plan_read_text(arena *a, const char *path, const char *json, plan **result,
 void plan_write(const plan *p, text *out); // as JSON
 // Model folders that are not where they were when it was compiled are taken from the folders of LMN_MODELS.
 void plan_find_models(plan *p, arena *a);
-int plan_launches(const plan_entry *e);  // without riders
-int64_t gemm_pieces(const plan_gemm *g); // of all groups
+int plan_launches(const plan_entry *e);             // without riders
+int64_t gemm_pieces(const plan_gemm *g);            // of all groups
+int64_t plan_parameter_bytes(const plan_launch *l); // of the packed buffer of a launch of CUDA
 // The memory that running `e` takes: parameters, gradients and optimizer state of its phase, and its own spaces; of
 // each space, and of all.
 void plan_space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_COUNT]);
 int64_t plan_bytes(const plan *p, const plan_entry *e);
+int64_t plan_weight_bytes(const plan *p); // of SPACE_WEIGHT; 0: the plan has no bf16
+bool plan_is_bf16(const plan *p);
 const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t batch, int64_t length); // NULL: none
 
 #endif

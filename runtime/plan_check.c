@@ -45,3 +45,31 @@ bool plan_check_entry(const plan *p, const plan_entry *e, char why[PLAN_WHY]) {
     ok = check_value(&e->outputs[i], outputs, output_count, SPACE_OUTPUT, why);
   return ok;
 }
+
+// As cuTensorMapEncodeTiled has them.
+static bool encodable(const plan_map *m) {
+  enum { ALIGNMENT = 16, BOX = 256, SWIZZLE = 128 };
+  const int64_t sizes = (int64_t)1 << 32, strides = (int64_t)1 << 40, row = m->box_columns * m->bytes;
+  bool ok = (m->bytes == 2 || m->bytes == 4) && m->at.offset % ALIGNMENT == 0;
+  ok = ok && m->columns >= 1 && m->columns < sizes && m->rows >= 1 && m->rows < sizes && m->count >= 1 &&
+       m->count < sizes;
+  ok = ok && m->row_stride % ALIGNMENT == 0 && m->row_stride >= 0 && m->row_stride < strides;
+  ok = ok && m->stride % ALIGNMENT == 0 && m->stride >= 0 && m->stride < strides;
+  ok = ok && m->box_columns >= 1 && m->box_columns <= BOX && m->box_rows >= 1 && m->box_rows <= BOX;
+  bool power = !m->swizzle || m->swizzle == SWIZZLE / 4 || m->swizzle == SWIZZLE / 2 || m->swizzle == SWIZZLE;
+  return ok && power && row % ALIGNMENT == 0 && (!m->swizzle || row <= m->swizzle);
+}
+
+bool plan_check_map(const plan_map *m, int64_t bytes, char why[PLAN_WHY]) {
+  int64_t rows, matrices, end;
+  if (!encodable(m)) {
+    snprintf(why, PLAN_WHY, "is no tensor map that a GPU could take");
+    return false;
+  }
+  bool ok = !__builtin_mul_overflow(m->rows - 1, m->row_stride, &rows) &&
+            !__builtin_mul_overflow(m->count - 1, m->stride, &matrices) &&
+            !__builtin_add_overflow(rows, matrices, &end) &&
+            !__builtin_add_overflow(end, m->columns * m->bytes + m->at.offset, &end) && end <= bytes;
+  if (!ok) snprintf(why, PLAN_WHY, "does not lie in the %lld bytes of the space", (long long)bytes);
+  return ok;
+}

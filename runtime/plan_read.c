@@ -290,9 +290,10 @@ static bool scan_ref(struct reader *r, const char **at, const struct place *plac
     return false;
   }
   ref->space = (plan_space)(letter - space_letters);
-  if (inside(ref->offset, 0, bytes[ref->space])) return true;
-  bad(r, place, "%.*s must be a multiple of 4 within the %lld bytes of space %s", (int)(*at - start), start,
-      (long long)bytes[ref->space], plan_space_names[ref->space]);
+  int64_t multiple = plan_is_bf16(r->plan) ? 2 : 4;
+  if (ref->offset >= 0 && ref->offset % multiple == 0 && ref->offset <= bytes[ref->space]) return true;
+  bad(r, place, "%.*s must be a multiple of %d within the %lld bytes of space %s", (int)(*at - start), start,
+      (int)multiple, (long long)bytes[ref->space], plan_space_names[ref->space]);
   return false;
 }
 
@@ -412,8 +413,30 @@ static void read_gemm(struct object *o, plan_launch *l, const int64_t bytes[SPAC
     }
 }
 
+// ["a4096 2 896 4096 1 1792 0 64 128 128", …]
+static void read_maps(struct object *o, plan_launch *l, const int64_t bytes[SPACE_COUNT]) {
+  enum { NUMBERS = 9 };
+  const json_t *all = list(o, "maps", &l->map_count);
+  l->maps = ARENA_ARRAY(o->reader->memory, plan_map, l->map_count);
+  for (int i = 0; i < l->map_count && !o->reader->failed; ++i) {
+    struct place place = {&o->place, "maps", i};
+    const char *at = json_string_value(json_array_get(all, (size_t)i));
+    plan_map *m = &l->maps[i];
+    int count = 0;
+    bool ok = at && scan_ref(o->reader, &at, &place, bytes, &m->at) && *at++ == ' ';
+    const int64_t *n = ok ? scan_numbers(o, "maps", at, &count) : NULL;
+    if (count != NUMBERS) {
+      bad(o->reader, &place, "must be a place and %d numbers", NUMBERS);
+      return;
+    }
+    *m = (plan_map){m->at, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8]};
+    char why[PLAN_WHY];
+    if (!plan_check_map(m, bytes[m->at.space], why)) bad(o->reader, &place, "%s", why);
+  }
+}
+
 // "grid x y z, threads, shared memory"
-static void read_cuda(struct object *o, plan_launch *l) {
+static void read_cuda(struct object *o, plan_launch *l, const int64_t bytes[SPACE_COUNT]) {
   enum { THREADS = 1024, GRID_YZ = 65535 };
   int count = 0;
   const int64_t *n = scan_numbers(o, "cuda", string(o, "cuda"), &count);
@@ -427,7 +450,10 @@ static void read_cuda(struct object *o, plan_launch *l) {
   for (int i = 0; i < 3; ++i) l->grid[i] = n[i];
   l->block = n[3], l->shared = n[4];
   l->table = flag(o, "table");
-  if (!l->table && ((int64_t)l->arg_count + l->dim_count) * 8 > CUDA_PARAMETER_BYTES)
+  if (json_object_get(o->json, "maps")) read_maps(o, l, bytes);
+  if (l->map_count && (l->table || plan_parameter_bytes(l) > CUDA_MAPS_PARAMETER_BYTES))
+    BAD(o, "maps", "cannot be passed by value with %d args and %d dims", l->arg_count, l->dim_count);
+  if (!l->map_count && !l->table && plan_parameter_bytes(l) > CUDA_PARAMETER_BYTES)
     BAD(o, "table", "must be true: %d args and %d dims are too many to be passed by value", l->arg_count, l->dim_count);
   if (l->rides || l->scratch) BAD(o, "cuda", "does not go with rides and scratch");
 }
@@ -454,7 +480,7 @@ static void read_launch(struct object *o, plan_launch *l, const int64_t bytes[SP
   if (is_cpu(o->reader->plan) != (l->kind != LAUNCH_CUDA))
     bad(o->reader, &o->place, "is no launch for the target %s", o->reader->plan->target);
   if (l->kind == LAUNCH_GEMM && !o->reader->failed) read_gemm(o, l, bytes);
-  if (l->kind == LAUNCH_CUDA && !o->reader->failed) read_cuda(o, l);
+  if (l->kind == LAUNCH_CUDA && !o->reader->failed) read_cuda(o, l, bytes);
   if (l->kind != LAUNCH_GEMM && !l->kernel) BAD(o, "kernel", "is missing");
 }
 

@@ -205,6 +205,23 @@ static void write_value(text *out, const plan_value *v) {
   text_add(out, "\"");
 }
 
+static void write_maps(text *out, const plan_launch *l) {
+  key(out, "maps");
+  text_add(out, "[");
+  for (int i = 0; i < l->map_count; ++i) {
+    const plan_map *m = &l->maps[i];
+    text_add(out, i ? ",\"" : "\"");
+    add_ref(out, m->at);
+    text_add(out, " ");
+    add_numbers(out,
+                (const int64_t[]){m->bytes, m->columns, m->rows, m->count, m->row_stride, m->stride, m->box_columns,
+                                  m->box_rows, m->swizzle},
+                9);
+    text_add(out, "\"");
+  }
+  text_add(out, "]");
+}
+
 static void write_launch(text *out, const plan_launch *l) {
   if (l->kind == LAUNCH_GEMM) {
     const plan_gemm *g = &l->gemm;
@@ -220,6 +237,7 @@ static void write_launch(text *out, const plan_launch *l) {
     add_numbers(out, (const int64_t[]){l->grid[0], l->grid[1], l->grid[2], l->block, l->shared}, 5);
     text_add(out, "\"");
   }
+  if (l->map_count) write_maps(out, l);
   string(out, "kernel", l->kernel);
   flag(out, "table", l->table);
   flag(out, "rides", l->rides);

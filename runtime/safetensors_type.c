@@ -86,3 +86,12 @@ int64_t stored_to_integers(stored_type type, const unsigned char *data, int64_t 
   }
   return count;
 }
+
+void floats_to_bf16(const float *from, int64_t count, uint16_t *to) {
+  for (int64_t i = 0; i < count; ++i) {
+    uint32_t bits;
+    memcpy(&bits, &from[i], sizeof bits);
+    bool nan = (bits & 0x7fffffff) > 0x7f800000;
+    to[i] = (uint16_t)(nan ? bits >> 16 | 0x40 : (bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  }
+}

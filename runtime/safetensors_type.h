@@ -13,4 +13,7 @@ size_t stored_type_size(stored_type type); // 0: STORED_OTHER
 bool stored_to_floats(stored_type type, const unsigned char *data, int64_t count, float *out);
 int64_t stored_to_integers(stored_type type, const unsigned char *data, int64_t count, int32_t *out);
 
+// To the nearest bf16, ties to even; a NaN stays one.
+void floats_to_bf16(const float *from, int64_t count, uint16_t *to);
+
 #endif

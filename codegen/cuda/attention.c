@@ -1,17 +1,11 @@
-// kernel.attention, attention_grad, attention_cached; see attention.cuh and attention_grad.cuh.
-#include "codegen/cuda/cuda.h"
+// kernel.attention, attention_grad, attention_cached: on tensor cores where attention_mma.c can, else, and over a KV
+// cache, as in attention.cuh and attention_grad.cuh.
+#include "codegen/cuda/attention.h"
 #include "codegen/cuda/texts.h"
 
 #include <string.h>
 
 enum { THREADS = 128, WARPS = 4, KEYS = 32, HEAD_MAX = 256 }; // as in attention.cuh
-
-typedef struct attention {
-  int64_t heads, key_heads, head, length, batch, segments, sequences;
-  double scale;
-  bool starts;
-  int rows; // of a warp
-} attention;
 
 static bool read_attention(cuda_entry *e, MlirOperation op, bool starts, attention *a, lmn_error *error) {
   *a = (attention){.heads = ir_int(op, "heads"),
@@ -21,6 +15,7 @@ static bool read_attention(cuda_entry *e, MlirOperation op, bool starts, attenti
                    .batch = ir_int(op, "batch"),
                    .segments = ir_int(op, "segments"),
                    .scale = ir_real(op, "scale"),
+                   .element = cuda_type(ir_operand(e->ir, op, 0)),
                    .starts = starts};
   a->sequences = value_rows(ir_operand(e->ir, op, 0)) / a->length;
   a->rows = a->head <= 128 ? 8 : 4; // what registers and shared memory hold
@@ -35,8 +30,9 @@ static int64_t padded(const attention *a) { return a->head | 1; }
 
 static void constants(const attention *a, cuda_source *s) {
   text_printf(&s->functions,
-              "constexpr int HEAD = %lld, ROWS = %d;\nconstexpr bool STARTS = %s;\nconstexpr float SCALE = ",
-              (long long)a->head, a->rows, a->starts ? "true" : "false");
+              "using element = %s;\nconstexpr int HEAD = %lld, ROWS = %d;\nconstexpr bool STARTS = %s;\n"
+              "constexpr float SCALE = ",
+              a->element, (long long)a->head, a->rows, a->starts ? "true" : "false");
   cuda_float(&s->functions, a->scale);
   text_add(&s->functions, ";\n\n");
   cuda_include(s, cuda_text_team);
@@ -55,7 +51,7 @@ static bool finish(cuda_entry *e, plan_launch *launch, const char *kind, const c
   return cuda_finish(e, launch, kind, &s, error);
 }
 
-static void shape_dims(cuda_entry *e, plan_launch *launch, const attention *a) {
+void attention_dims(cuda_entry *e, plan_launch *launch, const attention *a) {
   const int64_t dims[] = {a->length, a->batch, a->segments, a->heads, a->key_heads};
   for (size_t i = 0; i < LENGTH(dims); ++i) cuda_dim(e, launch, dims[i]);
 }
@@ -64,12 +60,13 @@ bool cuda_emit_attention(cuda_entry *e, MlirOperation op, lmn_error *error) {
   attention a;
   MlirValue starts = ir_operand(e->ir, op, 1);
   if (!read_attention(e, op, value_is(starts), &a, error)) return false;
+  if (attention_mma_can(&a)) return attention_mma(e, op, &a, error);
   plan_launch *launch = cuda_launch(e, op);
   cuda_arg_value(e, launch, ir_operand(e->ir, op, 0));
   cuda_arg_value(e, launch, ir_result(e->ir, op, 0));
   cuda_arg_value(e, launch, ir_result(e->ir, op, 1));
   if (a.starts) cuda_arg_value(e, launch, starts);
-  shape_dims(e, launch, &a);
+  attention_dims(e, launch, &a);
   cuda_grid(launch, a.sequences * a.heads, blocks_of(a.length, block_rows(&a)), 1, THREADS);
   return finish(e, launch, "attention", "attention", &a, block_rows(&a) * a.head + 2 * KEYS * padded(&a), error);
 }
@@ -79,6 +76,7 @@ bool cuda_emit_attention_grad(cuda_entry *e, MlirOperation op, lmn_error *error)
   attention a;
   MlirValue starts = ir_operand(e->ir, op, 4);
   if (!read_attention(e, op, value_is(starts), &a, error)) return false;
+  if (attention_mma_can(&a)) return attention_mma_grad(e, op, &a, error);
   int64_t floats = 2 * block_rows(&a) * a.head + 2 * KEYS * padded(&a);
   bool ok = true;
   for (int keys = 0; ok && keys < 2; ++keys) {
@@ -86,7 +84,7 @@ bool cuda_emit_attention_grad(cuda_entry *e, MlirOperation op, lmn_error *error)
     for (int i = 0; i < 4; ++i) cuda_arg_value(e, launch, ir_operand(e->ir, op, i));
     cuda_arg_value(e, launch, ir_result(e->ir, op, 0));
     if (a.starts) cuda_arg_value(e, launch, starts);
-    shape_dims(e, launch, &a);
+    attention_dims(e, launch, &a);
     cuda_grid(launch, a.sequences * (keys ? a.key_heads : a.heads), blocks_of(a.length, block_rows(&a)), 1, THREADS);
     const char *kind = keys ? "attention_grad_keys" : "attention_grad_queries";
     ok = finish(e, launch, kind, kind, &a, floats + (keys ? 2 * KEYS : 0), error);
@@ -119,7 +117,7 @@ bool cuda_emit_attention_cached(cuda_entry *e, MlirOperation op, lmn_error *erro
   attention *a = &c.shape;
   if (!read_attention(e, op, false, a, error)) return false;
   if (c.capacity < 1) return fail(error, "kernel.attention_cached: its capacity must be positive");
-  int64_t bytes = a->sequences * c.capacity * a->key_heads * a->head * (int64_t)sizeof(float);
+  int64_t bytes = a->sequences * c.capacity * a->key_heads * a->head * value_element_bytes(ir_operand(e->ir, op, 0));
   c.keys = (plan_ref){SPACE_CACHE, ir_int(op, "cache")};
   c.values = (plan_ref){SPACE_CACHE, c.keys.offset + bytes};
   plan_launch *launch = cached_launch(e, op, &c);

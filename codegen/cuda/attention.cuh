@@ -1,7 +1,8 @@
 // Causal attention by blocks of queries: 4 warps, each with ROWS queries; of a block of 32 keys each lane has one score
 // of every query of its warp, and of the result every 32nd column. The softmax runs with a running maximum: where a
 // block of keys raises it, the sums and the output so far are scaled down. A query's mask is a range of keys. Needs
-// team.cuh. The text before fixes HEAD (its size), ROWS, SCALE and STARTS (packed sequences).
+// team.cuh. The text before fixes HEAD (its size), ROWS, SCALE, STARTS (packed sequences) and
+// element, as which rows are stored.
 
 constexpr int THREADS = 128, BLOCK_ROWS = THREADS / 32 * ROWS, KEYS = 32, CHUNKS = (HEAD + 31) / 32;
 constexpr int PADDED = HEAD | 1; // between rows of shared memory that the lanes read side by side: no two in one bank
@@ -9,17 +10,18 @@ constexpr int PADDED = HEAD | 1; // between rows of shared memory that the lanes
 extern __shared__ __align__(16) float shared[];
 
 // `count` rows of a head, up to `rows` zeros; times `factor`.
-static __device__ __forceinline__ void load_rows(float *to, int to_stride, const float *from, long long stride,
+static __device__ __forceinline__ void load_rows(float *to, int to_stride, const element *from, long long stride,
                                                  int count, int rows, float factor) {
   for (int i = threadIdx.x; i < rows * HEAD; i += THREADS) {
     const int r = i / HEAD, d = i % HEAD;
-    to[r * to_stride + d] = r < count ? from[r * stride + d] * factor : 0.0f;
+    to[r * to_stride + d] = r < count ? lmn_load(from, r * stride + d) * factor : 0.0f;
   }
 }
 
 struct attention_block {
-  const float *q, *k, *v;
-  float *out, *lse; // lse null: not wanted
+  const element *q, *k, *v;
+  element *out;
+  float *lse; // lse null: not wanted
   long long q_stride, kv_stride, segment_stride, out_stride, lse_stride;
   int segments, count;       // segments seen; queries
   long long position, limit; // of the first query; there are no keys from `limit` on
@@ -92,7 +94,7 @@ template <bool ONE_POSITION> static __device__ __forceinline__ void attend(const
     if (row0 + r >= b.count) continue;
 #pragma unroll
     for (int c = 0; c < CHUNKS; ++c)
-      if (lane + 32 * c < HEAD) b.out[(row0 + r) * b.out_stride + lane + 32 * c] = out[r][c] / sums[r];
+      if (lane + 32 * c < HEAD) b.out[(row0 + r) * b.out_stride + lane + 32 * c] = element(out[r][c] / sums[r]);
     if (b.lse && lane == 0) b.lse[(row0 + r) * b.lse_stride] = most[r] + logf(sums[r]);
   }
 }
@@ -104,12 +106,12 @@ template <typename P> static __device__ __forceinline__ void attention(const P &
   const long long sequence = blockIdx.x / heads, head = blockIdx.x % heads, segment = sequence / batch % segments;
   const long long position = (long long)(gridDim.y - 1 - blockIdx.y) * BLOCK_ROWS, row = sequence * length + position;
   const long long width = (heads + 2 * key_heads) * HEAD, key_row = (sequence - segment * batch) * length;
-  const float *qkv = (const float *)p.args[0];
+  const element *qkv = (const element *)p.args[0];
   attention_block b;
   b.q = qkv + row * width + head * HEAD;
   b.k = qkv + key_row * width + (heads + head / (heads / key_heads)) * HEAD;
   b.v = b.k + key_heads * HEAD;
-  b.out = (float *)p.args[1] + row * heads * HEAD + head * HEAD;
+  b.out = (element *)p.args[1] + row * heads * HEAD + head * HEAD;
   b.lse = (float *)p.args[2] + row * heads + head;
   b.q_stride = b.kv_stride = width, b.segment_stride = batch * length * width;
   b.out_stride = heads * HEAD, b.lse_stride = heads;
@@ -136,11 +138,11 @@ template <typename P> static __device__ __forceinline__ void attention_store(con
   const long long sequence = row / length, columns = key_heads * HEAD;
   const long long position = cached_length((const int *)p.args[1], sequence, p.dims[1]) + row % length;
   if (position >= capacity) return;
-  const float *from = (const float *)p.args[0] + row * (heads + 2 * key_heads) * HEAD + heads * HEAD;
+  const element *from = (const element *)p.args[0] + row * (heads + 2 * key_heads) * HEAD + heads * HEAD;
   const long long to = (sequence * capacity + position) * columns;
   for (long long i = threadIdx.x; i < columns; i += blockDim.x) {
-    ((float *)p.args[2])[to + i] = from[i];
-    ((float *)p.args[3])[to + i] = from[columns + i];
+    ((element *)p.args[2])[to + i] = from[i];
+    ((element *)p.args[3])[to + i] = from[columns + i];
   }
 }
 
@@ -156,10 +158,10 @@ template <bool DECODE, typename P> static __device__ __forceinline__ void attent
   const long long all = DECODE ? group : length, columns = key_heads * HEAD, out_columns = heads * HEAD;
   const long long key = (sequence - segment * batch) * capacity * columns + key_head * HEAD;
   attention_block b;
-  b.q = (const float *)p.args[0] + row * (out_columns + 2 * columns) + head * HEAD;
-  b.k = (const float *)p.args[2] + key;
-  b.v = (const float *)p.args[3] + key;
-  b.out = (float *)p.args[4] + row * out_columns + head * HEAD;
+  b.q = (const element *)p.args[0] + row * (out_columns + 2 * columns) + head * HEAD;
+  b.k = (const element *)p.args[2] + key;
+  b.v = (const element *)p.args[3] + key;
+  b.out = (element *)p.args[4] + row * out_columns + head * HEAD;
   b.lse = nullptr, b.starts = nullptr;
   b.q_stride = DECODE ? HEAD : out_columns + 2 * columns, b.out_stride = DECODE ? HEAD : out_columns;
   b.kv_stride = columns, b.segment_stride = batch * capacity * columns, b.lse_stride = 0;

@@ -26,21 +26,21 @@ static __device__ __forceinline__ void columns_of(float (&to)[CHUNKS], const flo
   for (int c = 0; c < CHUNKS; ++c) to[c] = lane + 32 * c < HEAD ? rows[row * PADDED + lane + 32 * c] : 0.0f;
 }
 
-static __device__ __forceinline__ float row_product(const float *x, const float *y) {
+static __device__ __forceinline__ float row_product(const element *x, const element *y) {
   float sum = 0.0f;
 #pragma unroll
   for (int c = 0; c < CHUNKS; ++c) {
     const int d = threadIdx.x % 32 + 32 * c;
-    if (d < HEAD) sum = fmaf(x[d], y[d], sum);
+    if (d < HEAD) sum = fmaf(lmn_load(x, d), lmn_load(y, d), sum);
   }
   return warp_sum(sum);
 }
 
-static __device__ __forceinline__ void store_row(float *to, const float (&from)[CHUNKS]) {
+static __device__ __forceinline__ void store_row(element *to, const float (&from)[CHUNKS]) {
 #pragma unroll
   for (int c = 0; c < CHUNKS; ++c) {
     const int d = threadIdx.x % 32 + 32 * c;
-    if (d < HEAD) to[d] = from[c];
+    if (d < HEAD) to[d] = element(from[c]);
   }
 }
 
@@ -50,13 +50,13 @@ template <typename P> static __device__ __forceinline__ void attention_grad_quer
   const long long sequence = blockIdx.x / heads, head = blockIdx.x % heads, segment = sequence / batch % segments;
   const long long position = (long long)(gridDim.y - 1 - blockIdx.y) * BLOCK_ROWS, row = sequence * length + position;
   const long long width = (heads + 2 * key_heads) * HEAD, out_width = heads * HEAD;
-  const float *qkv = (const float *)p.args[0], *q = qkv + row * width + head * HEAD;
-  const float *k = qkv + (sequence - segment * batch) * length * width + (heads + head / (heads / key_heads)) * HEAD;
-  const float *v = k + key_heads * HEAD;
-  const float *out = (const float *)p.args[1] + row * out_width + head * HEAD;
+  const element *qkv = (const element *)p.args[0], *q = qkv + row * width + head * HEAD;
+  const element *k = qkv + (sequence - segment * batch) * length * width + (heads + head / (heads / key_heads)) * HEAD;
+  const element *v = k + key_heads * HEAD;
+  const element *out = (const element *)p.args[1] + row * out_width + head * HEAD;
   const float *lse = (const float *)p.args[2] + row * heads + head;
-  const float *dout = (const float *)p.args[3] + row * out_width + head * HEAD;
-  float *dq = (float *)p.args[4] + row * width + head * HEAD;
+  const element *dout = (const element *)p.args[3] + row * out_width + head * HEAD;
+  element *dq = (element *)p.args[4] + row * width + head * HEAD;
   const int count = length - position < BLOCK_ROWS ? (int)(length - position) : BLOCK_ROWS;
   const int *starts = nullptr;
   if (STARTS) starts = (const int *)p.args[5] + sequence % batch * length + position;
@@ -114,11 +114,12 @@ template <typename P> static __device__ __forceinline__ void attention_grad_keys
   const long long sequence = blockIdx.x / key_heads, key_head = blockIdx.x % key_heads, group = heads / key_heads;
   const long long segment = sequence / batch % segments, position = (long long)blockIdx.y * BLOCK_ROWS;
   const long long width = (heads + 2 * key_heads) * HEAD, out_width = heads * HEAD;
-  const float *qkv = (const float *)p.args[0], *out = (const float *)p.args[1], *lse = (const float *)p.args[2],
-              *dout = (const float *)p.args[3];
+  const element *qkv = (const element *)p.args[0], *out = (const element *)p.args[1],
+                *dout = (const element *)p.args[3];
+  const float *lse = (const float *)p.args[2];
   const long long key_at = (sequence * length + position) * width + (heads + key_head) * HEAD;
   const long long value_at = key_at + key_heads * HEAD;
-  float *dk = (float *)p.args[4] + key_at, *dv = (float *)p.args[4] + value_at;
+  element *dk = (element *)p.args[4] + key_at, *dv = (element *)p.args[4] + value_at;
   const int count = length - position < BLOCK_ROWS ? (int)(length - position) : BLOCK_ROWS;
   const int *starts = nullptr;
   if (STARTS) starts = (const int *)p.args[5] + sequence % batch * length;
@@ -134,7 +135,7 @@ template <typename P> static __device__ __forceinline__ void attention_grad_keys
       for (long long first = position; first < length; first += KEYS) {
         const int block = length - first < KEYS ? (int)(length - first) : KEYS;
         const long long row = (sequence + (s0 - segment) * batch) * length + first;
-        const float *out_rows = out + row * out_width + head * HEAD, *dout_rows = dout + row * out_width + head * HEAD;
+        const element *out_rows = out + row * out_width + head * HEAD, *dout_rows = dout + row * out_width + head * HEAD;
         __syncthreads(); // the block before has been read
         load_rows(queries, PADDED, qkv + row * width + head * HEAD, width, block, KEYS, 1.0f);
         load_rows(douts, PADDED, dout_rows, out_width, block, KEYS, 1.0f);

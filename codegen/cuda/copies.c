@@ -11,7 +11,7 @@ bool cuda_zero(cuda_entry *e, MlirOperation op, MlirValue y, lmn_error *error) {
   cuda_dim(e, launch, value_elements(y));
   cuda_grid(launch, blocks_of(value_elements(y), CHUNK), 1, 1, THREADS);
   cuda_include(&s, cuda_text_copies);
-  text_add(&s.body, "  zero(p);\n");
+  text_printf(&s.body, "  zero<%s>(p);\n", cuda_type(y));
   return cuda_finish(e, launch, "zero", &s, error);
 }
 
@@ -19,8 +19,9 @@ bool cuda_emit_zero(cuda_entry *e, MlirOperation op, lmn_error *error) {
   return cuda_zero(e, op, mlirOperationGetResult(op, 0), error);
 }
 
-static plan_ref moved(plan_ref place, int64_t elements) {
-  place.offset += elements * (int64_t)sizeof(float);
+static plan_ref moved(MlirValue value, int64_t elements) {
+  plan_ref place = ir_place(value);
+  place.offset += elements * value_element_bytes(value);
   return place;
 }
 
@@ -35,7 +36,8 @@ static bool launch_copy(cuda_entry *e, MlirOperation op, const copy_shape *c, pl
   for (size_t d = 0; d < LENGTH(dims); ++d) cuda_dim(e, launch, dims[d]);
   cuda_grid(launch, c->n0 * c->n1 * chunks, 1, 1, THREADS);
   cuda_include(&s, cuda_text_copies);
-  text_add(&s.body, "  copy(p);\n");
+  text_printf(&s.body, "  copy<%s, %s>(p);\n", cuda_type_of(op, ir_operands(e->ir, op, 0), false),
+              cuda_type_of(op, (segment){0, 1}, true));
   return cuda_finish(e, launch, "copy", &s, error);
 }
 
@@ -47,8 +49,8 @@ bool cuda_emit_copy(cuda_entry *e, MlirOperation op, lmn_error *error) {
   copy_shape c = copy_shape_of(op);
   if (ir_int(op, "zero") && !cuda_zero(e, op, y, error)) return false;
   for (int i = 0; i < sources.count; ++i) {
-    plan_ref from = moved(ir_place(mlirOperationGetOperand(op, sources.first + i)), ir_int(op, "from"));
-    plan_ref to = moved(ir_place(y), ir_int_at(op, "to", i));
+    plan_ref from = moved(mlirOperationGetOperand(op, sources.first + i), ir_int(op, "from"));
+    plan_ref to = moved(y, ir_int_at(op, "to", i));
     if (copy_is_there(&c, from, to)) {
       if (ir_int(op, "zero")) return fail(error, "source %d lies in the result, which is cleared first", i);
     } else if (!launch_copy(e, op, &c, from, to, error)) return false;

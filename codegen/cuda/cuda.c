@@ -1,4 +1,5 @@
 #include "codegen/cuda/internal.h"
+#include "codegen/cuda/texts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +46,14 @@ static cuda_emitter *const emitters[OP_COUNT] = {
 };
 
 bool cuda_codegen_entry(cuda_codegen *cg, ir *m, plan_entry *entry, lmn_error *error) {
-  cuda_entry e = {.cg = cg, .ir = m, .plan = cg->plan, .arena = cg->arena, .launches = launches_of(cg->arena, entry)};
+  cuda_entry e = {.cg = cg,
+                  .ir = m,
+                  .plan = cg->plan,
+                  .arena = cg->arena,
+                  .launches = launches_of(cg->arena, entry),
+                  .architecture = cg->architecture,
+                  .tiles = cg->tiles,
+                  .arena_bytes = entry->arena_bytes};
   op_list ops = ir_ops(m);
   for (int i = 0; i < ops.count; ++i) {
     op_code code = ir_code(m, ops.items[i]);
@@ -73,6 +81,8 @@ cuda_codegen *cuda_codegen_create(arena *a, const plan *p, const char *architect
 
 void cuda_codegen_time(cuda_codegen *cg, timings *t) { cg->timings = t; }
 
+void cuda_codegen_tiles(cuda_codegen *cg, const char *tiles) { cg->tiles = tiles; }
+
 void cuda_codegen_destroy(cuda_codegen *cg) {
   if (!cg) return;
   for (int i = 0; i < cg->kernel_count; ++i) free(cg->kernels[i].cubin);
@@ -99,10 +109,14 @@ bool cuda_drop(cuda_source *s) {
 
 // The program but for its comment, with `name` as the kernel's.
 static void write_program(const plan_launch *l, const cuda_source *s, const char *name, text *out) {
-  text_printf(out, "struct parameters {\n  void *args[%d];\n", l->arg_count);
+  if (l->map_count) text_add(out, "struct alignas(64) tensor_map {\n  unsigned long long words[16];\n};\n");
+  text_add(out, "struct parameters {\n");
+  if (l->map_count) text_printf(out, "  tensor_map maps[%d];\n", l->map_count);
+  text_printf(out, "  void *args[%d];\n", l->arg_count);
   if (l->dim_count) text_printf(out, "  long long dims[%d];\n", l->dim_count);
-  text_printf(out, "};\n\n%sextern \"C\" __global__ void __launch_bounds__(%lld, 1)\n%s(",
-              s->functions.data ? s->functions.data : "", (long long)l->block, name);
+  text_printf(out, "};\n\n%s\n%sextern \"C\" __global__ void %s__launch_bounds__(%lld, 1)\n%s(", cuda_text_types,
+              s->functions.data ? s->functions.data : "", s->attributes ? s->attributes : "", (long long)l->block,
+              name);
   if (l->table) text_add(out, "const parameters *__restrict__ table) {\n  const parameters &p = *table;\n");
   else text_add(out, "const __grid_constant__ parameters p) {\n");
   text_printf(out, "%s}\n", s->body.data);
@@ -142,6 +156,13 @@ static void add_kernel(cuda_entry *e, plan_launch *l, const char *kind, const cu
 
 // ---- launches
 
+const char *cuda_type(MlirValue value) { return value_is(value) && value_is_bf16(value) ? "bf16" : "float"; }
+
+const char *cuda_type_of(MlirOperation op, segment part, bool results) {
+  if (!part.count) return "float";
+  return cuda_type(results ? mlirOperationGetResult(op, part.first) : mlirOperationGetOperand(op, part.first));
+}
+
 plan_launch *cuda_launch(cuda_entry *e, MlirOperation op) {
   return launch_add(&e->launches, e->ir, op, LAUNCH_CUDA, NULL);
 }
@@ -156,6 +177,13 @@ void cuda_args(cuda_entry *e, plan_launch *launch, MlirOperation op, segment par
 }
 
 void cuda_dim(cuda_entry *e, plan_launch *launch, int64_t dim) { launch_dim(e->arena, launch, dim); }
+
+plan_ref cuda_scratch(cuda_entry *e, int64_t bytes) {
+  enum { ALIGNMENT = 256 };
+  int64_t at = (e->arena_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, *end = &e->launches.entry->arena_bytes;
+  if (at + bytes > *end) *end = at + bytes;
+  return (plan_ref){SPACE_ARENA, at};
+}
 
 void cuda_grid(plan_launch *launch, int64_t x, int64_t y, int64_t z, int64_t threads) {
   launch->grid[0] = x, launch->grid[1] = y, launch->grid[2] = z;
@@ -172,7 +200,10 @@ bool cuda_finish(cuda_entry *e, plan_launch *l, const char *kind, cuda_source *s
     --e->launches.entry->launch_count;
     if (l->vertices) e->launches.vertices = l->vertices;
   } else if (ok) {
-    l->table = s->table || ((int64_t)l->arg_count + l->dim_count) * 8 > CUDA_PARAMETER_BYTES;
+    l->table = s->table || (!l->map_count && plan_parameter_bytes(l) > CUDA_PARAMETER_BYTES);
+    if (plan_parameter_bytes(l) > CUDA_MAPS_PARAMETER_BYTES && !l->table)
+      ok = fail(error, "%s: %d tensor maps and %d args are too many for one launch", l->what, l->map_count,
+                l->arg_count);
     add_kernel(e, l, kind, s);
   }
   cuda_drop(s);

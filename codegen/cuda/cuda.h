@@ -29,6 +29,7 @@ typedef struct cuda_kernel {
 cuda_codegen *cuda_codegen_create(arena *a, const plan *p, const char *architecture, const char *cache);
 void cuda_codegen_destroy(cuda_codegen *cg);
 void cuda_codegen_time(cuda_codegen *cg, timings *t);
+void cuda_codegen_tiles(cuda_codegen *cg, const char *tiles); // of the products to come, for measurements
 // Appends the launches of a scheduled, placed kernel function to `entry`.
 bool cuda_codegen_entry(cuda_codegen *cg, ir *m, plan_entry *entry, lmn_error *error);
 // Compiles all kernels, from the cache where they are there.
@@ -50,6 +51,8 @@ typedef struct cuda_entry {
   const plan *plan;
   arena *arena;
   launch_list launches;
+  const char *architecture, *tiles; // tiles: of every product, for measurements; NULL: by its shape
+  int64_t arena_bytes;              // without scratch memory
 } cuda_entry;
 
 // One emitter an op code, listed in the table in cuda.c.
@@ -67,7 +70,8 @@ typedef struct cuda_source {
   text functions, body;
   const char **bodies; // printed already
   int body_count, body_capacity;
-  bool table; // its parameters always lie in device memory
+  bool table;             // its parameters always lie in device memory
+  const char *attributes; // of the kernel, as "__cluster_dims__(2, 1, 1) "
 } cuda_source;
 
 void cuda_include(cuda_source *s, const char *cuh); // a text of texts.h
@@ -75,12 +79,16 @@ void cuda_include(cuda_source *s, const char *cuh); // a text of texts.h
 // body_SYMBOL(float argument …, float &result …); returns that name. NULL: it has an op that is not known here.
 const char *cuda_body(cuda_entry *e, cuda_source *s, const char *symbol, lmn_error *error);
 void cuda_float(text *out, double value); // as a literal with the same bits
+// What a value is stored as in a kernel's text: "float" or "bf16" (types.cuh); the values of a segment are all alike.
+const char *cuda_type(MlirValue value);
+const char *cuda_type_of(MlirOperation op, segment part, bool results);
 
 plan_launch *cuda_launch(cuda_entry *e, MlirOperation op);
 void cuda_arg(cuda_entry *e, plan_launch *launch, plan_ref ref);
 void cuda_arg_value(cuda_entry *e, plan_launch *launch, MlirValue value); // at its place
 void cuda_args(cuda_entry *e, plan_launch *launch, MlirOperation op, segment part, bool results);
 void cuda_dim(cuda_entry *e, plan_launch *launch, int64_t dim);
+plan_ref cuda_scratch(cuda_entry *e, int64_t bytes); // memory for one launch and the next, behind the entry's values
 void cuda_grid(plan_launch *launch, int64_t x, int64_t y, int64_t z, int64_t threads);
 // The launch, whose args, dims and grid are complete, runs the kernel of that text, which is freed; its name begins
 // with `kind`. A launch of no blocks goes away.
@@ -91,7 +99,10 @@ static inline int64_t blocks_of(int64_t elements, int64_t each) { return (elemen
 
 bool cuda_zero(cuda_entry *e, MlirOperation op, MlirValue y, lmn_error *error); // copies.c: clears y
 // products.c: a product of one group without an epilogue, for other emitters.
-bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, plan_ref a, plan_ref b, plan_ref c,
-                  lmn_error *error);
+typedef struct cuda_product_types {
+  const char *a, *b, *c;
+} cuda_product_types;
+bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, cuda_product_types types, plan_ref a, plan_ref b,
+                  plan_ref c, lmn_error *error);
 
 #endif

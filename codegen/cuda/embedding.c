@@ -14,6 +14,12 @@ static bool finish(cuda_entry *e, plan_launch *launch, const char *kind, const c
   return cuda_finish(e, launch, kind, &s, error);
 }
 
+// The kernel for the types of what it reads and, where it is given, writes.
+static const char *typed(cuda_entry *e, const char *name, MlirValue from, MlirValue to) {
+  if (!value_is(to)) return arena_printf(e->arena, "%s<%s>", name, cuda_type(from));
+  return arena_printf(e->arena, "%s<%s, %s>", name, cuda_type(from), cuda_type(to));
+}
+
 bool cuda_emit_embed(cuda_entry *e, MlirOperation op, lmn_error *error) {
   MlirValue ids = ir_operand(e->ir, op, 0), table = ir_operand(e->ir, op, 1), positions = ir_operand(e->ir, op, 2);
   MlirValue position_table = ir_operand(e->ir, op, 3), prefix = ir_operand(e->ir, op, 4),
@@ -33,7 +39,10 @@ bool cuda_emit_embed(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_dim(e, launch, length);
   cuda_dim(e, launch, value_is(table) ? value_rows(table) : 1);
   cuda_dim(e, launch, value_is(position_table) ? value_rows(position_table) : 1);
-  return finish(e, launch, "embed", value_is(positions) ? "embed<true>" : "embed<false>", value_rows(hidden), error);
+  MlirValue stored = value_is(table) ? table : prefix;
+  const char *call = arena_printf(e->arena, "embed<%s, %s, %s>", value_is(positions) ? "true" : "false",
+                                  cuda_type(hidden), cuda_type(stored));
+  return finish(e, launch, "embed", call, value_rows(hidden), error);
 }
 
 bool cuda_emit_embed_grad(cuda_entry *e, MlirOperation op, lmn_error *error) {
@@ -53,7 +62,7 @@ bool cuda_emit_embed_grad(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_dim(e, launch, ir_int(op, "length"));
   cuda_dim(e, launch, ir_int(op, "prefix"));
   cuda_dim(e, launch, value_rows(dtable));
-  return finish(e, launch, "embed_grad", "embed_grad", tokens, error);
+  return finish(e, launch, "embed_grad", typed(e, "embed_grad", dy, no_value), tokens, error);
 }
 
 bool cuda_emit_prefix_grad(cuda_entry *e, MlirOperation op, lmn_error *error) {
@@ -64,7 +73,7 @@ bool cuda_emit_prefix_grad(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_dim(e, launch, value_columns(dy));
   cuda_dim(e, launch, ir_int(op, "batch"));
   cuda_dim(e, launch, ir_int(op, "prefix") + ir_int(op, "length"));
-  return finish(e, launch, "prefix_grad", "prefix_grad", ir_int(op, "prefix"), error);
+  return finish(e, launch, "prefix_grad", typed(e, "prefix_grad", dy, no_value), ir_int(op, "prefix"), error);
 }
 
 bool cuda_emit_select(cuda_entry *e, MlirOperation op, lmn_error *error) {
@@ -76,7 +85,7 @@ bool cuda_emit_select(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_dim(e, launch, value_columns(y));
   cuda_dim(e, launch, ir_int(op, "length"));
   cuda_dim(e, launch, ir_int(op, "minus_one") ? 1 : 0);
-  return finish(e, launch, "select", "select", value_rows(y), error);
+  return finish(e, launch, "select", typed(e, "select", ir_operand(e->ir, op, 0), y), value_rows(y), error);
 }
 
 bool cuda_emit_select_grad(cuda_entry *e, MlirOperation op, lmn_error *error) {
@@ -87,5 +96,5 @@ bool cuda_emit_select_grad(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_arg_value(e, launch, dx);
   cuda_dim(e, launch, value_columns(dx));
   cuda_dim(e, launch, ir_int(op, "length"));
-  return finish(e, launch, "select_grad", "select_grad", value_rows(dx), error);
+  return finish(e, launch, "select_grad", typed(e, "select_grad", ir_operand(e->ir, op, 0), dx), value_rows(dx), error);
 }

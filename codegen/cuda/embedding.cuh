@@ -7,25 +7,26 @@ static __device__ __forceinline__ long long index_of(int index, long long rows) 
 
 // A block a row of hidden. args: hidden, ids, table, positions, position table, prefix (absent ones: hidden). dims:
 // columns, prefix + length, prefix, length, rows of the table, rows of the position table.
-template <bool POSITIONS, typename P> static __device__ __forceinline__ void embed(const P &p) {
+template <bool POSITIONS, typename T, typename TABLE, typename P>
+static __device__ __forceinline__ void embed(const P &p) {
   const long long row = blockIdx.x, columns = p.dims[0], all = p.dims[1], prefix = p.dims[2], t = row % all;
-  float *to = (float *)p.args[0] + row * columns;
+  T *to = (T *)p.args[0] + row * columns;
   if (t < prefix) {
-    const float *from = (const float *)p.args[5] + t * columns;
-    for (long long d = threadIdx.x; d < columns; d += blockDim.x) to[d] = from[d];
+    const TABLE *from = (const TABLE *)p.args[5] + t * columns;
+    for (long long d = threadIdx.x; d < columns; d += blockDim.x) to[d] = T((float)from[d]);
     return;
   }
   const long long token = row / all * p.dims[3] + t - prefix;
-  const float *from = (const float *)p.args[2] + index_of(((const int *)p.args[1])[token], p.dims[4]) * columns;
-  const float *more = nullptr;
+  const TABLE *from = (const TABLE *)p.args[2] + index_of(((const int *)p.args[1])[token], p.dims[4]) * columns;
+  const TABLE *more = nullptr;
   if (POSITIONS)
-    more = (const float *)p.args[4] + index_of(((const int *)p.args[3])[token], p.dims[5]) * columns;
-  for (long long d = threadIdx.x; d < columns; d += blockDim.x) to[d] = POSITIONS ? from[d] + more[d] : from[d];
+    more = (const TABLE *)p.args[4] + index_of(((const int *)p.args[3])[token], p.dims[5]) * columns;
+  for (long long d = threadIdx.x; d < columns; d += blockDim.x) to[d] = T(POSITIONS ? lmn_load(from, d) + lmn_load(more, d) : lmn_load(from, d));
 }
 
 // A block of 256 threads a token: that of a token's first place adds up all its rows of dy, in their order, so that no
 // two blocks touch the same element. args: ids, dy, dtable. dims: columns, tokens, length, prefix, rows of the table.
-template <typename P> static __device__ __forceinline__ void embed_grad(const P &p) {
+template <typename T, typename P> static __device__ __forceinline__ void embed_grad(const P &p) {
   __shared__ int matches[256], counts[8];
   const int *ids = (const int *)p.args[0];
   const long long columns = p.dims[0], tokens = p.dims[1], length = p.dims[2], prefix = p.dims[3], rows = p.dims[4];
@@ -52,7 +53,7 @@ template <typename P> static __device__ __forceinline__ void embed_grad(const P 
       for (int i = 0; i < count; ++i) {
         const long long token = first + matches[i];
         const long long row = token / length * (prefix + length) + prefix + token % length;
-        sum += ((const float *)p.args[1])[row * columns + d];
+        sum += lmn_load((const T *)p.args[1], row * columns + d);
       }
       to[d] = sum;
     }
@@ -62,30 +63,30 @@ template <typename P> static __device__ __forceinline__ void embed_grad(const P 
 
 // A block a row of the prefix: the sum over the batch, in order. args: dy, dprefix. dims: columns, batch, prefix +
 // length.
-template <typename P> static __device__ __forceinline__ void prefix_grad(const P &p) {
+template <typename T, typename P> static __device__ __forceinline__ void prefix_grad(const P &p) {
   const long long row = blockIdx.x, columns = p.dims[0], batch = p.dims[1], stride = p.dims[2] * columns;
-  const float *dy = (const float *)p.args[0] + row * columns;
+  const T *dy = (const T *)p.args[0] + row * columns;
   for (long long d = threadIdx.x; d < columns; d += blockDim.x) {
     float sum = 0.0f;
-    for (long long b = 0; b < batch; ++b) sum += dy[b * stride + d];
+    for (long long b = 0; b < batch; ++b) sum += lmn_load(dy, b * stride + d);
     ((float *)p.args[1])[row * columns + d] = sum;
   }
 }
 
 // A block a row of y. args: x, index, y. dims: columns, length, minus one.
-template <typename P> static __device__ __forceinline__ void select(const P &p) {
+template <typename T, typename R, typename P> static __device__ __forceinline__ void select(const P &p) {
   const long long b = blockIdx.x, columns = p.dims[0], length = p.dims[1];
   const long long t = index_of(((const int *)p.args[1])[b] - (int)p.dims[2], length);
-  const float *x = (const float *)p.args[0] + (b * length + t) * columns;
-  float *y = (float *)p.args[2] + b * columns;
-  for (long long d = threadIdx.x; d < columns; d += blockDim.x) y[d] = x[d];
+  const T *x = (const T *)p.args[0] + (b * length + t) * columns;
+  R *y = (R *)p.args[2] + b * columns;
+  for (long long d = threadIdx.x; d < columns; d += blockDim.x) y[d] = R((float)x[d]);
 }
 
 // A block a row of dx, which is zero but for the selected ones. args: dy, index, dx. dims: columns, length.
-template <typename P> static __device__ __forceinline__ void select_grad(const P &p) {
+template <typename T, typename R, typename P> static __device__ __forceinline__ void select_grad(const P &p) {
   const long long row = blockIdx.x, columns = p.dims[0], length = p.dims[1], b = row / length;
   const bool selected = row % length == index_of(((const int *)p.args[1])[b], length);
-  const float *dy = (const float *)p.args[0] + b * columns;
-  float *dx = (float *)p.args[2] + row * columns;
-  for (long long d = threadIdx.x; d < columns; d += blockDim.x) dx[d] = selected ? dy[d] : 0.0f;
+  const T *dy = (const T *)p.args[0] + b * columns;
+  R *dx = (R *)p.args[2] + row * columns;
+  for (long long d = threadIdx.x; d < columns; d += blockDim.x) dx[d] = R(selected ? lmn_load(dy, d) : 0.0f);
 }

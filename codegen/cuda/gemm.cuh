@@ -1,7 +1,7 @@
 // C_g[m, n] = op(A_g)[m, k] op(B_g)[k, n] in float32 (no TF32): a block of 256 threads makes a tile BM x BN of C, each
 // thread TM x TN of it in registers, from slices of A and B of BK steps in shared memory; the next slice is on its way
 // while one is multiplied. A group is the sum of its pieces, one after the other. Every element is summed in the order
-// of k. What the text before and behind fixes: BM, BN, TRANS_A, TRANS_B; finish_element, which does the epilogue.
+// of k. The text before fixes BM, BN, TRANS_A, TRANS_B, A_TYPE, B_TYPE; that behind does the epilogue.
 
 constexpr int BK = 16, TM = BM / 16, TN = BN / 16;
 
@@ -12,14 +12,14 @@ template <int COUNT> static __device__ __forceinline__ int element_of(int t, int
 }
 
 // Of a slice: rows `first` … of an operand (columns of B), steps `at` …; beyond its end 0.
-template <bool K_CONTIGUOUS, int ROWS>
-static __device__ __forceinline__ void fetch(float (&to)[ROWS * BK / 256], const float *x, long long ld, long long first,
+template <bool K_CONTIGUOUS, int ROWS, typename T>
+static __device__ __forceinline__ void fetch(float (&to)[ROWS * BK / 256], const T *x, long long ld, long long first,
                                              long long rows, long long at, long long k) {
 #pragma unroll
   for (int i = 0; i < ROWS * BK / 256; ++i) {
     const int e = threadIdx.x + i * 256, r = K_CONTIGUOUS ? e / BK : e % ROWS, s = K_CONTIGUOUS ? e % BK : e / ROWS;
     const long long row = first + r, step = at + s;
-    to[i] = row < rows && step < k ? x[K_CONTIGUOUS ? row * ld + step : step * ld + row] : 0.0f;
+    to[i] = row < rows && step < k ? lmn_load(x, K_CONTIGUOUS ? row * ld + step : step * ld + row) : 0.0f;
   }
 }
 
@@ -44,8 +44,8 @@ static __device__ __forceinline__ void product(const long long *dims, void *cons
   int piece = 0;
   long long at = 0;
   if (k > 0) {
-    fetch<!TRANS_A, BM>(next_a, (const float *)a[0], lda, m0, m, 0, k);
-    fetch<TRANS_B, BN>(next_b, (const float *)b[0], ldb, n0, n, 0, k);
+    fetch<!TRANS_A, BM>(next_a, (const A_TYPE *)a[0], lda, m0, m, 0, k);
+    fetch<TRANS_B, BN>(next_b, (const B_TYPE *)b[0], ldb, n0, n, 0, k);
   } else {
     piece = pieces;
   }
@@ -57,8 +57,8 @@ static __device__ __forceinline__ void product(const long long *dims, void *cons
     at += BK;
     if (at >= k) at = 0, ++piece;
     if (piece < pieces) {
-      fetch<!TRANS_A, BM>(next_a, (const float *)a[piece], lda, m0, m, at, k);
-      fetch<TRANS_B, BN>(next_b, (const float *)b[piece], ldb, n0, n, at, k);
+      fetch<!TRANS_A, BM>(next_a, (const A_TYPE *)a[piece], lda, m0, m, at, k);
+      fetch<TRANS_B, BN>(next_b, (const B_TYPE *)b[piece], ldb, n0, n, at, k);
     }
 #pragma unroll
     for (int s = 0; s < BK; ++s) {

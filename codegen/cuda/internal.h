@@ -7,7 +7,7 @@
 struct cuda_codegen {
   arena *arena;
   const plan *plan;
-  const char *architecture, *cache;
+  const char *architecture, *cache, *tiles;
   timings *timings;
   cuda_kernel *kernels;
   int kernel_count, kernel_capacity;

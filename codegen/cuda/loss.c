@@ -15,7 +15,7 @@ typedef struct loss {
 
 static plan_ref row_of(MlirValue value, int64_t row, int64_t columns) {
   plan_ref place = ir_place(value);
-  place.offset += row * columns * (int64_t)sizeof(float);
+  place.offset += row * columns * value_element_bytes(value);
   return place;
 }
 
@@ -31,8 +31,8 @@ static bool loss_rows(cuda_entry *e, MlirOperation op, const loss *l, int64_t fi
   cuda_grid(launch, rows, 1, 1, TEAM);
   cuda_include(&s, cuda_text_team);
   cuda_include(&s, cuda_text_loss);
-  text_printf(&s.body, "  loss_row<%d, %s, %s>(p, ", TEAM, l->gradient ? "true" : "false",
-              l->smoothing != 0 ? "true" : "false");
+  text_printf(&s.body, "  loss_row<%d, %s, %s, %s>(p, ", TEAM, l->gradient ? "true" : "false",
+              l->smoothing != 0 ? "true" : "false", cuda_type(l->workspace));
   cuda_float(&s.body, l->smoothing);
   text_add(&s.body, ");\n");
   return cuda_finish(e, launch, "cross_entropy", &s, error);
@@ -42,15 +42,22 @@ static bool loss_chunk(cuda_entry *e, MlirOperation op, const loss *l, int64_t f
                        lmn_error *error) {
   int64_t rows = l->rows - first < l->chunk ? l->rows - first : l->chunk, d = l->columns, v = l->vocabulary;
   plan_ref hidden = row_of(l->hidden, first, d), logits = ir_place(l->workspace), weight = ir_place(l->weight);
+  const char *hidden_type = cuda_type(l->hidden), *weight_type = cuda_type(l->weight), *type = cuda_type(l->workspace);
   plan_gemm forward = {.m = rows, .n = v, .k = d, .lda = d, .ldb = d, .ldc = v, .trans_b = true};
-  if (!cuda_product(e, op, &forward, hidden, weight, logits, error) || !loss_rows(e, op, l, first, rows, error))
+  if (!cuda_product(e, op, &forward, (cuda_product_types){hidden_type, weight_type, type}, hidden, weight, logits,
+                    error) ||
+      !loss_rows(e, op, l, first, rows, error))
     return false;
   plan_gemm dhidden = {.m = rows, .n = d, .k = v, .lda = v, .ldb = d, .ldc = d};
-  if (value_is(l->dhidden) && !cuda_product(e, op, &dhidden, logits, weight, row_of(l->dhidden, first, d), error))
+  if (value_is(l->dhidden) &&
+      !cuda_product(e, op, &dhidden, (cuda_product_types){type, weight_type, cuda_type(l->dhidden)}, logits, weight,
+                    row_of(l->dhidden, first, d), error))
     return false;
   plan_gemm dweight = {.m = v, .n = d, .k = rows, .lda = v, .ldb = d, .ldc = d, .trans_a = true};
   dweight.accumulate = accumulate;
-  return !value_is(l->dweight) || cuda_product(e, op, &dweight, logits, hidden, ir_place(l->dweight), error);
+  return !value_is(l->dweight) ||
+         cuda_product(e, op, &dweight, (cuda_product_types){type, hidden_type, cuda_type(l->dweight)}, logits, hidden,
+                      ir_place(l->dweight), error);
 }
 
 static bool loss_sum(cuda_entry *e, MlirOperation op, const loss *l, lmn_error *error) {

@@ -3,26 +3,26 @@
 // A block of TEAM threads a row of logits: its loss and whether the label is the first of the largest. With a gradient
 // the logits become scale (softmax - (1 - e) onehot - e / V). Rows whose label is no class do not count.
 // args: logits, labels, scale, row losses, row hits. dims: vocabulary.
-template <int TEAM, bool GRADIENT, bool SMOOTH, typename P>
+template <int TEAM, bool GRADIENT, bool SMOOTH, typename T, typename P>
 static __device__ __forceinline__ void loss_row(const P &p, float smoothing) {
   const long long row = blockIdx.x, vocabulary = p.dims[0];
-  float *logits = (float *)p.args[0] + row * vocabulary, *loss = (float *)p.args[3] + row,
-        *hit = (float *)p.args[4] + row;
+  T *logits = (T *)p.args[0] + row * vocabulary;
+  float *loss = (float *)p.args[3] + row, *hit = (float *)p.args[4] + row;
   const int label = ((const int *)p.args[1])[row];
   if (label < 0 || label >= vocabulary) {
-    for (long long i = threadIdx.x; GRADIENT && i < vocabulary; i += TEAM) logits[i] = 0.0f;
+    for (long long i = threadIdx.x; GRADIENT && i < vocabulary; i += TEAM) logits[i] = T(0.0f);
     if (threadIdx.x == 0) *loss = *hit = 0.0f;
     return;
   }
-  const float target = logits[label];
+  const float target = lmn_load(logits, label);
   float most = -INFINITY, sum = 0.0f, differences = 0.0f;
-  for (long long i = threadIdx.x; i < vocabulary; i += TEAM) most = larger(most, logits[i]);
+  for (long long i = threadIdx.x; i < vocabulary; i += TEAM) most = larger(most, lmn_load(logits, i));
   most = team_max<TEAM>(most);
   int ties = target != most; // or one before the label
-  for (long long i = threadIdx.x; i < label && target == most; i += TEAM) ties |= logits[i] == most;
+  for (long long i = threadIdx.x; i < label && target == most; i += TEAM) ties |= lmn_load(logits, i) == most;
   ties = __syncthreads_or(ties);
   for (long long i = threadIdx.x; i < vocabulary; i += TEAM) {
-    const float difference = logits[i] - most, power = expf(difference);
+    const float difference = lmn_load(logits, i) - most, power = expf(difference);
     sum += power;
     if (SMOOTH) differences += difference;
   }
@@ -38,10 +38,10 @@ static __device__ __forceinline__ void loss_row(const P &p, float smoothing) {
   if (!GRADIENT) return;
   const float scale = *(const float *)p.args[2], factor = scale / sum, rest = -scale * even;
   for (long long i = threadIdx.x; i < vocabulary; i += TEAM) {
-    float gradient = expf(logits[i] - most) * factor;
+    float gradient = expf(lmn_load(logits, i) - most) * factor;
     if (SMOOTH) gradient += rest;
     if (i == label) gradient -= scale * (1.0f - smoothing);
-    logits[i] = gradient;
+    logits[i] = T(gradient);
   }
 }
 

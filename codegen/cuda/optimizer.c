@@ -41,6 +41,8 @@ bool cuda_emit_adamw(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_arg_value(e, launch, ir_operand(e->ir, op, 0));
   cuda_arg_value(e, launch, ir_operand(e->ir, op, 1));
   for (plan_space space = SPACE_PARAMETER; space <= SPACE_MOMENT2; ++space) cuda_arg(e, launch, (plan_ref){space, 0});
+  bool copy = plan_is_bf16(e->plan);
+  if (copy) cuda_arg(e, launch, (plan_ref){SPACE_WEIGHT, 0});
   cuda_dim(e, launch, phase->trained_count);
   int64_t pieces = 0, size = sizeof(float);
   for (int i = 0; i < phase->trained_count; ++i) {
@@ -50,5 +52,5 @@ bool cuda_emit_adamw(cuda_entry *e, MlirOperation op, lmn_error *error) {
     for (int c = 0; c < TABLE_ROW; ++c) cuda_dim(e, launch, row[c]);
     pieces += blocks_of(p->elements, PIECE);
   }
-  return finish(e, launch, "adamw", "adamw", pieces, THREADS, error);
+  return finish(e, launch, "adamw", copy ? "adamw<true>" : "adamw<false>", pieces, THREADS, error);
 }

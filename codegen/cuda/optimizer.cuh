@@ -23,9 +23,10 @@ constexpr long long PIECE = 16384;
 constexpr int TABLE_ROW = 5; // first piece, parameter, gradient, elements, whether it decays; offsets in elements
 
 // A block a piece of a parameter; torch.optim.AdamW's order: weight decay, moments, the step; m += (1 - beta1) (g - m),
-// as torch does it. args: scalars, norm, parameters, gradients, moments 1, moments 2. dims: rows, then the table, first
+// as torch does it. args: scalars, norm, parameters, gradients, moments 1, moments 2; of
+// COPY the parameters in bf16 too, which are written as the others are. dims: rows, then the table, first
 // pieces ascending.
-template <typename P> static __device__ __forceinline__ void adamw(const P &p) {
+template <bool COPY, typename P> static __device__ __forceinline__ void adamw(const P &p) {
   enum { LR, BETA1, BETA2, EPS, DECAY, CORRECTION1, CORRECTION2, CLIP };
   const float *scalars = (const float *)p.args[0], norm = *(const float *)p.args[1];
   const float clip = scalars[CLIP], clipped = smaller(1.0f, clip / (norm + 1e-6f)), factor = clip > 0 ? clipped : 1.0f;
@@ -48,6 +49,8 @@ template <typename P> static __device__ __forceinline__ void adamw(const P &p) {
     const float second = beta2 * v[i] + new2 * gradient * gradient;
     m[i] = first;
     v[i] = second;
-    parameters[i] = parameters[i] * keep - step * (first / (sqrtf(second) * root + scalars[EPS]));
+    const float updated = parameters[i] * keep - step * (first / (sqrtf(second) * root + scalars[EPS]));
+    parameters[i] = updated;
+    if (COPY) lmn_store((bf16 *)p.args[6] + row[1], i, updated);
   }
 }

@@ -1,31 +1,65 @@
-// kernel.gemm; see gemm.cuh. args: A, then B of every piece, C of every group, columns kind by kind, rows, extras.
-// dims: m, n, k, lda, ldb, ldc, and where a group has several pieces the first piece of every group and their end.
-#include "codegen/cuda/cuda.h"
+// kernel.gemm; see gemm.cuh and, of bf16, gemm_mma.cuh or products_sm90.c. args: A, then B of every piece, C of every group, columns kind
+// by kind, rows, extras. dims: m, n, k, lda, ldb, ldc, and where a group has several pieces the first piece of every
+// group and their end.
+#include "codegen/cuda/products.h"
 #include "codegen/cuda/texts.h"
+
+#include <string.h>
 
 enum { THREADS = 256, DIM_FIRST = 6 };
 
-typedef struct product {
-  plan_gemm gemm;
-  int64_t pieces; // of all groups
-  bool several;   // pieces a group
-  const char *body;
-  int kinds, rows, extras; // rows: kinds of them
-  bool lists;
-} product;
-
 // ---- the kernel
 
-typedef struct tile {
-  int rows, columns;
-} tile;
+// How a product is made: the text that makes it, and its tiles.
+typedef struct method {
+  bool tensor; // gemm_mma.cuh; else gemm.cuh
+  int rows, columns, warp_rows, warp_columns, stages;
+} method;
 
 // Large tiles where there are enough of them to fill a GPU.
-static tile tile_of(const plan_gemm *g) {
+static method simple_method(const plan_gemm *g) {
   enum { ENOUGH = 128 };
   int64_t large = blocks_of(g->m, 128) * blocks_of(g->n, 128) * g->groups;
-  if (g->m > 64 && g->n > 64 && large >= ENOUGH) return (tile){128, 128};
-  return g->m <= 32 ? (tile){32, 64} : (tile){64, 64};
+  if (g->m > 64 && g->n > 64 && large >= ENOUGH) return (method){.rows = 128, .columns = 128};
+  return g->m <= 32 ? (method){.rows = 32, .columns = 64} : (method){.rows = 64, .columns = 64};
+}
+
+static method tensor_method(const plan_gemm *g) {
+  enum { ENOUGH = 100, WIDE = 2048 };
+  static const method widest = {true, 128, 256, 64, 64, 4}, large = {true, 128, 128, 64, 64, 4},
+                      small = {true, 64, 64, 32, 32, 4}, flat = {true, 32, 64, 16, 32, 4};
+  int64_t count = blocks_of(g->m, 128) * blocks_of(g->n, 128) * g->groups;
+  if (g->m <= 32) return flat;
+  if (g->m <= 64 || g->n <= 64 || count < ENOUGH) return small;
+  return count >= 4 * ENOUGH && (g->n % 256 == 0 || g->n >= WIDE) ? widest : large;
+}
+
+// Which kernel makes a product: here alone is that said.
+static method method_of(const product *p) {
+  bool bf16 = !strcmp(p->types.a, "bf16") && !strcmp(p->types.b, "bf16");
+  return bf16 ? tensor_method(&p->gemm) : simple_method(&p->gemm);
+}
+
+static int64_t warps_of(const method *w) { return w->rows / w->warp_rows * (w->columns / w->warp_columns); }
+
+static int64_t threads_of(const method *w) { return w->tensor ? 32 * warps_of(w) : THREADS; }
+
+// Bytes of dynamic shared memory: the slices on their way, later the sums of 16 rows of each warp.
+static int64_t shared_of(const method *w) {
+  enum { STEPS = 32 };
+  if (!w->tensor) return 0;
+  int64_t slices = (int64_t)w->stages * (w->rows + w->columns) * STEPS * 2;
+  int64_t sums = warps_of(w) * 16 * (w->warp_columns + 8) * (int64_t)sizeof(float);
+  return slices > sums ? slices : sums;
+}
+
+// Of how many bf16, up to 8, the places of `count` args and the rows there are whole multiples.
+static int alignment(const plan_launch *launch, int64_t first, int64_t count, int64_t leading) {
+  int elements = 8;
+  while (leading % elements) elements /= 2;
+  for (int64_t i = first; i < first + count; ++i)
+    while (launch->args[i].offset % (2 * elements)) elements /= 2;
+  return elements;
 }
 
 // What a thread does with an element of C: finish(row, column, sum).
@@ -36,9 +70,9 @@ static void write_finish(const product *p, cuda_source *s) {
   text *t = &s->body;
   text_printf(t,
               "  const auto finish = [&](long long row, long long column, float sum) {\n"
-              "    float *c = (float *)p.args[%lld + group] + row * p.dims[5] + column;\n",
-              (long long)c);
-  if (g->accumulate) text_add(t, "    sum += *c;\n");
+              "    %s *c = (%s *)p.args[%lld + group] + row * p.dims[5] + column;\n",
+              p->types.c, p->types.c, (long long)c);
+  if (g->accumulate) text_add(t, "    sum += (float)*c;\n");
   if (!p->body) {
     text_add(t, "    *c = sum;\n  };\n");
     return;
@@ -52,21 +86,31 @@ static void write_finish(const product *p, cuda_source *s) {
   for (int i = 0; i < p->kinds; ++i)
     text_printf(t, ", ((const float *)p.args[%lld + group])[column]", (long long)(column + i * g->groups));
   for (int i = 0; i < p->rows; ++i)
-    if (p->lists) text_printf(t, ", ((const float *)p.args[%lld + group])[in_group]", (long long)(row + i * g->groups));
-    else text_printf(t, ", ((const float *)p.args[%lld])[at]", (long long)(row + i));
+    if (p->lists)
+      text_printf(t, ", ((const %s *)p.args[%lld + group])[in_group]", p->row_type, (long long)(row + i * g->groups));
+    else text_printf(t, ", ((const %s *)p.args[%lld])[at]", p->row_type, (long long)(row + i));
   text_add(t, ", y");
   for (int i = 0; i < p->extras; ++i) text_printf(t, ", e%d", i);
   text_add(t, ");\n    *c = y;\n");
   for (int i = 0; i < p->extras; ++i)
-    text_printf(t, "    ((float *)p.args[%lld])[at] = e%d;\n", (long long)(extra + i), i);
+    text_printf(t, "    ((%s *)p.args[%lld])[at] = e%d;\n", p->extra_type, (long long)(extra + i), i);
   text_add(t, "  };\n");
 }
 
-static void write_product(const product *p, tile size, cuda_source *s) {
+static void write_method(const product *p, const method *w, const plan_launch *launch, cuda_source *s) {
   const plan_gemm *g = &p->gemm;
-  text_printf(&s->functions, "constexpr int BM = %d, BN = %d;\nconstexpr bool TRANS_A = %s, TRANS_B = %s;\n\n",
-              size.rows, size.columns, g->trans_a ? "true" : "false", g->trans_b ? "true" : "false");
-  cuda_include(s, cuda_text_gemm);
+  text *t = &s->functions;
+  text_printf(t, "constexpr int BM = %d, BN = %d;\nconstexpr bool TRANS_A = %s, TRANS_B = %s;\n", w->rows, w->columns,
+              g->trans_a ? "true" : "false", g->trans_b ? "true" : "false");
+  if (w->tensor)
+    text_printf(t, "constexpr int WM = %d, WN = %d, STAGES = %d, ALIGN_A = %d, ALIGN_B = %d;\n\n", w->warp_rows,
+                w->warp_columns, w->stages, alignment(launch, 0, p->pieces, g->lda),
+                alignment(launch, p->pieces, p->pieces, g->ldb));
+  else text_printf(t, "using A_TYPE = %s;\nusing B_TYPE = %s;\n\n", p->types.a, p->types.b);
+  cuda_include(s, w->tensor ? cuda_text_gemm_mma : cuda_text_gemm);
+}
+
+static void write_product(const product *p, cuda_source *s) {
   text_add(&s->body, "  const int group = blockIdx.z;\n");
   write_finish(p, s);
   if (p->several)
@@ -77,27 +121,27 @@ static void write_product(const product *p, tile size, cuda_source *s) {
               (long long)p->pieces);
 }
 
-// The launch, which has all its args, of the product; `op`: NULL, or whose `pieces` to take.
+// The launch, which has all its args, of the product.
 static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch, const product *p, cuda_source *s,
                            lmn_error *error) {
   const plan_gemm *g = &p->gemm;
-  tile size = tile_of(g);
+  method w = method_of(p);
   const int64_t dims[DIM_FIRST] = {g->m, g->n, g->k, g->lda, g->ldb, g->ldc};
   for (int i = 0; i < DIM_FIRST; ++i) cuda_dim(e, launch, dims[i]);
-  for (int64_t group = 0, next = 0; p->several && group <= g->groups; ++group) {
-    cuda_dim(e, launch, next);
-    if (group < g->groups) next += ir_int_at(op, "pieces", (int)group);
-  }
-  cuda_grid(launch, blocks_of(g->m, size.rows), blocks_of(g->n, size.columns), g->groups, THREADS);
-  write_product(p, size, s);
-  const char *kind = arena_printf(e->arena, "gemm_%dx%d_%c%c", size.rows, size.columns, g->trans_a ? 't' : 'n',
-                                  g->trans_b ? 't' : 'n');
+  if (sm90_takes(e, launch, p)) return sm90_product(e, op, launch, p, s, error);
+  for (int64_t group = 0; p->several && group <= g->groups; ++group) cuda_dim(e, launch, p->first[group]);
+  cuda_grid(launch, blocks_of(g->m, w.rows), blocks_of(g->n, w.columns), g->groups, threads_of(&w));
+  launch->shared = shared_of(&w);
+  write_method(p, &w, launch, s);
+  write_product(p, s);
+  const char *kind = arena_printf(e->arena, "gemm%s_%dx%d_%c%c", w.tensor ? "_mma" : "", w.rows, w.columns,
+                                  g->trans_a ? 't' : 'n', g->trans_b ? 't' : 'n');
   return cuda_finish(e, launch, kind, s, error);
 }
 
-bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, plan_ref a, plan_ref b, plan_ref c,
-                  lmn_error *error) {
-  product p = {.gemm = *g, .pieces = 1};
+bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, cuda_product_types types, plan_ref a, plan_ref b,
+                  plan_ref c, lmn_error *error) {
+  product p = {.gemm = *g, .pieces = 1, .types = types};
   p.gemm.groups = 1;
   cuda_source s = {0};
   plan_launch *launch = cuda_launch(e, op);
@@ -117,8 +161,9 @@ static bool group_args(cuda_entry *e, plan_launch *launch, MlirOperation op, seg
   int64_t stride = s.count == 1 && groups > 1 ? ir_int(op, arena_printf(e->arena, "%s_stride", name)) : 0;
   for (int64_t g = 0; g < groups; ++g) {
     int n = s.first + (int)(s.count == 1 ? 0 : g);
-    plan_ref place = ir_place(results ? mlirOperationGetResult(op, n) : mlirOperationGetOperand(op, n));
-    place.offset += g * stride * (int64_t)sizeof(float);
+    MlirValue value = results ? mlirOperationGetResult(op, n) : mlirOperationGetOperand(op, n);
+    plan_ref place = ir_place(value);
+    place.offset += g * stride * value_element_bytes(value);
     cuda_arg(e, launch, place);
   }
   return true;
@@ -149,7 +194,8 @@ static bool read_product(cuda_entry *e, MlirOperation op, product *p, lmn_error 
   p->several = listed > 0;
   p->lists = ir_int(op, "lists") != 0;
   p->pieces = listed ? 0 : g->groups;
-  for (int i = 0; i < listed; ++i) p->pieces += ir_int_at(op, "pieces", i);
+  p->first = ARENA_ARRAY(e->arena, int64_t, listed + 1);
+  for (int i = 0; i < listed; ++i) p->first[i + 1] = p->pieces += ir_int_at(op, "pieces", i);
   if (g->groups < 1) return fail(error, "groups must be at least 1");
   if (columns.count % g->groups) return fail(error, "%d columns for %lld groups", columns.count, (long long)g->groups);
   if ((p->lists && rows.count % g->groups) || (listed && listed != g->groups) || p->pieces < g->groups)
@@ -157,6 +203,11 @@ static bool read_product(cuda_entry *e, MlirOperation op, product *p, lmn_error 
   p->kinds = (int)(columns.count / g->groups);
   p->rows = p->lists ? rows.count / (int)g->groups : rows.count;
   p->extras = extras.count;
+  p->types = (cuda_product_types){cuda_type_of(op, ir_operands(e->ir, op, 0), false),
+                                  cuda_type_of(op, ir_operands(e->ir, op, 1), false),
+                                  cuda_type_of(op, ir_results(e->ir, op, 0), true)};
+  p->row_type = cuda_type_of(op, rows, false);
+  p->extra_type = cuda_type_of(op, extras, true);
   bool epilogue = ir_text(e->ir, op, "epilogue") != NULL;
   if (!epilogue && (columns.count || rows.count || extras.count))
     return fail(error, "columns, rows or extras without an epilogue");

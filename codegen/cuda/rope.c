@@ -17,7 +17,7 @@ bool cuda_emit_rope(cuda_entry *e, MlirOperation op, lmn_error *error) {
   for (size_t i = 0; i < LENGTH(dims); ++i) cuda_dim(e, launch, dims[i]);
   cuda_grid(launch, value_rows(x), 1, 1, 128);
   cuda_include(&s, cuda_text_rope);
-  text_printf(&s.body, "  rope<%s, %s>(p);\n", ir_int(op, "inverse") ? "true" : "false",
-              value_is(lengths) ? "true" : "false");
+  text_printf(&s.body, "  rope<%s, %s, %s>(p);\n", ir_int(op, "inverse") ? "true" : "false",
+              value_is(lengths) ? "true" : "false", cuda_type(x));
   return cuda_finish(e, launch, "rope", &s, error);
 }

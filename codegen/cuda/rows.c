@@ -18,6 +18,7 @@ typedef struct row_kernel {
   int groups, stages, reductions;                          // reductions: so far
   bool lists, shared;
   int first_scalar, first_column, first_row_result, first_scalar_result; // of args
+  const char *row_type, *result_type;
 } row_kernel;
 
 // Names prefix0, prefix1 … for the arguments of a body.
@@ -114,14 +115,16 @@ static void write_pointers(const row_kernel *r, text *t) {
   const char *from = r->lists ? "in_group" : "row", *group = r->lists ? " + group" : "";
   int each = r->lists ? r->groups : 1;
   for (int i = 0; i < r->rows; ++i)
-    text_printf(t, "  const float *x%d = (const float *)p.args[%d%s] + %s * columns;\n", i, i * each, group, from);
+    text_printf(t, "  const %s *x%d = (const %s *)p.args[%d%s] + %s * columns;\n", r->row_type, i, r->row_type,
+                i * each, group, from);
   for (int i = 0; i < r->scalars; ++i)
     text_printf(t, "  const float s%d = ((const float *)p.args[%d%s])[%s];\n", i, r->first_scalar + i * each, group,
                 from);
   for (int i = 0; i < r->columns; ++i)
     text_printf(t, "  const float *c%d = (const float *)p.args[%d + group];\n", i, r->first_column + i * r->groups);
   for (int i = 0; i < r->row_results; ++i)
-    text_printf(t, "  float *y%d = (float *)p.args[%d] + row * columns;\n", i, r->first_row_result + i);
+    text_printf(t, "  %s *y%d = (%s *)p.args[%d] + row * columns;\n", r->result_type, i, r->result_type,
+                r->first_row_result + i);
 }
 
 static bool write_stages(cuda_entry *e, MlirOperation op, row_kernel *r, cuda_source *s, lmn_error *error) {
@@ -149,7 +152,9 @@ static bool read_row_kernel(cuda_entry *e, MlirOperation op, row_kernel *r, lmn_
                     .scalar_results = ir_results(e->ir, op, 1).count,
                     .stages = ir_count(op, "stages"),
                     .first_scalar = rows.count,
-                    .first_column = rows.count + scalars.count};
+                    .first_column = rows.count + scalars.count,
+                    .row_type = cuda_type_of(op, rows, false),
+                    .result_type = cuda_type_of(op, ir_results(e->ir, op, 0), true)};
   int each = r->lists ? r->groups : 1;
   if (r->groups < 1 || rows.count % each || scalars.count % each || columns.count % r->groups)
     return fail(error, "lists of %d rows and %d scalars for %d groups", rows.count, scalars.count, r->groups);
@@ -188,6 +193,7 @@ static bool emit_long_sum(cuda_entry *e, MlirOperation op, lmn_error *error) {
   plan_launch *launch = cuda_launch(e, op);
   cuda_source s = {0};
   MlirValue y = mlirOperationGetResult(op, 0);
+  const char *type = cuda_type_of(op, ir_operands(e->ir, op, 0), false);
   cuda_arg_value(e, launch, y);
   cuda_args(e, launch, op, ir_operands(e->ir, op, 0), false);
   cuda_dim(e, launch, value_elements(y));
@@ -195,10 +201,10 @@ static bool emit_long_sum(cuda_entry *e, MlirOperation op, lmn_error *error) {
   text_printf(&s.body,
               "  const long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x;\n"
               "  if (i >= p.dims[0]) return;\n"
-              "  float sum = ((const float *)p.args[1])[i];\n"
-              "  for (int row = 2; row < %d; ++row) sum += ((const float *)p.args[row])[i];\n"
-              "  ((float *)p.args[0])[i] = sum;\n",
-              launch->arg_count);
+              "  float sum = lmn_load((const %s *)p.args[1], i);\n"
+              "  for (int row = 2; row < %d; ++row) sum += lmn_load((const %s *)p.args[row], i);\n"
+              "  lmn_store((%s *)p.args[0], i, sum);\n",
+              type, launch->arg_count, type, cuda_type(y));
   return cuda_finish(e, launch, "sum", &s, error);
 }
 
@@ -234,7 +240,8 @@ bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
 // a group, columns.
 enum { COLUMN_BLOCK = 32, ROW_THREADS = 16 };
 
-static void write_column(text *t, const char *body, int rows, int scalars, int kinds, int groups, bool lists) {
+static void write_column(text *t, const char *body, const char *type, int rows, int scalars, int kinds, int groups,
+                         bool lists) {
   const char *group = lists ? " + group" : "", *start = lists ? "0" : "group * rows";
   int each = lists ? groups : 1;
   text_printf(t,
@@ -249,7 +256,7 @@ static void write_column(text *t, const char *body, int rows, int scalars, int k
   declare(t, "    ", "v", kinds);
   text_printf(t, "    %s(", body);
   for (int i = 0; i < rows + scalars; ++i) {
-    text_printf(t, "%s((const float *)p.args[%d%s])[%s]", some ? ", " : "", i * each, group,
+    text_printf(t, "%s((const %s *)p.args[%d%s])[%s]", some ? ", " : "", i < rows ? type : "float", i * each, group,
                 i < rows ? "r * columns + d" : "r");
     some = true;
   }
@@ -285,7 +292,8 @@ bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_dim(e, launch, value_rows(shape) / (lists ? 1 : groups));
   cuda_dim(e, launch, value_columns(shape));
   cuda_grid(launch, blocks_of(value_columns(shape), COLUMN_BLOCK), groups, 1, COLUMN_BLOCK * ROW_THREADS);
-  write_column(&s.body, body, rows.count / each, scalars.count / each, results / groups, groups, lists);
+  write_column(&s.body, body, cuda_type_of(op, rows, false), rows.count / each, scalars.count / each, results / groups,
+               groups, lists);
   return cuda_finish(e, launch, "column", &s, error);
 }
 
@@ -304,19 +312,20 @@ static bool emit_glu(cuda_entry *e, MlirOperation op, bool gradient, lmn_error *
   cuda_args(e, launch, op, (segment){0, 1}, true);
   cuda_dim(e, launch, width);
   cuda_grid(launch, value_rows(x), blocks_of(width, THREADS), 1, THREADS);
+  MlirValue y = mlirOperationGetResult(op, 0), dy = mlirOperationGetOperand(op, gradient ? 1 : 0);
   text_add(&s.body, "  const long long width = p.dims[0], row = blockIdx.x;\n"
                     "  const long long d = (long long)blockIdx.y * blockDim.x + threadIdx.x;\n"
-                    "  if (d >= width) return;\n"
-                    "  const float *x = (const float *)p.args[0] + row * 2 * width;\n");
+                    "  if (d >= width) return;\n");
+  text_printf(&s.body, "  const %s *x = (const %s *)p.args[0] + row * 2 * width;\n", cuda_type(x), cuda_type(x));
   if (gradient)
     text_printf(&s.body,
-                "  float dgate, dup, *dx = (float *)p.args[2] + row * 2 * width;\n"
-                "  %s(x[d], x[width + d], ((const float *)p.args[1])[row * width + d], dgate, dup);\n"
+                "  float dgate, dup;\n  %s *dx = (%s *)p.args[2] + row * 2 * width;\n"
+                "  %s(x[d], x[width + d], ((const %s *)p.args[1])[row * width + d], dgate, dup);\n"
                 "  dx[d] = dgate;\n  dx[width + d] = dup;\n",
-                body);
+                cuda_type(y), cuda_type(y), body, cuda_type(dy));
   else
-    text_printf(&s.body, "  float y;\n  %s(x[d], x[width + d], y);\n  ((float *)p.args[1])[row * width + d] = y;\n",
-                body);
+    text_printf(&s.body, "  float y;\n  %s(x[d], x[width + d], y);\n  ((%s *)p.args[1])[row * width + d] = y;\n", body,
+                cuda_type(y));
   return cuda_finish(e, launch, gradient ? "glu_grad" : "glu", &s, error);
 }
 

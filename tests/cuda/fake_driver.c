@@ -19,8 +19,20 @@ typedef struct kernel {
   kernel_function *run;
   int args, dims;
   bool table;
-  int shared;
+  int shared, maps;
 } kernel;
+
+// What the fake driver makes of a tensor map.
+typedef struct fake_map {
+  CUdeviceptr address;
+  uint64_t columns, rows, stride;
+} fake_map;
+enum { MAP_BYTES = 128 };
+
+static size_t parameter_bytes(const kernel *k) {
+  size_t bytes = MAP_BYTES * (size_t)k->maps + 8 * (size_t)(k->args + k->dims);
+  return k->maps ? (bytes + 63) / 64 * 64 : bytes;
+}
 
 typedef struct block {
   char *memory;
@@ -251,13 +263,19 @@ static CUresult run_kernel(const work *w) {
   int64_t dims[MOST] = {0};
   const kernel *k = w->kernel;
   const char *parameters = w->parameters;
-  size_t bytes = 8 * (size_t)(k->args + k->dims);
+  size_t bytes = parameter_bytes(k);
   if (k->table) {
     CUdeviceptr table;
     memcpy(&table, parameters, sizeof table);
     parameters = host_of(table);
     if (!find_block(parameters, bytes)) return ILLEGAL_ADDRESS;
     fake_cuda.tables++;
+  }
+  for (int i = 0; i < k->maps; ++i, parameters += MAP_BYTES) {
+    fake_map map;
+    memcpy(&map, parameters, sizeof map);
+    if (!find_block(host_of(map.address), (map.rows - 1) * map.stride + 4 * map.columns)) return ILLEGAL_ADDRESS;
+    fake_cuda.maps++;
   }
   for (int i = 0; i < k->args; ++i) {
     CUdeviceptr address;
@@ -270,6 +288,19 @@ static CUresult run_kernel(const work *w) {
   fake_cuda.launches++;
   if (fake_cuda.fault && !strcmp(fake_cuda.fault, k->name) && fake_cuda.fault_at-- == 0) return ILLEGAL_ADDRESS;
   k->run(args, dims);
+  return 0;
+}
+
+CUresult cuTensorMapEncodeTiled(void *to, int type, unsigned rank, CUdeviceptr address, const uint64_t *sizes,
+                                const uint64_t *strides, const unsigned *box, const unsigned *steps, int interleave,
+                                int swizzle, int promotion, int fill) {
+  ENTER(true);
+  bool right = (uintptr_t)to % 64 == 0 && type == CU_TENSOR_MAP_DATA_TYPE_FLOAT32 && rank == 3 && sizes[2] == 1 &&
+               strides[0] % 16 == 0 && box[0] == 4 && box[1] == 2 && box[2] == 1 && steps[0] == 1 && !interleave &&
+               swizzle == 0 && promotion == CU_TENSOR_MAP_L2_PROMOTION_L2_256B && !fill;
+  if (!right) return ILLEGAL_VALUE;
+  memset(to, 0xa5, MAP_BYTES);
+  memcpy(to, &(fake_map){address, sizes[0], sizes[1], strides[0]}, sizeof(fake_map));
   return 0;
 }
 
@@ -409,11 +440,11 @@ static void fake_extend(void *const *args, const int64_t *dims) { // ids, length
   fake_model_extend(args[0], args[1], args[2], args[3], args[4], dims[0], dims[1], dims[2]);
 }
 
-static kernel kernels[] = {{"fake_clear", fake_clear, 1, 1, false, 0},
-                           {"fake_loss", fake_loss, 6, 1, false, 0},
-                           {"fake_evaluate", fake_evaluate, 5, 1, false, 0},
-                           {"fake_update", fake_update, 6, 0, true, 0},
-                           {"fake_extend", fake_extend, 5, 3, false, 0}};
+static kernel kernels[] = {{"fake_clear", fake_clear, 1, 1, false, 0, 0},
+                           {"fake_loss", fake_loss, 6, 1, false, 0, 2},
+                           {"fake_evaluate", fake_evaluate, 5, 1, false, 0, 0},
+                           {"fake_update", fake_update, 6, 0, true, 0, 0},
+                           {"fake_extend", fake_extend, 5, 3, false, 0, 0}};
 
 CUresult cuModuleLoadData(CUmodule *module, const void *image) {
   ENTER(true);
@@ -453,14 +484,16 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
   (void)stream;
   ENTER(true);
   const kernel *k = (const kernel *)function;
-  size_t size = *(size_t *)extra[3];
-  bool right = grid_x && grid_y && grid_z && block_x <= 1024 && block_y == 1 && block_z == 1 && !parameters &&
-               extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER && extra[2] == CU_LAUNCH_PARAM_BUFFER_SIZE && !extra[4];
-  if (!right || size != (k->table ? 8 : 8 * (size_t)(k->args + k->dims))) return ILLEGAL_VALUE;
+  if (!parameters == !extra || !parameters == (k->maps > 0)) return ILLEGAL_VALUE;
+  size_t size = extra ? *(size_t *)extra[3] : parameter_bytes(k);
+  bool right = grid_x && grid_y && grid_z && block_x <= 1024 && block_y == 1 && block_z == 1;
+  if (extra)
+    right = right && extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER && extra[2] == CU_LAUNCH_PARAM_BUFFER_SIZE && !extra[4];
+  if (!right || size != (k->table ? 8 : parameter_bytes(k))) return ILLEGAL_VALUE;
   if (shared > 48 << 10 && (int)shared > k->shared) return ILLEGAL_VALUE;
   work *w = add_work(WORK_KERNEL);
   w->kernel = k;
-  memcpy(w->parameters, extra[1], size);
+  memcpy(w->parameters, extra ? extra[1] : parameters[0], size);
   note(k->name);
   return 0;
 }

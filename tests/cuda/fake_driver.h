@@ -16,7 +16,7 @@ typedef struct fake_cuda_state {
   const char *fault;
   int64_t fault_at;
   // What was done.
-  int64_t calls, launches, tables; // tables: launches whose parameters are an address
+  int64_t calls, launches, tables, maps; // tables: launches whose parameters are an address; maps: that kernels had
   int64_t allocated, most_allocated, pinned;
   int modules, streams, events, contexts, graphs;
   char order[4096]; // the calls that copy, launch or wait since it was emptied: "in fake_clear fake_loss out wait"

@@ -23,7 +23,8 @@ refused() {
 
 # Without the compiler of kernels: one message, with the remedy.
 refused "no such target; there are: cpu .*sm_80 .*sm_89 .*sm_90a" "$LMNC" compile --target sm_70 "$net" -o "$work/net.lmnx"
-refused "it is f32" "$LMNC" compile --target sm_90a --precision f16 "$net" -o "$work/net.lmnx"
+refused "it is f32, or bf16" "$LMNC" compile --target sm_90a --precision f16 "$net" -o "$work/net.lmnx"
+refused "the CPU computes in f32" "$LMNC" compile --precision bf16 "$net" -o "$work/net.lmnx"
 refused "is a level of GPUs; say --target" "$LMNC" compile --emit=cuda "$net"
 refused "is a level of the CPU" "$LMNC" compile --target sm_80 --emit=llvm "$net"
 refused "say --target" "$LMNC" summary --kernels "$net"
@@ -39,14 +40,20 @@ done
 "$LMNC" compile --target sm_90a --emit=plan "$net" -B 2 -T 12 >"$work/plan.json"
 grep -q '"target":"sm_90a"' "$work/plan.json" || fail "the plan's target"
 ! grep -q '"rides"\|"gemm":' "$work/plan.json" || fail "the plan has launches of the CPU"
+grep -q '"precision":"bf16"' "$work/plan.json" || fail "a GPU's usual precision"
+"$LMNC" compile --target sm_90a --precision f32 --emit=plan "$net" -B 2 -T 12 >"$work/plan.json"
+! grep -q '"precision"\|args":"[^"]*w[0-9]' "$work/plan.json" || fail "bf16 in f32"
 
-# spilled NET OPTION …: kernels of the network, for each architecture, that are not all in registers.
+# spilled NET OPTION …: kernels of the network, for each architecture and precision, that are not all in registers.
 check() {
   for target in $targets; do
-    "$LMNC" summary --kernels --target "$target" --json -B 2 -T 16 "$@" >"$work/table" 2>"$work/log" ||
-      fail "$* for $target"
-    grep -q '"kernel"' "$work/table" || fail "$* for $target: no kernels"
-    ! grep '"spill_[a-z]*": [1-9]\|"registers": 0' "$work/table" || fail "$* for $target: spilled registers"
+    for precision in f32 bf16; do
+      what="$* for $target in $precision"
+      "$LMNC" summary --kernels --target "$target" --precision $precision --json -B 2 -T 16 "$@" >"$work/table" \
+        2>"$work/log" || fail "$what"
+      grep -q '"kernel"' "$work/table" || fail "$what: no kernels"
+      ! grep '"spill_[a-z]*": [1-9]\|"registers": 0' "$work/table" || fail "$what: spilled registers"
+    done
   done
 }
 

@@ -255,6 +255,7 @@ static void test_training_is_the_cpus(void **state) {
   unsetenv("LMN_CUDA_GRAPH");
   assert_same_run(path_in("gpu"), path_in("no-graph"), "step-00000020");
   assert_true(driver->tables >= 20);
+  assert_true(driver->maps >= 40);
   assert_all_given_back();
 }
 

@@ -66,13 +66,19 @@ static void lower_nn(void **state) { (void)state, run_folder("lower-nn", pass_lo
 static void merge_products(void **state) { (void)state, run_folder("merge-products", pass_merge_products); }
 static void fuse_kernels(void **state) { (void)state, run_folder("fuse-kernels", pass_fuse_kernels); }
 static void ride_products(void **state) { (void)state, run_folder("ride-products", pass_ride_products); }
+static bool narrow(ir *m, lmn_error *error) {
+  m->plan->precision = "bf16";
+  return pass_narrow(m, error);
+}
+static void narrow_values(void **state) { (void)state, run_folder("narrow", narrow); }
 static void schedule(void **state) { (void)state, run_folder("schedule", pass_schedule); }
 static void plan_memory(void **state) { (void)state, run_folder("plan-memory", pass_plan_memory); }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(lower_lmn),          cmocka_unit_test(differentiate), cmocka_unit_test(lower_nn),
-      cmocka_unit_test(fuse_kernels),       cmocka_unit_test(schedule),      cmocka_unit_test(plan_memory),
-      cmocka_unit_test(recompute_policies), cmocka_unit_test(ride_products), cmocka_unit_test(merge_products)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(lower_lmn),          cmocka_unit_test(differentiate),
+                                     cmocka_unit_test(lower_nn),           cmocka_unit_test(fuse_kernels),
+                                     cmocka_unit_test(schedule),           cmocka_unit_test(plan_memory),
+                                     cmocka_unit_test(recompute_policies), cmocka_unit_test(ride_products),
+                                     cmocka_unit_test(merge_products),     cmocka_unit_test(narrow_values)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }

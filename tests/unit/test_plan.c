@@ -136,6 +136,8 @@ static plan *cuda_example(arena *a) {
   plan_entry *e = &p->entries[0];
   e->launch_count = 2;
   static plan_ref many[501];
+  static plan_map maps[] = {{{SPACE_ARENA, 4096}, 2, 80, 16, 3, 160, 2560, 64, 16, 128},
+                            {{SPACE_GRADIENT, 64}, 4, 8, 2, 1, 32, 32, 8, 2, 0}};
   e->launches[0] = (plan_launch){.kind = LAUNCH_CUDA,
                                  .kernel = "embed_0",
                                  .args = e->launches[0].args,
@@ -144,7 +146,9 @@ static plan *cuda_example(arena *a) {
                                  .dim_count = 4,
                                  .grid = {4096, 2, 1},
                                  .block = 256,
-                                 .shared = 49152};
+                                 .shared = 49152,
+                                 .maps = maps,
+                                 .map_count = 2};
   e->launches[1] = (plan_launch){.kind = LAUNCH_CUDA,
                                  .kernel = "sum",
                                  .args = many,
@@ -265,7 +269,7 @@ static void check_refused(plan *make(arena *), const refusal *cases, size_t coun
 static void refused(void **state) {
   (void)state;
   static const refusal cases[] = {
-      {"\"format\":1", "\"format\":2", "format: is 2; this program reads 1"},
+      {"\"format\":2", "\"format\":1", "format: is 1; this program reads 2"},
       {"\"vocabulary\":131", "\"vocabulary\":0", "vocabulary: must be an integer of at least 1"},
       {"\"vocabulary\":131,", "", "vocabulary: is missing"},
       {"\"classes\"", "\"klasses\"", "has a field \"klasses\", which is not known"},
@@ -345,6 +349,21 @@ static void refused_of_a_gpu(void **state) {
       {"4096 2 1 256 49152", "4096 2 1 256", "entries[0].launches[0].cuda: must be three sizes"},
       {"4096 2 1 256 49152", "4096, 2 1 256 49152", "entries[0].launches[0].cuda: must be numbers"},
       {"\"table\":true,", "", "entries[0].launches[1].table: must be true: 501 args and 0 dims"},
+      {"\"maps\":[\"a4096 2", "\"maps\":[\"a4096 3", "entries[0].launches[0].maps[0]: is no tensor map"},
+      {"\"maps\":[\"a4096 2", "\"maps\":[\"a4104 2", "entries[0].launches[0].maps[0]: is no tensor map"},
+      {"\"maps\":[\"a4096 2", "\"maps\":[\"a64000 2",
+       "entries[0].launches[0].maps[0]: does not lie in the 65536 bytes"},
+      {"a4096 2 80 16 3 160 2560", "a4096 2 80 16 9 160 1099511627760", "maps[0]: does not lie in the 65536 bytes"},
+      {"a4096 2 80 16 3 160 2560", "a4096 2 80 16 3 168 2560", "entries[0].launches[0].maps[0]: is no tensor map"},
+      {"a4096 2 80 16 3 160 2560", "a4096 2 4294967296 16 3 160 2560", "launches[0].maps[0]: is no tensor map"},
+      {"64 16 128\"", "64 257 128\"", "entries[0].launches[0].maps[0]: is no tensor map"},
+      {"64 16 128\"", "64 16 64\"", "entries[0].launches[0].maps[0]: is no tensor map"},
+      {"64 16 128\"", "64 16 96\"", "entries[0].launches[0].maps[0]: is no tensor map"},
+      {"64 16 128\"", "64 16\"", "entries[0].launches[0].maps[0]: must be a place and 9 numbers"},
+      {"\"g64 4 8 2 1 32 32 8 2 0\"", "7", "entries[0].launches[0].maps[1]: must be a place and 9 numbers"},
+      {"\"g64 4 8 2 1 32 32 8 2 0\"", "\"x64 4 8 2 1 32 32 8 2 0\"", "launches[0].maps[1]: must be a space's letter"},
+      {"\"kernel\":\"embed_0\"", "\"table\":true,\"kernel\":\"embed_0\"",
+       "entries[0].launches[0].maps: cannot be passed by value"},
       {"\"kernel\":\"embed_0\"", "\"rides\":true,\"kernel\":\"embed_0\"",
        "entries[0].launches[0].cuda: does not go with rides"},
       {"\"kernel\":\"embed_0\",", "", "entries[0].launches[0].kernel: is missing"},
@@ -369,7 +388,8 @@ static void check_sane(const plan *p) {
       if (l->kind == LAUNCH_CUDA)
         assert_true(l->grid[0] > 0 && l->grid[1] > 0 && l->grid[2] > 0 && l->block > 0 && l->block <= 1024);
       for (int k = 0; k < l->arg_count; ++k) {
-        assert_true(l->args[k].space < SPACE_COUNT && l->args[k].offset % 4 == 0 && l->args[k].offset >= 0);
+        assert_true(l->args[k].space < SPACE_COUNT && l->args[k].offset % (plan_is_bf16(p) ? 2 : 4) == 0 &&
+                    l->args[k].offset >= 0);
         if (l->args[k].space == SPACE_ARENA) assert_true(l->args[k].offset <= e->arena_bytes);
         if (l->args[k].space == SPACE_PARAMETER) assert_true(l->args[k].offset <= p->parameter_bytes);
       }

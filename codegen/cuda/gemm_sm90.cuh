@@ -1,0 +1,451 @@
+// Products of bf16 for sm_90a: C = op(A) op(B) by wgmma from tiles that TMA brings into a ring of STAGES in shared
+// memory, summed in float32. A block is a producer warpgroup (warp 0 loads, warps 1 and 2 store) and two consumers,
+// which share a tile BM x BN or, with PING_PONG, take turns: one multiplies while the other finishes its tile. As many
+// blocks as multiprocessors; each does one tile after the other. With SPLIT, tiles that are too few for all blocks are
+// cut along k; partial sums go to scratch memory, and gemm_sm90_sum.cuh adds them in order.
+// What the text before this fixes: the constants in capitals; wgmma(); where the operands are: a_maps(), b_maps(),
+// row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(); epilogue(); and
+// finish_element(), all of it for one element.
+
+constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 * 8192, STAGE_BYTES = A_BYTES + B_BYTES;
+constexpr int CHUNKS = BN / CHUNK, PARTS = ROWS > RESULTS ? ROWS : RESULTS;
+constexpr int PART_BYTES = 64 * BLOCKS * CHUNK * 2, BUFFER_BYTES = PARTS * PART_BYTES; // of one consumer
+constexpr int STAGING_BYTES = STAGED ? 2 * BUFFERS * BUFFER_BYTES : 0;
+enum { DIM_M, DIM_N, DIM_K, DIM_LDA, DIM_LDB, DIM_LDC, DIM_GROUPS, DIM_FIRST };
+
+// ---- barriers, copies, fragments
+
+static __device__ __forceinline__ u32 shared_address(const void *p) { return (u32)__cvta_generic_to_shared(p); }
+static __device__ __forceinline__ void barrier_init(u32 barrier, u32 count) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
+}
+static __device__ __forceinline__ void expect_bytes(u32 barrier, u32 bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
+static __device__ __forceinline__ void arrive(u32 barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+static __device__ __forceinline__ void arrive_at(u32 barrier, u32 block) { // of the cluster
+  asm volatile(
+      "{ .reg .b32 r; mapa.shared::cluster.u32 r, %0, %1; mbarrier.arrive.shared::cluster.b64 _, [r]; }" ::"r"(barrier),
+      "r"(block)
+      : "memory");
+}
+static __device__ __forceinline__ void wait(u32 barrier, u32 phase) {
+  u32 done;
+  do
+    asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+                 : "=r"(done)
+                 : "r"(barrier), "r"(phase)
+                 : "memory");
+  while (!done);
+}
+static __device__ __forceinline__ void cluster_wait() {
+  if (CLUSTER > 1) asm volatile("barrier.cluster.arrive.release; barrier.cluster.wait.acquire;" ::: "memory");
+}
+
+// A box of a tensor map at column x, row y of matrix z.
+static __device__ __forceinline__ void load(u32 to, const tensor_map *map, int x, int y, int z, u32 barrier) {
+  asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], "
+               "[%5];" ::"r"(to),
+               "l"(map), "r"(x), "r"(y), "r"(z), "r"(barrier)
+               : "memory");
+}
+static __device__ __forceinline__ void load_both(u32 to, const tensor_map *map, int x, int y, int z, u32 barrier) {
+  asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], "
+               "[%1, {%2, %3, %4}], [%5], %6;" ::"r"(to),
+               "l"(map), "r"(x), "r"(y), "r"(z), "r"(barrier), "h"((unsigned short)3)
+               : "memory");
+}
+static __device__ __forceinline__ void store(const tensor_map *map, int x, int y, int z, u32 from) {
+  asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%1, %2, %3}], [%4];" ::"l"(map), "r"(x),
+               "r"(y), "r"(z), "r"(from)
+               : "memory");
+}
+static __device__ __forceinline__ u32 pack(float low, float high) {
+  u32 both;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+}
+static __device__ __forceinline__ float low_of(u32 both) { return __uint_as_float(both << 16); }
+static __device__ __forceinline__ float high_of(u32 both) { return __uint_as_float(both & 0xffff0000u); }
+
+// A matrix in shared memory for wgmma, swizzled by 128 bytes: 8 rows every 1024 bytes, blocks of 64 columns every 8192.
+static __device__ __forceinline__ u64 descriptor(u32 address) {
+  return (u64)((address & 0x3ffff) >> 4) | (u64)(8192 >> 4) << 16 | (u64)(1024 >> 4) << 32 | 1ull << 62;
+}
+
+// The map of matrix i of an operand, and the matrix' number z in it.
+static __device__ __forceinline__ const tensor_map *map_of(const parameters &p, operand_maps o, int i, int &z) {
+  z = o.each ? 0 : i * o.step;
+  return &p.maps[o.first + (o.each ? i : 0)];
+}
+
+// ---- which tile when
+
+// A tile, or a part of it: `stages` steps of 64 along k from `start`, over all pieces of the group.
+struct work {
+  int group, row, column, start, stages, slot; // slot: of a partial sum; -1: the whole sum
+};
+
+struct schedule {
+  int rows, columns, tiles;     // of tiles, each of a cluster
+  int clusters, cluster, steps; // steps: of 64 of one piece
+};
+
+static __device__ __forceinline__ schedule schedule_of(const parameters &p) {
+  schedule s;
+  s.rows = ((int)p.dims[DIM_M] + BM * CLUSTER_M - 1) / (BM * CLUSTER_M);
+  s.columns = ((int)p.dims[DIM_N] + BN * CLUSTER_N - 1) / (BN * CLUSTER_N);
+  s.tiles = s.rows * s.columns * (int)p.dims[DIM_GROUPS];
+  s.clusters = gridDim.x / CLUSTER;
+  s.cluster = blockIdx.x / CLUSTER;
+  s.steps = ((int)p.dims[DIM_K] + 63) / 64;
+  return s;
+}
+
+static __device__ __forceinline__ int first_piece(const parameters &p, int group) {
+  return SEVERAL ? (int)p.dims[DIM_FIRST + group] : group;
+}
+
+static __device__ __forceinline__ work tile_at(const parameters &p, const schedule &s, int tile) {
+  const tile_place t = place_of(tile, s.rows, s.columns);
+  return {t.group,
+          t.row * (BM * CLUSTER_M),
+          t.column * (BN * CLUSTER_N),
+          0,
+          (first_piece(p, t.group + 1) - first_piece(p, t.group)) * s.steps,
+          -1};
+}
+
+// Item i of this cluster; false: there is none.
+static __device__ __forceinline__ bool work_at(const parameters &p, const schedule &s, int i, work &w) {
+  int tile = s.cluster + i * s.clusters;
+  if constexpr (SPLIT) {
+    const split_plan split = split_of(s.tiles, s.clusters, first_piece(p, 1) * s.steps);
+    const split_part part = split_part_of(split, s.cluster, i);
+    if (part.stages) {
+      w = tile_at(p, s, split.first + part.tile);
+      w.start = part.start, w.stages = part.stages, w.slot = part.slot;
+      return true;
+    }
+    tile = s.cluster + (i - part.before) * s.clusters;
+    if (tile >= split.first) return false;
+  } else if (tile >= s.tiles) {
+    return false;
+  }
+  w = tile_at(p, s, tile);
+  return true;
+}
+
+// ---- the producer
+
+// Loads one stage: A at column (k) x and row y, B likewise; in a cluster each block loads half of what both need.
+static __device__ __forceinline__ void load_stage(u32 a, u32 rank, const tensor_map *map_a, const tensor_map *map_b,
+                                                  int k, int row, int column, int za, int zb, u32 full) {
+  const u32 b = a + A_BYTES;
+  if constexpr (TRANS_A) {
+#pragma unroll
+    for (int i = 0; i < BM / 64 / CLUSTER_N; ++i) {
+      const int y = CLUSTER_N > 1 ? rank * (BM / 128) + i : i;
+      if (CLUSTER_N > 1) load_both(a + y * 8192, map_a, row + y * 64, k, za, full);
+      else load(a + y * 8192, map_a, row + y * 64, k, za, full);
+    }
+  } else if constexpr (CLUSTER_N > 1) {
+    load_both(a + rank * (A_BYTES / 2), map_a, k, row + rank * (BM / 2), za, full);
+  } else {
+    load(a, map_a, k, row, za, full);
+  }
+  if constexpr (!TRANS_B) {
+#pragma unroll
+    for (int i = 0; i < (BN + 63) / 64 / CLUSTER_M; ++i) {
+      const int y = CLUSTER_M > 1 ? rank * ((BN + 63) / 128) + i : i;
+      if (CLUSTER_M > 1) load_both(b + y * 8192, map_b, column + y * 64, k, zb, full);
+      else load(b + y * 8192, map_b, column + y * 64, k, zb, full);
+    }
+  } else if constexpr (CLUSTER_M > 1) {
+    load_both(b + rank * (B_BYTES / 2), map_b, k, column + rank * (BN / 2), zb, full);
+  } else {
+    load(b, map_b, k, column, zb, full);
+  }
+}
+
+struct ring { // where a warp is in one: the stage, and the parity of its round
+  u32 stage, phase;
+};
+template <int SIZE> static __device__ __forceinline__ void step(ring &r) {
+  if (++r.stage == SIZE) r.stage = 0, r.phase ^= 1;
+}
+
+static __device__ void load_all(const parameters &p, const schedule &s, u32 rank, u32 stages, u32 full, u32 empty) {
+  ring at = {0, 0};
+  work w;
+  for (int i = 0; work_at(p, s, i, w); ++i) {
+    const int row = w.row + (CLUSTER_M > 1 ? rank * BM : 0), column = w.column + (CLUSTER_N > 1 ? rank * BN : 0);
+    int piece = first_piece(p, w.group) + w.start / s.steps, step_of_piece = w.start % s.steps, za, zb;
+    const tensor_map *map_a = map_of(p, a_maps(), piece, za), *map_b = map_of(p, b_maps(), piece, zb);
+    for (int stage = 0; stage < w.stages; ++stage) {
+      wait(empty + 8 * at.stage, at.phase ^ 1);
+      expect_bytes(full + 8 * at.stage, STAGE_BYTES);
+      load_stage(stages + at.stage * STAGE_BYTES, rank, map_a, map_b, step_of_piece * 64, row, column, za, zb,
+                 full + 8 * at.stage);
+      step<STAGES>(at);
+      if (++step_of_piece == s.steps && stage + 1 < w.stages) {
+        step_of_piece = 0, ++piece;
+        map_a = map_of(p, a_maps(), piece, za), map_b = map_of(p, b_maps(), piece, zb);
+      }
+    }
+  }
+}
+
+// Loads ROWS row operands into a buffer, for the next chunk of the consumer.
+struct row_loads {
+  work w;
+  int item, chunk;
+  bool more;
+};
+static __device__ __forceinline__ void load_rows(const parameters &p, const schedule &s, row_loads &l, int row,
+                                                 int column, u32 buffer, u32 barrier) {
+  if (!l.more) return;
+  expect_bytes(barrier, ROWS * PART_BYTES);
+#pragma unroll
+  for (int i = 0; i < ROWS; ++i) {
+    int z;
+    const tensor_map *map = map_of(p, row_maps(i), l.w.group, z);
+    load(buffer + i * PART_BYTES, map, l.w.column + column + l.chunk * CHUNK, l.w.row + row, z, barrier);
+  }
+  if (++l.chunk < CHUNKS) return;
+  l.chunk = 0;
+  l.item += PING_PONG ? 2 : 1;
+  l.more = work_at(p, s, l.item, l.w);
+}
+
+// Stores what consumer c has left in its buffers, and loads the row operands of chunks to come; row, column: of its
+// part of the cluster's tile.
+static __device__ void store_all(const parameters &p, const schedule &s, int c, int row, int column, u32 buffers,
+                                 u32 ready, u32 vacant) {
+  ring at = {0, 0};
+  row_loads loads = {};
+  loads.item = PING_PONG ? c : 0;
+  if constexpr (ROWS > 0) {
+    loads.more = work_at(p, s, loads.item, loads.w);
+    for (int i = 0; i < BUFFERS; ++i) load_rows(p, s, loads, row, column, buffers + i * BUFFER_BYTES, vacant + 8 * i);
+  }
+  work w;
+  for (int i = PING_PONG ? c : 0; work_at(p, s, i, w); i += PING_PONG ? 2 : 1) {
+    const tensor_map *maps[RESULTS];
+    int z[RESULTS];
+#pragma unroll
+    for (int e = 0; e < RESULTS; ++e) maps[e] = map_of(p, result_maps(e), w.group, z[e]);
+    for (int chunk = 0; chunk < CHUNKS; ++chunk) {
+      const u32 buffer = buffers + at.stage * BUFFER_BYTES;
+      wait(ready + 8 * at.stage, at.phase);
+#pragma unroll
+      for (int e = 0; e < RESULTS; ++e)
+        store(maps[e], w.column + column + chunk * CHUNK, w.row + row, z[e], buffer + e * PART_BYTES);
+      asm volatile("cp.async.bulk.commit_group; cp.async.bulk.wait_group.read 0;" ::: "memory");
+      if constexpr (ROWS > 0) load_rows(p, s, loads, row, column, buffer, vacant + 8 * at.stage);
+      else arrive(vacant + 8 * at.stage);
+      step<BUFFERS>(at);
+    }
+  }
+  asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
+}
+
+// ---- the consumers
+
+typedef float sums[BLOCKS][BN / 2];
+
+static __device__ __forceinline__ void release(u32 barrier, int lane) {
+  if (CLUSTER == 1) {
+    if (lane == 0) arrive(barrier);
+  } else if (lane < CLUSTER) {
+    arrive_at(barrier, lane);
+  }
+}
+
+// The product of `count` stages. A stage is free once the next one's products are under way.
+static __device__ __forceinline__ void multiply(sums &acc, int count, ring &at, u32 a0, u32 b0, u32 full, u32 empty,
+                                                int lane) {
+  u32 before = 0;
+#pragma unroll 1
+  for (int i = 0; i < count; ++i) {
+    wait(full + 8 * at.stage, at.phase);
+    const u64 a = descriptor(a0 + at.stage * STAGE_BYTES), b = descriptor(b0 + at.stage * STAGE_BYTES);
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+#pragma unroll
+    for (int k = 0; k < 4; ++k)
+#pragma unroll
+      for (int block = 0; block < BLOCKS; ++block)
+        wgmma(acc[block], a + (u64)((TRANS_A ? k * 2048 : k * 32) + block * 8192) / 16,
+              b + (u64)(TRANS_B ? k * 32 : k * 2048) / 16, k ? 1 : i);
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+    asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
+    if (i > 0) release(empty + 8 * before, lane);
+    before = at.stage;
+    step<STAGES>(at);
+  }
+  // The other consumer may begin: its products follow these.
+  if (PING_PONG) asm volatile("bar.arrive %0, 256;" ::"r"(threadIdx.x < 256 ? 2 : 1) : "memory");
+  asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+  release(empty + 8 * before, lane);
+}
+
+// Two neighbours of a result: sums, columns and row operands of both through the epilogue.
+static __device__ __forceinline__ void epilogue_pair(float s0, float s1, const float (&columns)[2][KINDS ? KINDS : 1],
+                                                     const float (&rows)[2][ROWS ? ROWS : 1], float (&y)[2][RESULTS]) {
+  epilogue(s0, columns[0], rows[0], y[0]);
+  epilogue(s1, columns[1], rows[1], y[1]);
+}
+
+// The results of a tile, chunk by chunk through shared memory.
+static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int column0,
+                                                     ring &at, u32 buffers, u32 ready, u32 vacant, int warp, int lane) {
+  const int row = warp * 16 + (lane & 15), half = lane >> 4; // of stmatrix: lanes 16 … have the 8 columns behind
+  const u32 swizzle = CHUNK == 64 ? row & 7 : row >> 1 & 3;
+#pragma unroll
+  for (int chunk = 0; chunk < CHUNKS; ++chunk) {
+    wait(vacant + 8 * at.stage, ROWS > 0 ? at.phase : at.phase ^ 1);
+    const u32 base = buffers + at.stage * BUFFER_BYTES + row * (CHUNK * 2);
+#pragma unroll
+    for (int j = 0; j < CHUNK / 16; ++j) {
+      float columns[4][KINDS ? KINDS : 1];
+#pragma unroll
+      for (int kind = 0; kind < KINDS; ++kind)
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          columns[i][kind] =
+              column_of(p, kind, w.group, column0 + chunk * CHUNK + 16 * j + 8 * (i / 2) + 2 * (lane & 3) + i % 2);
+#pragma unroll
+      for (int block = 0; block < BLOCKS; ++block) {
+        const u32 address = base + block * (64 * CHUNK * 2) + (((2 * j + half) ^ swizzle) << 4);
+        u32 rows[ROWS ? ROWS : 1][4], results[RESULTS][4];
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i)
+          asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                       : "=r"(rows[i][0]), "=r"(rows[i][1]), "=r"(rows[i][2]), "=r"(rows[i][3])
+                       : "r"(address + i * PART_BYTES)
+                       : "memory");
+#pragma unroll
+        for (int t = 0; t < 4; ++t) {
+          const int at_sum = 4 * (chunk * CHUNK / 8 + 2 * j) + 2 * t;
+          float row_pair[2][ROWS ? ROWS : 1], column_pair[2][KINDS ? KINDS : 1], y[2][RESULTS];
+#pragma unroll
+          for (int i = 0; i < ROWS; ++i) row_pair[0][i] = low_of(rows[i][t]), row_pair[1][i] = high_of(rows[i][t]);
+#pragma unroll
+          for (int i = 0; i < KINDS; ++i)
+            column_pair[0][i] = columns[t / 2 * 2][i], column_pair[1][i] = columns[t / 2 * 2 + 1][i];
+          epilogue_pair(acc[block][at_sum], acc[block][at_sum + 1], column_pair, row_pair, y);
+#pragma unroll
+          for (int e = 0; e < RESULTS; ++e) results[e][t] = pack(y[0][e], y[1][e]);
+        }
+#pragma unroll
+        for (int e = 0; e < RESULTS; ++e)
+          asm volatile(
+              "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address + e * PART_BYTES),
+              "r"(results[e][0]), "r"(results[e][1]), "r"(results[e][2]), "r"(results[e][3])
+              : "memory");
+      }
+    }
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    __syncwarp();
+    if (lane == 0) arrive(ready + 8 * at.stage);
+    step<BUFFERS>(at);
+  }
+}
+
+// The results of a tile straight to memory. PAIRS: of an even width in float32, without an epilogue.
+static __device__ __forceinline__ void finish_direct(const parameters &p, const sums &acc, const work &w, int row0,
+                                                     int column0) {
+  const int m = (int)p.dims[DIM_M], n = (int)p.dims[DIM_N];
+#pragma unroll
+  for (int block = 0; block < BLOCKS; ++block)
+#pragma unroll
+    for (int i = 0; i < BN / 4; ++i) {
+      const int row = row0 + block * 64 + i % 2 * 8, column = column0 + i / 2 * 8;
+      const float s0 = acc[block][2 * i], s1 = acc[block][2 * i + 1];
+      if (row >= m || column >= n) continue;
+      if constexpr (PAIRS) {
+        float *to = (float *)c_of(p, w.group) + (long long)row * p.dims[DIM_LDC] + column;
+        if (ACCUMULATE) asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(to), "f"(s0), "f"(s1) : "memory");
+        else *(float2 *)to = make_float2(s0, s1);
+      } else {
+        finish_element(p, w.group, row, column, s0);
+        if (column + 1 < n) finish_element(p, w.group, row, column + 1, s1);
+      }
+    }
+}
+
+// A partial sum, in the order of the threads' registers.
+static __device__ __forceinline__ void keep_partial(const parameters &p, const sums &acc, int slot, u32 rank,
+                                                    int consumer) {
+  float4 *to = (float4 *)scratch_of(p) + (long long)(slot * CLUSTER + rank) * (BLOCKS * BN / 8 * 256) + consumer * 128 +
+               threadIdx.x % 128;
+#pragma unroll
+  for (int block = 0; block < BLOCKS; ++block)
+#pragma unroll
+    for (int i = 0; i < BN / 8; ++i)
+      to[(block * (BN / 8) + i) * 256] =
+          make_float4(acc[block][4 * i], acc[block][4 * i + 1], acc[block][4 * i + 2], acc[block][4 * i + 3]);
+}
+
+static __device__ __forceinline__ void consume_all(const parameters &p, const schedule &s, u32 rank, int c, u32 stages,
+                                                   u32 full, u32 empty, u32 buffers, u32 ready, u32 vacant) {
+  const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
+  const u32 a0 = stages + (PING_PONG ? 0 : c * BLOCKS * 8192), b0 = stages + A_BYTES;
+  const int row = (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
+            column = CLUSTER_N > 1 ? rank * BN : 0;
+  sums acc;
+  ring at = {0, 0}, buffer = {0, 0};
+  work w;
+  if (PING_PONG && c == 1) asm volatile("bar.arrive 1, 256;" ::: "memory"); // the first tile is consumer 0's
+  for (int i = 0; work_at(p, s, i, w); ++i) {
+    if (PING_PONG && i % 2 != c) { // the other consumer's: step over its stages
+      const u32 next = at.stage + w.stages;
+      at.phase ^= next / STAGES & 1, at.stage = next % STAGES;
+      continue;
+    }
+    // In turns: else a consumer could wait for a stage more than one round ahead, and the parity would deceive it.
+    if (PING_PONG) asm volatile("bar.sync %0, 256;" ::"r"(1 + c) : "memory");
+    multiply(acc, w.stages, at, a0, b0, full, empty, lane);
+    if constexpr (STAGED)
+      finish_staged(p, acc, w, w.column + column, buffer, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,
+                    vacant + 8 * BUFFERS * c, warp, lane);
+    else if (SPLIT && w.slot >= 0) keep_partial(p, acc, w.slot, rank, c);
+    else finish_direct(p, acc, w, w.row + row + warp * 16 + lane / 4, w.column + column + 2 * (lane & 3));
+  }
+}
+
+static __device__ __forceinline__ void product(const parameters &p) {
+  extern __shared__ unsigned char raw[];
+  __shared__ __align__(8) u64 barriers[2 * STAGES + 4 * BUFFERS];
+  const u32 buffers = shared_address(raw) + 1023 & ~1023u,
+            stages = buffers + STAGING_BYTES; // each piece a multiple of 1024
+  const u32 full = shared_address(barriers), empty = full + 8 * STAGES, ready = empty + 8 * STAGES,
+            vacant = ready + 16 * BUFFERS;
+  const int group = threadIdx.x / 128, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
+  const schedule s = schedule_of(p);
+  u32 rank = 0;
+  if (CLUSTER > 1) asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < STAGES; ++i) barrier_init(full + 8 * i, 1), barrier_init(empty + 8 * i, 4 * SHARING * CLUSTER);
+    for (int i = 0; i < 2 * BUFFERS; ++i) barrier_init(ready + 8 * i, 4), barrier_init(vacant + 8 * i, 1);
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  }
+  if (CLUSTER > 1) cluster_wait();
+  else __syncthreads();
+  if (group == 0) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+    const int c = warp - 1;
+    if (warp == 0 && lane == 0) load_all(p, s, rank, stages, full, empty);
+    if (STAGED && (c == 0 || c == 1) && lane == 0)
+      store_all(p, s, c, (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
+                CLUSTER_N > 1 ? rank * BN : 0, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,
+                vacant + 8 * BUFFERS * c);
+    __syncwarp();
+  } else {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+    consume_all(p, s, rank, group - 1, stages, full, empty, buffers, ready, vacant);
+  }
+  cluster_wait(); // a block may still send to one that is done
+}

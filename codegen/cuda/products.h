@@ -1,0 +1,25 @@
+// A product as the files of the CUDA back end that make kernels of it see it.
+#ifndef LMN_CUDA_PRODUCTS_H
+#define LMN_CUDA_PRODUCTS_H
+
+#include "codegen/cuda/cuda.h"
+
+typedef struct product {
+  plan_gemm gemm;
+  int64_t pieces; // of all groups
+  bool several;   // pieces a group
+  const char *body;
+  int kinds, rows, extras; // kinds of columns, of rows
+  bool lists;
+  int64_t *first; // where several: of every group, and their end
+  cuda_product_types types;
+  const char *row_type, *extra_type;
+} product;
+
+// products_sm90.c: a product by wgmma and TMA. Whether it is one for that kernel; `launch` has all args.
+bool sm90_takes(const cuda_entry *e, const plan_launch *launch, const product *p);
+// Completes the launch, which has all args and the first dims; `s`: with the body in it.
+bool sm90_product(cuda_entry *e, MlirOperation op, plan_launch *launch, const product *p, cuda_source *s,
+                  lmn_error *error);
+
+#endif

@@ -1,0 +1,452 @@
+// Products of bf16 for sm_90a: the choice of tiles, the launch with its tensor maps, and what gemm_sm90.cuh leaves to
+// the text in front of it. args and dims: as products.c has them, then groups and the first piece of every group; a
+// product cut along k has its scratch memory as the last arg and a second launch, which adds the parts.
+#include "codegen/cuda/products.h"
+#include "codegen/cuda/texts.h"
+
+#include <string.h>
+
+enum {
+  PROCESSORS = 132, // of an H100 or H200; with fewer the last blocks wait for their turn
+  STEP = 64,        // of k a stage
+  THREADS = 384,
+  SWIZZLE = 128,      // bytes
+  ALIGNMENT = 16,     // of places and rows, for TMA
+  SHARED_SPARE = 1536 // of shared memory: up to a multiple of 1024, and the barriers
+};
+
+typedef struct choice {
+  int width, blocks; // of a tile: columns; 64 rows each, of a consumer
+  bool ping_pong;    // a tile of its own for each consumer
+  int cluster_m, cluster_n;
+  bool staged, split; // results through shared memory; tiles that are too few cut along k
+  int stages, chunk, buffers;
+} choice;
+
+// The places of an operand's matrices, and their one shape.
+typedef struct matrices {
+  plan_ref *at;
+  int count;
+  int64_t rows, columns, leading, bytes; // bytes: of an element
+} matrices;
+
+// ---- operands
+
+static bool is_bf16(const char *type) { return !strcmp(type, "bf16"); }
+
+// With a distance between them where one arg holds them all.
+static matrices matrices_of(cuda_entry *e, const plan_launch *l, int64_t first, int64_t count, int64_t distance,
+                            int64_t rows, int64_t columns, int64_t leading, const char *type) {
+  matrices m = {.at = ARENA_ARRAY(e->arena, plan_ref, (int)count), .count = (int)count};
+  m.rows = rows, m.columns = columns, m.leading = leading, m.bytes = is_bf16(type) ? 2 : 4;
+  for (int i = 0; i < m.count; ++i) {
+    m.at[i] = l->args[first + (distance ? 0 : i)];
+    m.at[i].offset += distance * i * m.bytes;
+  }
+  return m;
+}
+
+static matrices operand_a(cuda_entry *e, const plan_launch *l, const product *p) {
+  const plan_gemm *g = &p->gemm;
+  return matrices_of(e, l, 0, p->pieces, 0, g->trans_a ? g->k : g->m, g->trans_a ? g->m : g->k, g->lda, p->types.a);
+}
+static matrices operand_b(cuda_entry *e, const plan_launch *l, const product *p) {
+  const plan_gemm *g = &p->gemm;
+  return matrices_of(e, l, p->pieces, p->pieces, 0, g->trans_b ? g->n : g->k, g->trans_b ? g->k : g->n, g->ldb,
+                     p->types.b);
+}
+
+// Where args begin: of C, columns, rows, extras.
+static int64_t c_first(const product *p) { return 2 * p->pieces; }
+static int64_t column_first(const product *p) { return c_first(p) + p->gemm.groups; }
+static int64_t row_first(const product *p) { return column_first(p) + p->kinds * p->gemm.groups; }
+static int64_t extra_first(const product *p) { return row_first(p) + p->rows * (p->lists ? p->gemm.groups : 1); }
+
+static matrices operand_row(cuda_entry *e, const plan_launch *l, const product *p, int i) {
+  const plan_gemm *g = &p->gemm;
+  int64_t first = row_first(p) + i * (p->lists ? g->groups : 1);
+  return matrices_of(e, l, first, g->groups, p->lists ? 0 : g->m * g->n, g->m, g->n, g->n, p->row_type);
+}
+static matrices operand_result(cuda_entry *e, const plan_launch *l, const product *p, int i) {
+  const plan_gemm *g = &p->gemm;
+  if (i == 0) return matrices_of(e, l, c_first(p), g->groups, 0, g->m, g->n, g->ldc, p->types.c);
+  return matrices_of(e, l, extra_first(p) + i - 1, g->groups, g->m * g->n, g->m, g->n, g->n, p->extra_type);
+}
+
+// TMA can take them.
+static bool aligned(const matrices *m) {
+  bool ok = m->leading * m->bytes % ALIGNMENT == 0;
+  for (int i = 0; ok && i < m->count; ++i) ok = m->at[i].offset % ALIGNMENT == 0;
+  return ok;
+}
+
+// Whether one place after the other at one distance, which one map can say.
+static bool evenly(const matrices *m, int64_t *distance) {
+  *distance = m->count > 1 ? m->at[1].offset - m->at[0].offset : 0;
+  bool even = *distance >= 0;
+  for (int i = 1; even && i < m->count; ++i)
+    even = m->at[i].space == m->at[0].space && m->at[i].offset - m->at[i - 1].offset == *distance;
+  return even;
+}
+
+// ---- the choice
+
+static bool all_bf16(const product *p) {
+  return is_bf16(p->types.c) && (!p->rows || is_bf16(p->row_type)) && (!p->extras || is_bf16(p->extra_type));
+}
+
+// Results go through shared memory where TMA can write, and read, all of them.
+static bool can_stage(cuda_entry *e, const plan_launch *l, const product *p) {
+  bool can = all_bf16(p) && !p->gemm.accumulate;
+  for (int i = 0; can && i < p->rows; ++i) {
+    matrices m = operand_row(e, l, p, i);
+    can = aligned(&m);
+  }
+  for (int i = 0; can && i <= p->extras; ++i) {
+    matrices m = operand_result(e, l, p, i);
+    can = aligned(&m);
+  }
+  return can;
+}
+
+static int rows_of(const choice *c) { return 64 * c->blocks * (c->ping_pong ? 1 : 2); }
+
+static int64_t tiles_of(const product *p, const choice *c) {
+  return blocks_of(p->gemm.m, (int64_t)rows_of(c) * c->cluster_m) *
+         blocks_of(p->gemm.n, (int64_t)c->width * c->cluster_n) * p->gemm.groups;
+}
+
+static int clusters_of(const choice *c) { return PROCESSORS / (c->cluster_m * c->cluster_n); }
+
+// Steps of k of one tile, where all groups have as many pieces.
+static int64_t steps_of(const product *p) { return blocks_of(p->gemm.k, STEP) * (p->pieces / p->gemm.groups); }
+
+static int64_t stage_bytes(const product *p, const choice *c) {
+  int64_t b = p->gemm.trans_b ? c->width * SWIZZLE : blocks_of(c->width, 64) * 64 * SWIZZLE;
+  return rows_of(c) * SWIZZLE + b;
+}
+
+static int64_t buffer_bytes(const product *p, const choice *c) { // of both consumers
+  int parts = p->rows > 1 + p->extras ? p->rows : 1 + p->extras;
+  return 2 * (int64_t)parts * 64 * c->blocks * c->chunk * 2;
+}
+
+static int64_t shared_bytes(const product *p, const choice *c) {
+  return c->stages * stage_bytes(p, c) + (c->staged ? c->buffers * buffer_bytes(p, c) : 0) + 1024;
+}
+
+// As many stages as there is room for beside the least number of buffers, which get what is left.
+static bool fill_shared(const product *p, choice *c) {
+  enum { STAGES_MOST = 7, STAGES_GOOD = 4, STAGES_LEAST = 2, BUFFERS_MOST = 6 };
+  const int64_t room = CUDA_SHARED_BYTES - SHARED_SPARE;
+  const int least = !c->staged ? 0 : p->rows ? 2 : 1;
+  for (int wanted = STAGES_GOOD; wanted >= STAGES_LEAST; wanted -= STAGES_GOOD - STAGES_LEAST)
+    for (c->chunk = c->width % 64 ? 32 : 64; c->chunk >= 32; c->chunk /= 2) {
+      int64_t buffers = c->staged ? buffer_bytes(p, c) : 0, stages = (room - least * buffers) / stage_bytes(p, c);
+      if (stages < wanted) continue;
+      c->stages = stages > STAGES_MOST ? STAGES_MOST : (int)stages;
+      int64_t left = buffers ? (room - c->stages * stage_bytes(p, c)) / buffers : 1;
+      c->buffers = left > BUFFERS_MOST ? BUFFERS_MOST : (int)left;
+      return true;
+    }
+  return false;
+}
+
+// The time of a product so tiled, in steps of k of 128 x 128 on one multiprocessor.
+static double time_of(const product *p, const choice *c) {
+  int64_t tiles = tiles_of(p, c), steps = steps_of(p), clusters = clusters_of(c);
+  double area = (double)rows_of(c) * c->width / (128.0 * 128.0);
+  // Narrow tiles wait for shared memory; a tile that shares its consumers finishes with nobody multiplying.
+  double speed = c->width >= 192 || rows_of(c) >= 256 ? 1 : c->width >= 128 ? 0.95 : 0.7;
+  if (rows_of(c) < 128) speed *= 0.85;
+  double tile = area * (double)steps / speed + (c->ping_pong ? 0.5 : 2.5) * area;
+  double waves = c->split ? (double)tiles / (double)clusters : (double)blocks_of(tiles, clusters);
+  return waves * tile + (c->split ? 12 : 0);
+}
+
+static bool usable(const product *p, choice *c, bool staged) {
+  bool halves = c->cluster_m == 1 || p->gemm.trans_b || blocks_of(c->width, 64) % 2 == 0; // what each block loads of B
+  if (!halves) return false;
+  c->staged = staged;
+  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), steps = steps_of(p);
+  bool same = p->pieces % p->gemm.groups == 0;
+  c->split = !staged && !p->body && !is_bf16(p->types.c) && !c->ping_pong && (!p->several || p->gemm.groups == 1) &&
+             same && tiles % clusters != 0 && steps >= 16 && tiles * steps < INT32_MAX / (2 * PROCESSORS);
+  return fill_shared(p, c);
+}
+
+// "192x2p 2x1": the width, 64-row blocks of a consumer, p of ping-pong, the cluster; what measurements are made with.
+static bool read_choice(const char *tiles, choice *c) {
+  char mode[2] = "";
+  *c = (choice){0};
+  int count = sscanf(tiles, "%dx%d%1[p] %dx%d", &c->width, &c->blocks, mode, &c->cluster_m, &c->cluster_n);
+  if (count != 5) count = 1 + sscanf(tiles, "%dx%d %dx%d", &c->width, &c->blocks, &c->cluster_m, &c->cluster_n);
+  c->ping_pong = *mode != 0;
+  return count == 5;
+}
+
+static choice choose(cuda_entry *e, const plan_launch *l, const product *p) {
+  static const choice candidates[] = {
+      {.width = 192, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1},
+      {.width = 128, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1},
+      {.width = 224, .blocks = 1, .cluster_m = 1, .cluster_n = 1},
+      {.width = 256, .blocks = 1, .cluster_m = 1, .cluster_n = 1},
+      {.width = 192, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1},
+      {.width = 64, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1},
+      {.width = 64, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1},
+  };
+  bool staged = can_stage(e, l, p);
+  choice best = {0};
+  double least = 0;
+  if (e->tiles && read_choice(e->tiles, &best)) return usable(p, &best, staged) ? best : (choice){0};
+  for (size_t i = 0; i < LENGTH(candidates); ++i) {
+    choice c = candidates[i];
+    if (!usable(p, &c, staged)) continue;
+    double time = time_of(p, &c);
+    if (best.width && time >= least) continue;
+    best = c, least = time;
+  }
+  return best;
+}
+
+bool sm90_takes(const cuda_entry *e, const plan_launch *l, const product *p) {
+  enum { ROWS_LEAST = 64 };
+  const plan_gemm *g = &p->gemm;
+  if (strcmp(e->architecture, "sm_90a") || !is_bf16(p->types.a) || !is_bf16(p->types.b) || g->m < ROWS_LEAST || !g->n ||
+      !g->k)
+    return false;
+  if (g->m > INT32_MAX || g->n > INT32_MAX) return false;
+  matrices a = operand_a((cuda_entry *)e, l, p), b = operand_b((cuda_entry *)e, l, p);
+  return aligned(&a) && aligned(&b);
+}
+
+// ---- maps
+
+// Adds the maps of an operand; the text says how the kernel finds matrix i.
+static void add_maps(cuda_entry *e, plan_launch *l, const matrices *m, int64_t box_columns, int64_t box_rows,
+                     const char *name, text *out) {
+  int64_t distance = 0;
+  bool even = evenly(m, &distance);
+  text_printf(out, "static __device__ __forceinline__ operand_maps %s { return {%d, %s, %d}; }\n", name, l->map_count,
+              even ? "false" : "true", even && distance > 0);
+  for (int i = 0; i < (even ? 1 : m->count); ++i)
+    launch_map(e->arena, l,
+               (plan_map){.at = m->at[i],
+                          .bytes = m->bytes,
+                          .columns = m->columns,
+                          .rows = m->rows,
+                          .count = even && distance > 0 ? m->count : 1,
+                          .row_stride = m->leading * m->bytes,
+                          .stride = even && distance > 0 ? distance : m->leading * m->bytes,
+                          .box_columns = box_columns,
+                          .box_rows = box_rows,
+                          .swizzle = box_columns * m->bytes});
+}
+
+static void add_all_maps(cuda_entry *e, plan_launch *l, const product *p, const choice *c, text *out) {
+  const plan_gemm *g = &p->gemm;
+  matrices a = operand_a(e, l, p), b = operand_b(e, l, p);
+  add_maps(e, l, &a, STEP, g->trans_a ? STEP : rows_of(c) / c->cluster_n, "a_maps()", out);
+  add_maps(e, l, &b, STEP, g->trans_b ? c->width / c->cluster_m : STEP, "b_maps()", out);
+  if (!c->staged) return;
+  for (int i = 0; i < p->rows; ++i) {
+    matrices m = operand_row(e, l, p, i);
+    add_maps(e, l, &m, c->chunk, 64 * c->blocks, arena_printf(e->arena, "row_maps_%d()", i), out);
+  }
+  for (int i = 0; i <= p->extras; ++i) {
+    matrices m = operand_result(e, l, p, i);
+    add_maps(e, l, &m, c->chunk, 64 * c->blocks, arena_printf(e->arena, "result_maps_%d()", i), out);
+  }
+}
+
+// row_maps(i): row_maps_0() where i is 0 …
+static void write_select(text *out, const char *name, int count) {
+  text_printf(out, "static __device__ __forceinline__ operand_maps %s(int i) {\n", name);
+  for (int i = 0; i < count; ++i) text_printf(out, "  if (i == %d) return %s_%d();\n", i, name, i);
+  text_add(out, "  return {};\n}\n");
+}
+
+// ---- text
+
+static const char *word(bool flag) { return flag ? "true" : "false"; }
+
+static void write_tiles(const choice *c, bool accumulate, text *out) {
+  enum { RASTER_ROWS = 16 };
+  text_printf(out,
+              "constexpr int BLOCKS = %d, BN = %d, CLUSTER_M = %d, CLUSTER_N = %d, RASTER = %d;\n"
+              "constexpr bool PING_PONG = %s, ACCUMULATE = %s;\n",
+              c->blocks, c->width, c->cluster_m, c->cluster_n, RASTER_ROWS / c->cluster_m, word(c->ping_pong),
+              word(accumulate));
+}
+
+static void write_constants(const product *p, const choice *c, text *out) {
+  const plan_gemm *g = &p->gemm;
+  bool pairs = !c->staged && !p->body && !is_bf16(p->types.c) && g->n % 2 == 0 && g->ldc % 2 == 0;
+  write_tiles(c, g->accumulate, out);
+  text_printf(out,
+              "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d;\n"
+              "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s;\n"
+              "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
+              "struct operand_maps {\n  int first;\n  bool each; // a map for each matrix; else they are one map's\n"
+              "  int step;  // 0: the same matrix for all\n};\n",
+              c->stages, c->chunk, c->buffers, p->rows, p->kinds, 1 + p->extras, word(g->trans_a), word(g->trans_b),
+              word(p->several), word(c->staged), word(c->split), word(pairs));
+}
+
+static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {
+  int registers = width / 2;
+  text_printf(
+      out,
+      "// D += A B of 64 x %d x 16, or D = A B where add is 0.\n"
+      "static __device__ __forceinline__ void wgmma(float (&d)[%d], u64 a, u64 b, int add) {\n"
+      "  asm volatile(\"{ .reg .pred p; setp.ne.b32 p, %%%d, 0; wgmma.mma_async.sync.aligned.m64n%dk16.f32.bf16."
+      "bf16 {",
+      width, registers, registers + 2, width);
+  for (int i = 0; i < registers; ++i) text_printf(out, "%s%%%d", i ? ", " : "", i);
+  text_printf(out, "}, %%%d, %%%d, p, 1, 1, %d, %d; }\"\n               : ", registers, registers + 1, trans_a,
+              !trans_b);
+  for (int i = 0; i < registers; ++i)
+    text_printf(out, "%s%s\"+f\"(d[%d])", i ? "," : "", !i ? "" : i % 8 ? " " : "\n                 ", i);
+  text_add(out, "\n               : \"l\"(a), \"l\"(b), \"r\"(add));\n}\n");
+}
+
+// What a result is made of: the sum, a value of each kind of columns, of each kind of rows.
+static void write_epilogue(const product *p, text *out) {
+  text_printf(out,
+              "static __device__ __forceinline__ void epilogue(float sum, const float (&columns)[%d], const float "
+              "(&rows)[%d],\n                                                float (&y)[%d]) {\n",
+              p->kinds ? p->kinds : 1, p->rows ? p->rows : 1, 1 + p->extras);
+  if (p->body) {
+    text_printf(out, "  %s(sum", p->body);
+    for (int i = 0; i < p->kinds; ++i) text_printf(out, ", columns[%d]", i);
+    for (int i = 0; i < p->rows; ++i) text_printf(out, ", rows[%d]", i);
+    for (int i = 0; i <= p->extras; ++i) text_printf(out, ", y[%d]", i);
+    text_add(out, ");\n}\n");
+  } else {
+    text_add(out, "  y[0] = sum;\n}\n");
+  }
+}
+
+static void write_places(const product *p, text *out) {
+  long long groups = (long long)p->gemm.groups;
+  text_printf(out,
+              "static __device__ __forceinline__ void *c_of(const parameters &p, int group) { return p.args[%lld + "
+              "group]; }\n",
+              (long long)c_first(p));
+  text_printf(out,
+              "static __device__ __forceinline__ float column_of(const parameters &p, int kind, int group, int column) "
+              "{\n  return column < (int)p.dims[1] ? ((const float *)p.args[%lld + kind * %lld + group])[column] : "
+              "0.0f;\n}\n",
+              (long long)column_first(p), groups);
+  text_printf(out, "static __device__ __forceinline__ void *scratch_of(const parameters &p) { return p.args[%lld]; }\n",
+              (long long)extra_first(p)); // where there is scratch memory, there are no extras
+}
+
+// An element of C and of the extras, for results that do not go through shared memory.
+static void write_finish_element(const product *p, text *out) {
+  long long groups = (long long)p->gemm.groups;
+  text_printf(out,
+              "static __device__ __forceinline__ void finish_element(const parameters &p, int group, int row, int "
+              "column, float sum) {\n"
+              "  const long long in_group = row * p.dims[1] + column, at = group * p.dims[0] * p.dims[1] + in_group;\n"
+              "  float columns[%d], rows[%d], y[%d];\n"
+              "  %s *c = (%s *)c_of(p, group) + row * p.dims[5] + column;\n",
+              p->kinds ? p->kinds : 1, p->rows ? p->rows : 1, 1 + p->extras, p->types.c, p->types.c);
+  if (p->gemm.accumulate) text_add(out, "  sum += (float)*c;\n");
+  for (int i = 0; i < p->kinds; ++i) text_printf(out, "  columns[%d] = column_of(p, %d, group, column);\n", i, i);
+  for (int i = 0; i < p->rows; ++i) {
+    if (p->lists)
+      text_printf(out, "  rows[%d] = (float)((const %s *)p.args[%lld + group])[in_group];\n", i, p->row_type,
+                  (long long)row_first(p) + i * groups);
+    else
+      text_printf(out, "  rows[%d] = (float)((const %s *)p.args[%lld])[at];\n", i, p->row_type,
+                  (long long)row_first(p) + i);
+  }
+  text_printf(out, "  epilogue(sum, columns, rows, y);\n  *c = %s(y[0]);\n", p->types.c);
+  for (int i = 0; i < p->extras; ++i)
+    text_printf(out, "  ((%s *)p.args[%lld])[at] = %s(y[%d]);\n", p->extra_type, (long long)extra_first(p) + i,
+                p->extra_type, 1 + i);
+  text_add(out, "  (void)at, (void)in_group;\n}\n\n");
+}
+
+// ---- launches
+
+static const char *kind_of(cuda_entry *e, const product *p, const choice *c, const char *what) {
+  return arena_printf(e->arena, "gemm_sm90%s_%dx%d%s_%c%c", what, rows_of(c), c->width, c->ping_pong ? "p" : "",
+                      p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
+}
+
+static const char *cluster_text(cuda_entry *e, const choice *c) {
+  int size = c->cluster_m * c->cluster_n;
+  return size > 1 ? arena_printf(e->arena, "__cluster_dims__(%d, 1, 1) ", size) : NULL;
+}
+
+// Tiles that are cut, and the bytes of their parts; see gemm_sm90_order.cuh.
+static int64_t tiles_cut(const product *p, const choice *c, int64_t *bytes) {
+  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), waves = tiles / clusters, over = tiles % clusters;
+  if (waves && over && over < clusters / 8) --waves;
+  int64_t left = tiles - waves * clusters;
+  *bytes = (clusters + left) * c->cluster_m * c->cluster_n * rows_of(c) * c->width * (int64_t)sizeof(float);
+  return left;
+}
+
+static bool add_parts(cuda_entry *e, MlirOperation op, const product *p, const choice *c, const plan_ref *places,
+                      plan_ref scratch, lmn_error *error) {
+  const plan_gemm *g = &p->gemm;
+  int64_t bytes, left = tiles_cut(p, c, &bytes);
+  plan_launch *l = cuda_launch(e, op);
+  cuda_source s = {0};
+  for (int64_t i = 0; i < g->groups; ++i) cuda_arg(e, l, places[i]);
+  cuda_arg(e, l, scratch);
+  const int64_t dims[] = {g->m, g->n, g->ldc, g->groups, clusters_of(c), steps_of(p)};
+  for (size_t i = 0; i < LENGTH(dims); ++i) cuda_dim(e, l, dims[i]);
+  cuda_grid(l, left * c->cluster_m * c->cluster_n, (int64_t)c->blocks * c->width / 8, 1, 256);
+  write_tiles(c, g->accumulate, &s.functions);
+  text_printf(&s.functions,
+              "static __device__ __forceinline__ void *c_of(const parameters &p, int group) { return p.args[group]; }\n"
+              "static __device__ __forceinline__ void *scratch_of(const parameters &p) { return p.args[%lld]; }\n\n",
+              (long long)g->groups);
+  cuda_include(&s, cuda_text_gemm_sm90_order);
+  cuda_include(&s, cuda_text_gemm_sm90_sum);
+  text_add(&s.body, "  sum_parts(p);\n");
+  return cuda_finish(e, l, kind_of(e, p, c, "_sum"), &s, error);
+}
+
+static void write_kernel(cuda_entry *e, plan_launch *l, const product *p, const choice *c, cuda_source *s) {
+  text body = s->functions;
+  s->functions = (text){0};
+  text *out = &s->functions;
+  write_constants(p, c, out);
+  add_all_maps(e, l, p, c, out);
+  write_select(out, "row_maps", c->staged ? p->rows : 0);
+  write_select(out, "result_maps", c->staged ? 1 + p->extras : 0);
+  write_wgmma(c->width, p->gemm.trans_a, p->gemm.trans_b, out);
+  text_add(out, "\n");
+  if (body.data) text_add(out, body.data);
+  text_free(&body);
+  write_places(p, out);
+  write_epilogue(p, out);
+  write_finish_element(p, out);
+  cuda_include(s, cuda_text_gemm_sm90_order);
+  cuda_include(s, cuda_text_gemm_sm90);
+  text_add(&s->body, "  product(p);\n");
+}
+
+bool sm90_product(cuda_entry *e, MlirOperation op, plan_launch *l, const product *p, cuda_source *s, lmn_error *error) {
+  const plan_gemm *g = &p->gemm;
+  choice c = choose(e, l, p);
+  if (!c.width) return fail(error, "no tile of a product has room in shared memory");
+  int64_t parts_bytes, cut = tiles_cut(p, &c, &parts_bytes), clusters = clusters_of(&c), tiles = tiles_of(p, &c);
+  plan_ref scratch = {0}, *places = ARENA_ARRAY(e->arena, plan_ref, (int)g->groups);
+  memcpy(places, l->args + c_first(p), (size_t)g->groups * sizeof *places);
+  c.split = c.split && cut * steps_of(p) >= 4 * clusters;
+  if (c.split) cuda_arg(e, l, scratch = cuda_scratch(e, parts_bytes));
+  cuda_dim(e, l, g->groups);
+  for (int64_t i = 0; p->several && i <= g->groups; ++i) cuda_dim(e, l, p->first[i]);
+  cuda_grid(l, (c.split || tiles > clusters ? clusters : tiles) * c.cluster_m * c.cluster_n, 1, 1, THREADS);
+  l->shared = shared_bytes(p, &c);
+  s->attributes = cluster_text(e, &c);
+  write_kernel(e, l, p, &c, s);
+  if (!cuda_finish(e, l, kind_of(e, p, &c, ""), s, error)) return false;
+  return !c.split || add_parts(e, op, p, &c, places, scratch, error);
+}

@@ -1,0 +1,259 @@
+#!/usr/bin/env python3
+"""Checks and times the products of sm_90a on a GPU, against PyTorch in the same process.
+
+  build/tests/cuda_products FOLDER <SPECS                  where lmnc is built
+  python3 scripts/bench/products.py FOLDER [--time] [--burst] [NAME …]   where the GPU is; needs PyTorch, no lmnc
+
+Every case: the whole result against a float32 product, results filled with NaN before, what lies around them unchanged, the
+same bits a second time. --time: TFLOP/s of each beside torch.matmul's (cuBLASLt), in CUDA graphs, rounds in random order, back to
+back (the card at its power cap); --burst: after an idle pause (a cool card). Exit status 1: a case is wrong.
+"""
+import ctypes as C
+import json
+import os
+import random
+import statistics
+import sys
+import time
+
+import torch
+
+SPACES = "pgmvaiockw"
+driver = C.CDLL("libcuda.so.1")
+
+
+def call(name, *arguments):
+    result = getattr(driver, name)(*arguments)
+    if result:
+        text = C.c_char_p()
+        driver.cuGetErrorString(result, C.byref(text))
+        raise RuntimeError(f"{name}: {result} {text.value}")
+
+
+class Kernel:
+    def __init__(self, folder, name, shared):
+        self.module, self.function = C.c_void_p(), C.c_void_p()
+        with open(f"{folder}/kernels/{name}.cubin", "rb") as f:
+            call("cuModuleLoadData", C.byref(self.module), f.read())
+        call("cuModuleGetFunction", C.byref(self.function), self.module, name.encode())
+        call("cuFuncSetAttribute", self.function, 8, shared)
+
+
+class Launch:
+    """A launch of the plan over an arena at some address."""
+    kernels = {}
+
+    def __init__(self, folder, launch, base):
+        self.grid = [int(x) for x in launch["cuda"].split()]
+        key = (folder, launch["kernel"], self.grid[4])
+        if key not in Launch.kernels:
+            Launch.kernels[key] = Kernel(folder, launch["kernel"], self.grid[4])
+        self.kernel = Launch.kernels[key]
+        data = b"".join(self.map(text, base) for text in launch.get("maps", []))
+        data += b"".join((base + int(a[1:])).to_bytes(8, "little") for a in launch["args"].split())
+        data += b"".join(int(d).to_bytes(8, "little") for d in launch.get("dims", "").split())
+        data += bytes(-len(data) % 64) if launch.get("maps") else b""
+        self.data = C.create_string_buffer(data, len(data))
+        self.parameters = (C.c_void_p * 1)(C.addressof(self.data))
+
+    def map(self, text, base):
+        at, *n = text.split()
+        size, columns, rows, count, row_stride, stride, box_columns, box_rows, swizzle = map(int, n)
+        raw = C.create_string_buffer(128 + 64)
+        to = (C.addressof(raw) + 63) & ~63
+        call("cuTensorMapEncodeTiled", C.c_void_p(to), {2: 9, 4: 7}[size], 3, C.c_void_p(base + int(at[1:])),
+             (C.c_uint64 * 3)(columns, rows, count), (C.c_uint64 * 2)(row_stride, stride), (C.c_uint32 * 3)(box_columns, box_rows, 1),
+             (C.c_uint32 * 3)(1, 1, 1), 0, {0: 0, 32: 1, 64: 2, 128: 3}[swizzle], 3, 0)
+        return C.string_at(to, 128)
+
+    def __call__(self):
+        x, y, z, threads, shared = self.grid
+        stream = C.c_void_p(torch.cuda.current_stream().cuda_stream)
+        call("cuLaunchKernel", self.kernel.function, x, y, z, threads, 1, 1, shared, stream, self.parameters, None)
+
+
+class Case:
+    """A product with its own memory, operands random, the rest NaN."""
+    def __init__(self, folder, spec, entry):
+        self.spec, self.bytes = spec, entry["arena_bytes"]
+        self.memory = torch.full((self.bytes // 2 + 128,), 0x7FC5, dtype=torch.int16, device="cuda").view(torch.uint8)
+        s = spec
+        m, n, k, pad, groups = s["m"], s["n"], s["k"], s["pad"], s["groups"]
+        stack = groups if s["stacked"] else 1
+        ar, ac, br, bc = (k, m, 0, 0) if s["ta"] else (m, k, 0, 0)
+        br, bc = (n, k) if s["tb"] else (k, n)
+        self.a = self.matrices("a", stack, ar, ac, ac + pad)
+        self.b = self.matrices("b", stack, br, bc, bc + pad)
+        self.c = self.matrices("c", stack, m, n, n + pad, torch.float32 if s["f32"] else torch.bfloat16)
+        self.column = [self.view(at, (n,), torch.float32) for at in s["column"]]
+        self.row = [self.view(at, (1 if s["lists"] else groups, m, n), torch.bfloat16) for at in s["row"]]
+        self.extra = [self.view(at, (groups, m, n), torch.bfloat16) for at in s["extra"]]
+        scale = (k * s["pieces"]) ** -0.5
+        for x in self.a + self.column + self.row:
+            x.normal_()
+        for x in self.b:
+            x.normal_().mul_(scale)
+        if s["acc"]:
+            for x in self.c:
+                x.normal_()
+        self.launches = [Launch(folder, launch, self.memory.data_ptr()) for launch in entry["launches"]]
+
+    def view(self, at, shape, dtype):
+        count = 1
+        for x in shape:
+            count *= x
+        size = 2 if dtype == torch.bfloat16 else 4
+        return self.memory[at:at + count * size].view(dtype).view(shape)
+
+    def matrices(self, name, stack, rows, columns, leading, dtype=torch.bfloat16):
+        return [v for at in self.spec[name] for v in self.view(at, (stack, rows, leading), dtype)[:, :, :columns].unbind(0)]
+
+    def run(self):
+        for launch in self.launches:
+            launch()
+
+    def expected(self):
+        s, results, extras = self.spec, [], []
+        before = [c.clone() for c in self.c]
+        for g in range(s["groups"]):
+            total = 0
+            for p in range(g * s["pieces"], (g + 1) * s["pieces"]):
+                a, b = self.a[p].float(), self.b[p].float()
+                total = total + (a.t() if s["ta"] else a) @ (b.t() if s["tb"] else b)
+            if s["acc"]:
+                total = total + before[g]
+            for kind in range(s["kinds"]):
+                total = total + self.column[kind * s["groups"] + g]
+            extras.append([total * (i + 2) for i in range(s["extras"])])
+            for r in range(s["rows"]):
+                total = total + (self.row[r * s["groups"] + g][0] if s["lists"] else self.row[r][g]).float()
+            results.append(total)
+        return results, extras
+
+    def check(self):
+        results, extras = self.expected()
+        start = self.memory.clone()
+        self.run()
+        torch.cuda.synchronize()
+        worst, bad, touched = 0.0, 0, start.clone()
+        pairs = [(c, r, self.spec["f32"]) for c, r in zip(self.c, results)]
+        pairs += [(self.extra[i][g], e[i], False) for g, e in enumerate(extras) for i in range(len(e))]
+        for got, wanted, f32 in pairs:
+            distance = (got.float() - wanted).abs()
+            worst = max(worst, ((got.float() - wanted).norm() / wanted.norm()).item())
+            bad += (~(distance <= (2e-3 if f32 else 8e-3) * wanted.abs() + 2e-3 * wanted.std() + 1e-6)).sum().item()
+        for got in self.c + self.extra:  # what the product may change, as it is now
+            offset = got.data_ptr() - self.memory.data_ptr()
+            as_strided = touched.view(got.dtype)[offset // got.element_size():].as_strided(got.shape, got.stride())
+            as_strided.copy_(got)
+        values = self.spec["values_bytes"]
+        outside = not torch.equal(touched[:values], self.memory[:values])
+        first = self.memory[:values].clone()
+        self.memory.copy_(start)
+        self.run()
+        torch.cuda.synchronize()
+        same = torch.equal(first, self.memory[:values])
+        ok = bad == 0 and same and not outside and worst < (1e-3 if self.spec["f32"] else 4e-3)
+        return ok, f"error {worst:.1e}" + ("" if bad == 0 else f", {bad} wrong") + ("" if same else ", not the same twice") + (
+            ", wrote elsewhere" if outside else "")
+
+    def peer(self):
+        """PyTorch's product of the same operands."""
+        s = self.spec
+        a, b, c = self.a[0], self.b[0], torch.empty(s["m"], s["n"], dtype=torch.bfloat16, device="cuda")
+        a, b = a.t() if s["ta"] else a, b.t() if s["tb"] else b
+
+        def go():
+            torch.matmul(a, b, out=c)
+            for r in self.row:
+                torch.add(c, r[0], out=c)
+        return go
+
+    def flops(self):
+        s = self.spec
+        return 2.0 * s["m"] * s["n"] * s["k"] * s["groups"] * s["pieces"]
+
+
+def graph(functions, count):
+    for f in functions:
+        f()
+    torch.cuda.synchronize()
+    g = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(g):
+        for i in range(count):
+            functions[i % len(functions)]()
+    return g
+
+
+def measure(graphs, count, burst):
+    """Median seconds of each."""
+    times = {name: [] for name in graphs}
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    for r in range(5):
+        order = list(graphs.items())
+        random.Random(r).shuffle(order)
+        for name, g in order:
+            g.replay()
+            torch.cuda.synchronize()
+            repeats = 1 if burst else 6
+            if burst:
+                time.sleep(0.06)
+                g.replay()
+            begin.record()
+            for _ in range(repeats):
+                g.replay()
+            end.record()
+            torch.cuda.synchronize()
+            times[name].append(begin.elapsed_time(end) * 1e-3 / repeats / count)
+    return {name: statistics.median(t) for name, t in times.items()}
+
+
+def main():
+    words = [a for a in sys.argv[1:] if not a.startswith("--")]
+    if not words:
+        sys.exit(__doc__)
+    folder, chosen = words[0], words[1:]
+    timed, burst = "--time" in sys.argv, "--burst" in sys.argv
+    with open(f"{folder}/plan.json") as f:
+        entries = {e["name"]: e for e in json.load(f)["entries"]}
+    with open(f"{folder}/cases.json") as f:
+        specs = [s for s in json.load(f) if not chosen or s["name"] in chosen]
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.manual_seed(1)
+    torch.empty(1, device="cuda")
+    wrong, shapes = 0, {}
+    for s in specs:
+        shapes.setdefault(tuple(s[x] for x in ("m", "n", "k", "ta", "tb", "rows", "groups", "pieces")), []).append(s)
+    for shape, group in shapes.items():
+        graphs, notes, keep = {}, {}, []
+        for s in group:
+            try:
+                cases = [Case(folder, s, entries[s["name"]]) for _ in range(2 if timed else 1)]
+                ok, note = cases[0].check()
+            except RuntimeError as e:
+                print(f"{s['name']:16s} {e}", flush=True)
+                os._exit(1)  # nothing more runs after a kernel's fault
+            wrong += not ok
+            notes[s["name"]] = ("ok, " if ok else "WRONG, ") + note + f", grid {[x.grid[0] for x in cases[0].launches]}"
+            if not timed:
+                print(f"{s['name']:16s} {notes[s['name']]}", flush=True)
+                continue
+            count = max(6, min(60, int(4e-3 / (cases[0].flops() / 650e12))))
+            if not graphs and shape[6:] == (1, 1):
+                graphs["PyTorch"] = graph([c.peer() for c in cases], count)
+            graphs[s["name"]] = graph([c.run for c in cases], count)
+            keep.append(cases)
+        if not timed:
+            continue
+        seconds = measure(graphs, count, burst)
+        for name, t in seconds.items():
+            rate = cases[0].flops() / t / 1e12
+            ratio = f"{seconds['PyTorch'] / t:5.2f}" if "PyTorch" in seconds else ""
+            print(f"{'x'.join(map(str, shape[:3])):18s} {name:16s} {t * 1e6:8.1f} us {rate:6.0f} TFLOP/s {ratio} {notes.get(name, '')}", flush=True)
+        del graphs, keep, cases
+        torch.cuda.empty_cache()
+    print(f"{len(specs) - wrong} of {len(specs)} are right")
+    sys.exit(wrong > 0)
+
+
+main()

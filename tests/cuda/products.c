@@ -1,0 +1,266 @@
+// products FOLDER <SPECS: an artifact for sm_90a with one entry for every line of the standard input, which is a
+// product of kernel.gemm, and FOLDER/cases.json, which says what it is and where its values lie. For
+// scripts/bench/products.py, which checks and times them on a GPU. A line is a name and words:
+//   m=… n=… k=… groups=… pieces=… (of each group) kinds=… rows=… extras=… pad=… (columns beyond A, B and C)
+//   tiles=WIDTHxBLOCKS[p],1x1 ta tb f32 (result) acc stacked (groups in one value) lists (rows each a value)
+#include "codegen/cuda/cuda.h"
+#include "codegen/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct spec {
+  char name[64], tiles[64];
+  int m, n, k, groups, pieces, kinds, rows, extras, pad;
+  bool ta, tb, f32, acc, stacked, lists;
+} spec;
+
+typedef struct writer {
+  text ops, cases, functions;
+  int64_t used; // bytes of the arena
+  int values;
+} writer;
+
+static bool read_spec(char *line, spec *s) {
+  *s = (spec){.groups = 1, .pieces = 1};
+  char *word = strtok(line, " \n");
+  if (!word || *word == '#') return false;
+  snprintf(s->name, sizeof s->name, "%s", word);
+  while ((word = strtok(NULL, " \n"))) {
+    const struct {
+      const char *name;
+      int *to;
+    } numbers[] = {{"m=", &s->m},           {"n=", &s->n},           {"k=", &s->k},
+                   {"groups=", &s->groups}, {"pieces=", &s->pieces}, {"kinds=", &s->kinds},
+                   {"rows=", &s->rows},     {"extras=", &s->extras}, {"pad=", &s->pad}};
+    const struct {
+      const char *name;
+      bool *to;
+    } flags[] = {{"ta", &s->ta},   {"tb", &s->tb},           {"f32", &s->f32},
+                 {"acc", &s->acc}, {"stacked", &s->stacked}, {"lists", &s->lists}};
+    for (size_t i = 0; i < LENGTH(numbers); ++i)
+      if (!strncmp(word, numbers[i].name, strlen(numbers[i].name))) *numbers[i].to = atoi(strchr(word, '=') + 1);
+    for (size_t i = 0; i < LENGTH(flags); ++i)
+      if (!strcmp(word, flags[i].name)) *flags[i].to = true;
+    if (!strncmp(word, "tiles=", 6)) snprintf(s->tiles, sizeof s->tiles, "%s", word + 6);
+  }
+  for (char *c = s->tiles; *c; ++c)
+    if (*c == ',') *c = ' ';
+  return true;
+}
+
+// Room for a value, with a strip behind it that nothing may write.
+static int64_t room(writer *w, int64_t bytes) {
+  enum { MULTIPLE = 256, STRIP = 256 };
+  int64_t at = w->used;
+  w->used += (bytes + MULTIPLE - 1) / MULTIPLE * MULTIPLE + STRIP;
+  return at;
+}
+
+// `count` values of a kind: "name":[offsets …], and, of operands, kernel.buffer %name_i.
+static int64_t *values(writer *w, const char *name, int count, int64_t rows, int64_t columns, bool f32, bool operand) {
+  int64_t *at = memory_zero((size_t)(count + 1) * sizeof *at);
+  text_printf(&w->cases, ",\"%s\":[", name);
+  for (int i = 0; i < count; ++i) {
+    at[i] = room(w, rows * columns * (f32 ? 4 : 2));
+    text_printf(&w->cases, "%s%lld", i ? "," : "", (long long)at[i]);
+    if (!operand) continue;
+    text_printf(
+        &w->ops,
+        "    %%%s_%d = \"kernel.buffer\"() {space = \"arena\", name = \"%s\", places = array<i64: %d, %lld>} : () -> ",
+        name, i, name, SPACE_ARENA, (long long)at[i]);
+    if (strcmp(name, "column"))
+      text_printf(&w->ops, "tensor<%lldx%lldx%s>\n", (long long)rows, (long long)columns, f32 ? "f32" : "bf16");
+    else text_printf(&w->ops, "tensor<%lldxf32>\n", (long long)columns);
+  }
+  text_add(&w->cases, "]");
+  return at;
+}
+
+static void names(writer *w, const char *name, int count, bool *first) {
+  for (int i = 0; i < count; ++i, *first = false) text_printf(&w->ops, "%s%%%s_%d", *first ? "" : ", ", name, i);
+}
+
+static void types(writer *w, int count, int64_t rows, int64_t columns, bool f32, bool vector, bool *first) {
+  for (int i = 0; i < count; ++i, *first = false)
+    if (vector) text_printf(&w->ops, "%stensor<%lldxf32>", *first ? "" : ", ", (long long)columns);
+    else
+      text_printf(&w->ops, "%stensor<%lldx%lldx%s>", *first ? "" : ", ", (long long)rows, (long long)columns,
+                  f32 ? "f32" : "bf16");
+}
+
+static void places(writer *w, const int64_t *at, int count, bool *first) {
+  for (int i = 0; i < count; ++i, *first = false)
+    text_printf(&w->ops, "%s%d, %lld", *first ? "" : ", ", SPACE_ARENA, (long long)at[i]);
+}
+
+// s = sum + columns …; the result is s + rows …, extras are 2 s, 3 s …
+static void write_epilogue(writer *w, const spec *s) {
+  text *t = &w->functions;
+  int inputs = s->kinds + s->rows;
+  text_add(t, "  func.func private @finish(%c: f32");
+  for (int i = 0; i < inputs; ++i) text_printf(t, ", %%x%d: f32", i);
+  text_add(t, ") -> (f32");
+  for (int i = 0; i < s->extras; ++i) text_add(t, ", f32");
+  text_add(t, ") {\n    %zero = arith.constant 0.0 : f32\n    %s0 = arith.addf %c, %zero : f32\n");
+  for (int i = 0; i < inputs; ++i) text_printf(t, "    %%s%d = arith.addf %%s%d, %%x%d : f32\n", i + 1, i, i);
+  for (int i = 0; i < s->extras; ++i)
+    text_printf(t, "    %%f%d = arith.constant %d.0 : f32\n    %%e%d = arith.mulf %%s%d, %%f%d : f32\n", i, i + 2, i,
+                s->kinds, i);
+  text_printf(t, "    return %%s%d", inputs);
+  for (int i = 0; i < s->extras; ++i) text_printf(t, ", %%e%d", i);
+  text_add(t, " : f32");
+  for (int i = 0; i < s->extras; ++i) text_add(t, ", f32");
+  text_add(t, "\n  }\n");
+}
+
+static void write_attributes(writer *w, const spec *s, int64_t lda, int64_t ldb, int64_t ldc, bool epilogue) {
+  text *t = &w->ops;
+  int pieces = s->groups * s->pieces;
+  text_printf(
+      t, ") {m = %d : i64, n = %d : i64, k = %d : i64, groups = %d : i64, trans_a = %d : i64, trans_b = %d : i64, ",
+      s->m, s->n, s->k, s->groups, s->ta, s->tb);
+  text_printf(t,
+              "lda = %lld : i64, ldb = %lld : i64, ldc = %lld : i64, a_stride = %lld : i64, b_stride = %lld : i64, "
+              "c_stride = %lld : i64, ",
+              (long long)lda, (long long)ldb, (long long)ldc, (long long)(s->stacked ? (s->ta ? s->k : s->m) * lda : 0),
+              (long long)(s->stacked ? (s->tb ? s->n : s->k) * ldb : 0), (long long)(s->stacked ? s->m * ldc : 0));
+  if (epilogue) text_add(t, "epilogue = @finish, ");
+  if (s->lists) text_add(t, "lists = 1 : i64, ");
+  if (s->pieces > 1) {
+    text_add(t, "pieces = array<i64: ");
+    for (int g = 0; g < s->groups; ++g) text_printf(t, "%s%d", g ? ", " : "", s->pieces);
+    text_add(t, ">, ");
+  }
+  int c = s->stacked ? 1 : s->groups, ab = s->stacked ? 1 : pieces;
+  text_printf(t,
+              "operandSegmentSizes = array<i32: %d, %d, %d, %d, %d>, resultSegmentSizes = array<i32: %d, %d>, places = "
+              "array<i64: ",
+              ab, ab, s->acc ? c : 0, s->kinds * s->groups, s->rows * (s->lists ? s->groups : 1), c, s->extras);
+}
+
+// The entry's module, and its line of cases.json.
+static void write_case(writer *w, const spec *s) {
+  bool epilogue = s->kinds || s->rows || s->extras, first = true;
+  int pieces = s->groups * s->pieces, stack = s->stacked ? s->groups : 1, ab = s->stacked ? 1 : pieces,
+      c = s->stacked ? 1 : s->groups;
+  int rows = s->rows * (s->lists ? s->groups : 1);
+  int64_t a_rows = (s->ta ? s->k : s->m) * (int64_t)stack, lda = (s->ta ? s->m : s->k) + s->pad,
+          row_rows = s->m * (int64_t)(s->lists ? 1 : s->groups);
+  int64_t b_rows = (s->tb ? s->n : s->k) * (int64_t)stack, ldb = (s->tb ? s->k : s->n) + s->pad,
+          c_rows = s->m * (int64_t)stack, ldc = s->n + s->pad;
+  text_printf(&w->cases,
+              "{\"name\":\"%s\",\"m\":%d,\"n\":%d,\"k\":%d,\"groups\":%d,\"pieces\":%d,\"kinds\":%d,\"rows\":%d,"
+              "\"extras\":%d,\"pad\":%d,"
+              "\"ta\":%d,\"tb\":%d,\"f32\":%d,\"acc\":%d,\"stacked\":%d,\"lists\":%d",
+              s->name, s->m, s->n, s->k, s->groups, s->pieces, s->kinds, s->rows, s->extras, s->pad, s->ta, s->tb,
+              s->f32, s->acc, s->stacked, s->lists);
+  free(values(w, "a", ab, a_rows, lda, false, true));
+  free(values(w, "b", ab, b_rows, ldb, false, true));
+  int64_t *to = values(w, "c", c, c_rows, ldc, s->f32, s->acc);
+  free(values(w, "column", s->kinds * s->groups, 1, s->n, true, true));
+  free(values(w, "row", rows, row_rows, s->n, false, true));
+  int64_t *extras = values(w, "extra", s->extras, s->m * (int64_t)s->groups, s->n, false, false);
+  if (epilogue) write_epilogue(w, s);
+  text_printf(&w->ops, "    %%r:%d = \"kernel.gemm\"(", c + s->extras);
+  names(w, "a", ab, &first);
+  names(w, "b", ab, &first);
+  names(w, "c", s->acc ? c : 0, &first);
+  names(w, "column", s->kinds * s->groups, &first);
+  names(w, "row", rows, &first);
+  write_attributes(w, s, lda, ldb, ldc, epilogue);
+  first = true;
+  places(w, to, c, &first);
+  places(w, extras, s->extras, &first);
+  text_add(&w->ops, ">} : (");
+  first = true;
+  types(w, ab, a_rows, lda, false, false, &first);
+  types(w, ab, b_rows, ldb, false, false, &first);
+  types(w, s->acc ? c : 0, c_rows, ldc, s->f32, false, &first);
+  types(w, s->kinds * s->groups, 1, s->n, true, true, &first);
+  types(w, rows, row_rows, s->n, false, false, &first);
+  text_add(&w->ops, ") -> (");
+  first = true;
+  types(w, c, c_rows, ldc, s->f32, false, &first);
+  types(w, s->extras, s->m * (int64_t)s->groups, s->n, false, false, &first);
+  text_add(&w->ops, ")\n");
+  free(to);
+  free(extras);
+}
+
+static bool add_case(arena *a, plan *p, cuda_codegen *cg, MlirContext context, const spec *s, text *cases,
+                     lmn_error *error) {
+  writer w = {0};
+  write_case(&w, s);
+  text module = {0};
+  text_printf(&module, "module {\n%s  func.func @entry() {\n%s    return\n  }\n}\n",
+              w.functions.data ? w.functions.data : "", w.ops.data);
+  plan_entry *e = &p->entries[p->entry_count++];
+  *e = (plan_entry){.name = arena_string(a, s->name), .kind = ENTRY_EVALUATE, .phase = -1, .arena_bytes = w.used};
+  ir *m = ir_create(a, context, NULL, NULL, (entry_shape){0}, error);
+  bool ok = m && (ir_parse(m, module.data, error) || fail_in(error, "%s", module.data));
+  cuda_codegen_tiles(cg, *s->tiles ? arena_string(a, s->tiles) : NULL);
+  ok = ok && cuda_codegen_entry(cg, m, e, error);
+  text_printf(cases, "%s%s,\"values_bytes\":%lld}", p->entry_count > 1 ? ",\n" : "", w.cases.data, (long long)w.used);
+  ir_destroy(m);
+  text_free(&module);
+  text_free(&w.ops);
+  text_free(&w.cases);
+  text_free(&w.functions);
+  return ok || fail_in(error, "%s", s->name);
+}
+
+static bool no_spills(cuda_codegen *cg, lmn_error *error) {
+  int count;
+  const cuda_kernel *k = cuda_kernels(cg, &count);
+  for (int i = 0; i < count; ++i)
+    if (k[i].resources.spill_stores || k[i].resources.spill_loads)
+      return fail(error, "%s: spills %lld bytes", k[i].name, (long long)k[i].resources.spill_stores);
+  return printf("%d kernels\n", count) > 0;
+}
+
+static bool run(arena *a, MlirContext context, const char *folder, lmn_error *error) {
+  enum { CASES = 1024 };
+  char line[1024];
+  text cases = {0}, json = {0}, path = {0};
+  plan *p = ARENA_NEW(a, plan);
+  *p = (plan){.network = "products", .target = "sm_90a", .tokenizer = "", .vocabulary = 1};
+  p->entries = ARENA_ARRAY(a, plan_entry, CASES);
+  const char *cache = getenv("LMN_CACHE");
+  cuda_codegen *cg = cuda_codegen_create(a, p, "sm_90a", cache);
+  bool ok = true;
+  spec s;
+  text_add(&cases, "[");
+  while (ok && p->entry_count < CASES && fgets(line, sizeof line, stdin))
+    if (read_spec(line, &s)) ok = add_case(a, p, cg, context, &s, &cases, error);
+  text_add(&cases, "]\n");
+  ok = ok && directory_make(folder, error) && cuda_codegen_finish(cg, folder, error) && no_spills(cg, error);
+  if (ok && getenv("LMN_PRINT")) {
+    text source = {0};
+    cuda_print_source(cg, &source);
+    fputs(source.data, stdout);
+    text_free(&source);
+  }
+  plan_write(p, &json);
+  text_printf(&path, "%s/plan.json", folder);
+  ok = ok && file_write(path.data, json.data, json.length, error);
+  path.length = 0;
+  text_printf(&path, "%s/cases.json", folder);
+  ok = ok && file_write(path.data, cases.data, cases.length, error);
+  cuda_codegen_destroy(cg);
+  text_free(&cases);
+  text_free(&json);
+  text_free(&path);
+  return ok;
+}
+
+int main(int argc, char **argv) {
+  lmn_error error = {0};
+  arena *a = arena_create();
+  MlirContext context = ir_context_create(&error);
+  bool ok = argc == 2 && context.ptr && run(a, context, argv[1], &error);
+  if (!ok) fprintf(stderr, "products: %s\n", argc == 2 ? error.text : "usage: products FOLDER <SPECS");
+  if (context.ptr) ir_context_destroy(context);
+  arena_destroy(a);
+  return ok ? 0 : 1;
+}
