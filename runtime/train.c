@@ -219,7 +219,11 @@ static bool one_step(trainer *t, const train_phase *phase, int64_t steps, step_r
     tokens += batches[i].batch * batches[i].length;
   }
   r->rate = schedule_rate(p->schedule, p->lr, p->warmup, p->schedule_final, t->state.step, steps);
+  profile *profile = t->network->profile = t->options->profile;
+  if (profile) profile_step_begin(profile);
   bool ok = lmn_step(t->network, phase->phase, batches, count, r->rate, &r->loss, &r->norm, error);
+  if (profile) profile_step_end(profile, tokens);
+  t->network->profile = NULL;
   free(batches);
   if (!ok) return false;
   t->state.step++;

@@ -89,6 +89,9 @@ static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch,
     if (group < g->groups) next += ir_int_at(op, "pieces", (int)group);
   }
   cuda_grid(launch, blocks_of(g->m, size.rows), blocks_of(g->n, size.columns), g->groups, THREADS);
+  plan_gemm counted = *g;
+  counted.pieces = p->several ? p->pieces : 0;
+  launch_shape(e->arena, launch, &counted);
   write_product(p, size, s);
   const char *kind = arena_printf(e->arena, "gemm_%dx%d_%c%c", size.rows, size.columns, g->trans_a ? 't' : 'n',
                                   g->trans_b ? 't' : 'n');
@@ -104,6 +107,7 @@ bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, plan_ref 
   cuda_arg(e, launch, a);
   cuda_arg(e, launch, b);
   cuda_arg(e, launch, c);
+  launch_product(e->arena, launch, &p.gemm, sizeof(float));
   return finish_product(e, op, launch, &p, &s, error);
 }
 
