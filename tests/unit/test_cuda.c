@@ -3,6 +3,7 @@
 #include "tests/cuda/fake_driver.h"
 #include "tests/unit/fake_device.h"
 
+#include "runtime/checkpoint.h"
 #include "runtime/network.h"
 #include "runtime/schedule.h"
 #include "runtime/train.h"
@@ -279,6 +280,55 @@ static void test_fault(void **state) {
   }
 }
 
+static void make_steps(lmn_network *n, int count) {
+  lmn_error error = {0};
+  int32_t ids[FAKE_BATCH * FAKE_LENGTH] = {1, 2, 3, 4, 5, 6, 7, 8};
+  lmn_batch b = {.batch = FAKE_BATCH, .length = FAKE_LENGTH, .input_ids = ids, .labels = ids};
+  for (int i = 0; i < count; ++i) {
+    double loss, norm;
+    if (!lmn_step(n, 0, &b, 1, 0.1, &loss, &norm, &error)) fail_msg("%s", error.text);
+  }
+}
+
+// Steps made while a checkpoint is written are not in it; one that cannot be written is said when it is looked at.
+static void test_checkpoint_meanwhile(void **state) {
+  (void)state;
+  lmn_error error = {0};
+  json_t *said = json_pack("{s:s}", "data", "none");
+  lmn_network *n = open_loaded(on_gpu);
+  make_steps(n, 3);
+  float then[FAKE_VOCABULARY], later[FAKE_VOCABULARY], read[FAKE_VOCABULARY];
+  assert_true(lmn_read_parameter(n, "w", then, &error));
+  checkpoint_writer *w = checkpoint_writer_create(n, path_in("meanwhile"), 2);
+  assert_true(checkpoint_begin(w, &(training_state){.step = 3, .total_step = 3}, said, &error));
+  make_steps(n, 2);
+  assert_true(checkpoint_wait(w, &error) && lmn_read_parameter(n, "w", later, &error));
+  assert_memory_not_equal(then, later, sizeof then);
+  assert_non_null(strstr(checkpoint_last(w), "meanwhile/checkpoints/step-00000003"));
+  training_state at;
+  assert_true(checkpoint_read_state(checkpoint_last(w), said, &at, &error) && at.step == 3);
+  assert_true(checkpoint_load(n, checkpoint_last(w), &at, &error) && lmn_read_parameter(n, "w", read, &error));
+  assert_memory_equal(then, read, sizeof then);
+  make_steps(n, 2); // from there on as from the steps before
+  assert_true(lmn_read_parameter(n, "w", read, &error));
+  assert_memory_equal(later, read, sizeof later);
+  checkpoint_writer_destroy(w);
+
+  assert_true(directory_make(path_in("blocked"), &error) && file_write(path_in("blocked/checkpoints"), "", 0, &error));
+  w = checkpoint_writer_create(n, path_in("blocked"), 2);
+  bool ok = checkpoint_begin(w, &(training_state){.step = 7, .total_step = 7}, said, &error);
+  for (int i = 0; ok && i < 1000; ++i, usleep(1000)) ok = checkpoint_settle(w, &error);
+  assert_false(ok);
+  assert_non_null(strstr(error.text, "no checkpoint of step 7 could be written"));
+  assert_string_equal(checkpoint_last(w), "");
+  checkpoint_writer_destroy(w);
+  lmn_close(n);
+  json_decref(said);
+  assert_false(train_into(on_gpu, path_in("blocked"), false, &error));
+  assert_non_null(strstr(error.text, "no checkpoint of step 3 could be written"));
+  assert_all_given_back();
+}
+
 // Every call that the driver can refuse, one after the other: one message, and nothing is kept.
 static void test_every_call_fails(void **state) {
   (void)state;
@@ -460,6 +510,7 @@ int main(void) {
       cmocka_unit_test(test_order),
       cmocka_unit_test(test_training_is_the_cpus),
       cmocka_unit_test(test_fault),
+      cmocka_unit_test(test_checkpoint_meanwhile),
       cmocka_unit_test(test_profile),
       cmocka_unit_test(test_every_call_fails),
       cmocka_unit_test(test_generation_is_the_cpus),
