@@ -280,6 +280,30 @@ static void test_fault(void **state) {
   }
 }
 
+// The GPU goes away at any call of a training, in the midst of a checkpoint's copy too: one message, what was saved is
+// whole, and the training goes on from it.
+static void test_gpu_lost(void **state) {
+  (void)state;
+  enum { LOST = 719, STRIDE = 61 };
+  lmn_error error;
+  if (!train_into(on_gpu, path_in("unharmed"), false, &error)) fail_msg("%s", error.text);
+  int64_t calls = driver->calls;
+  for (int64_t at = STRIDE; at < calls; at += STRIDE) {
+    char run[64];
+    snprintf(run, sizeof run, "%s/lost-%d", folder, (int)at);
+    healthy();
+    driver->fail_at = at, driver->fail_with = LOST;
+    if (!train_into(on_gpu, run, false, &error)) {
+      if (!strstr(error.text, "CUDA_ERROR_719")) fail_msg("call %d: %s", (int)at, error.text);
+      healthy();
+      if (!train_into(on_gpu, run, true, &error)) fail_msg("call %d: %s", (int)at, error.text);
+    }
+    assert_same_run(path_in("unharmed"), run, "step-00000020");
+    directory_remove(run);
+  }
+  healthy();
+}
+
 static void make_steps(lmn_network *n, int count) {
   lmn_error error = {0};
   int32_t ids[FAKE_BATCH * FAKE_LENGTH] = {1, 2, 3, 4, 5, 6, 7, 8};
@@ -510,6 +534,7 @@ int main(void) {
       cmocka_unit_test(test_order),
       cmocka_unit_test(test_training_is_the_cpus),
       cmocka_unit_test(test_fault),
+      cmocka_unit_test(test_gpu_lost),
       cmocka_unit_test(test_checkpoint_meanwhile),
       cmocka_unit_test(test_profile),
       cmocka_unit_test(test_every_call_fails),
