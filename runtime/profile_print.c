@@ -135,14 +135,16 @@ static void print_row(const profile *p, const share *s, double all, FILE *out) {
 static void print_table(const profile *p, share_list *list, const char *title, double all, FILE *out) {
   enum { MOST = 40 };
   share rest = {0};
-  int left = 0;
+  int shown = 0;
   if (list->count) qsort(list->items, (size_t)list->count, sizeof *list->items, compare_shares);
   fprintf(out, "\n%9s %5s %8s %8s %6s %8s %6s  %s\n", "ms", "%", "launches", "TFLOP/s", "of max", "GB/s", "of max",
           title);
-  for (int i = 0; i < list->count; ++i) {
-    if (i < MOST && list->items[i].seconds > 0.001 * all) print_row(p, &list->items[i], all, out);
-    else add(&rest, &list->items[i], 1), ++left;
-  }
+  while (shown < list->count && shown < MOST && list->items[shown].seconds > 0.001 * all) ++shown;
+  int left = list->count - shown;
+  if (left < 4) shown = list->count, left = 0;
+  for (int i = 0; i < list->count; ++i)
+    if (i < shown) print_row(p, &list->items[i], all, out);
+    else add(&rest, &list->items[i], 1);
   char name[64];
   snprintf(name, sizeof name, "%d more", left);
   rest.name = name;
