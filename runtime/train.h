@@ -3,6 +3,7 @@
 #define LMN_TRAIN_H
 
 #include "runtime/lmn.h"
+#include "runtime/profile.h"
 
 #include <jansson.h>
 #include <signal.h>
@@ -29,6 +30,7 @@ typedef struct train_options {
   const json_t *settings;            // what the result depends on, flat, beside what the plan says; kept in checkpoints
   const volatile sig_atomic_t *stop; // not 0: finish the step, save and return; NULL: never
   FILE *progress;                    // NULL: silent
+  profile *profile;                  // gets the steps; NULL: none
 } train_options;
 
 typedef struct train_report {

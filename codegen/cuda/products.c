@@ -128,6 +128,9 @@ static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch,
   method w = method_of(p);
   const int64_t dims[DIM_FIRST] = {g->m, g->n, g->k, g->lda, g->ldb, g->ldc};
   for (int i = 0; i < DIM_FIRST; ++i) cuda_dim(e, launch, dims[i]);
+  plan_gemm counted = *g;
+  counted.pieces = p->several ? p->pieces : 0;
+  launch_shape(e->arena, launch, &counted);
   if (sm90_takes(e, launch, p)) return sm90_product(e, op, launch, p, s, error);
   for (int64_t group = 0; p->several && group <= g->groups; ++group) cuda_dim(e, launch, p->first[group]);
   cuda_grid(launch, blocks_of(g->m, w.rows), blocks_of(g->n, w.columns), g->groups, threads_of(&w));
@@ -148,6 +151,7 @@ bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, cuda_prod
   cuda_arg(e, launch, a);
   cuda_arg(e, launch, b);
   cuda_arg(e, launch, c);
+  launch_product(e->arena, launch, &p.gemm, sizeof(float));
   return finish_product(e, op, launch, &p, &s, error);
 }
 
