@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { THREADS = 256 };
+enum { THREADS = 256, MANY = 4 }; // MANY: elements that a thread takes at once, where they are aligned to that
 
 // ---- kernel.row
 
@@ -37,20 +37,22 @@ static void declare(text *t, const char *indent, const char *prefix, int count) 
   text_add(t, ";\n");
 }
 
-// The call of a stage's body on the elements at d.
-static void call_stage(const row_kernel *r, text *t, const char *body, int results) {
+// The loop over a row, MANY elements at once, and the call of a stage's body on the q-th of them.
+static void begin_stage(const row_kernel *r, text *t, const char *body, int results) {
   bool some = false;
-  declare(t, "    ", "v", results);
-  text_printf(t, "    %s(", body);
-  names(t, "x", r->rows, "[d]", &some);
+  text_add(t, "  for (long long d = lane * MANY; d < columns; d += TEAM * MANY) {\n");
+  for (int i = 0; i < r->rows; ++i) text_printf(t, "    float a%d[MANY];\n    load_many<MANY>(x%d + d, a%d);\n", i, i, i);
+  for (int i = 0; i < r->row_results; ++i) text_printf(t, "    float b%d[MANY]; (void)b%d;\n", i, i);
+  text_add(t, "#pragma unroll\n    for (int q = 0; q < MANY; ++q) {\n");
+  declare(t, "      ", "v", results);
+  text_printf(t, "      %s(", body);
+  names(t, "a", r->rows, "[q]", &some);
   names(t, "s", r->scalars, "", &some);
-  names(t, "c", r->columns, "[d]", &some);
+  names(t, "c", r->columns, "[d + q]", &some);
   names(t, "r", r->reductions, "", &some);
   names(t, "v", results, "", &some);
   text_add(t, ");\n");
 }
-
-static const char row_loop[] = "  for (long long d = lane; d < columns; d += TEAM) {\n";
 
 static bool is_word(const char *word, size_t length, const char *wanted) {
   return length == strlen(wanted) && !memcmp(word, wanted, length);
@@ -71,12 +73,11 @@ static bool write_reductions(row_kernel *r, text *t, const char *body, const cha
   if (!count) return fail(error, "a stage has no reductions");
   for (int i = 0; i < count; ++i)
     text_printf(t, "  float r%d = %s;\n", r->reductions + i, sums[i] ? "0.0f" : "-INFINITY");
-  text_add(t, row_loop);
-  call_stage(r, t, body, count);
+  begin_stage(r, t, body, count);
   for (int i = 0; i < count; ++i)
-    if (sums[i]) text_printf(t, "    r%d += v%d;\n", r->reductions + i, i);
-    else text_printf(t, "    r%d = larger(r%d, v%d);\n", r->reductions + i, r->reductions + i, i);
-  text_add(t, "  }\n");
+    if (sums[i]) text_printf(t, "      r%d += v%d;\n", r->reductions + i, i);
+    else text_printf(t, "      r%d = larger(r%d, v%d);\n", r->reductions + i, r->reductions + i, i);
+  text_add(t, "    }\n  }\n");
   for (int i = 0; i < count; ++i)
     text_printf(t, "  r%d = team_%s<TEAM>(r%d);\n", r->reductions + i, sums[i] ? "sum" : "max", r->reductions + i);
   r->reductions += count;
@@ -84,9 +85,10 @@ static bool write_reductions(row_kernel *r, text *t, const char *body, const cha
 }
 
 static void write_map(const row_kernel *r, text *t, const char *body) {
-  text_add(t, row_loop);
-  call_stage(r, t, body, r->row_results);
-  for (int i = 0; i < r->row_results; ++i) text_printf(t, "    y%d[d] = v%d;\n", i, i);
+  begin_stage(r, t, body, r->row_results);
+  for (int i = 0; i < r->row_results; ++i) text_printf(t, "      b%d[q] = v%d;\n", i, i);
+  text_add(t, "    }\n");
+  for (int i = 0; i < r->row_results; ++i) text_printf(t, "    store_many<MANY>(y%d + d, b%d);\n", i, i);
   text_add(t, "  }\n");
 }
 
@@ -208,9 +210,18 @@ static bool emit_long_sum(cuda_entry *e, MlirOperation op, lmn_error *error) {
   return cuda_finish(e, launch, "sum", &s, error);
 }
 
+static bool places_aligned(MlirOperation op, segment s, bool results) {
+  bool aligned = true;
+  for (int i = 0; i < s.count; ++i) {
+    MlirValue v = results ? mlirOperationGetResult(op, s.first + i) : mlirOperationGetOperand(op, s.first + i);
+    aligned &= ir_place(v).offset % (MANY * value_element_bytes(v)) == 0;
+  }
+  return aligned;
+}
+
 bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
   if (is_long_sum(e, op)) return emit_long_sum(e, op, error);
-  enum { WARP_COLUMNS = 512 }; // a warp a row up to here
+  enum { WARP_COLUMNS = 1024 }; // a warp a row up to here
   row_kernel r;
   if (!read_row_kernel(e, op, &r, error)) return false;
   segment rows = ir_operands(e->ir, op, 0);
@@ -227,7 +238,9 @@ bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
   if (r.shared) shared_dims(e, launch, op, r.groups);
   cuda_grid(launch, blocks_of(count, THREADS / team), 1, 1, THREADS);
   cuda_source s = {0};
-  text_printf(&s.functions, "constexpr int TEAM = %d; // threads a row\n\n", team);
+  bool many = columns % MANY == 0 && places_aligned(op, rows, false) &&
+              places_aligned(op, ir_results(e->ir, op, 0), true);
+  text_printf(&s.functions, "constexpr int TEAM = %d; // threads a row\nconstexpr int MANY = %d;\n\n", team, many ? MANY : 1);
   cuda_include(&s, cuda_text_team);
   write_pointers(&r, &s.body);
   return write_stages(e, op, &r, &s, error) ? cuda_finish(e, launch, "row", &s, error) : cuda_drop(&s);
@@ -235,10 +248,11 @@ bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
 
 // ---- kernel.column
 
-// A block sums COLUMN_BLOCK columns of one group: ROW_THREADS threads a column, each every so many rows, then their
-// sums in order. args: rows, scalars (of lists a group each, kind by kind), sums kind by kind a group each. dims: rows
-// a group, columns.
-enum { COLUMN_BLOCK = 32, ROW_THREADS = 16 };
+// A block sums COLUMN_BLOCK columns of a part of one group's rows: ROW_THREADS threads a column, each every so many
+// rows, then their sums in order. Where there are several parts, their sums lie in the kernel's own memory, and the block
+// that is the last of a column's to end adds them up, in order too. args: rows, scalars (of lists a group each, kind by
+// kind), sums kind by kind a group each. dims: rows a group, columns.
+enum { COLUMN_BLOCK = 32, ROW_THREADS = 16, PART_ROWS = 128, MOST_PARTS = 64 };
 
 static void write_column(text *t, const char *body, const char *type, int rows, int scalars, int kinds, int groups,
                          bool lists) {
@@ -248,10 +262,13 @@ static void write_column(text *t, const char *body, const char *type, int rows, 
               "  __shared__ float sums[%d][%d][%d + 1];\n"
               "  const long long rows = p.dims[0], columns = p.dims[1], group = blockIdx.y;\n"
               "  const int lane = threadIdx.x %% %d, part = threadIdx.x / %d;\n"
-              "  const long long d = (long long)blockIdx.x * %d + lane, start = %s;\n",
+              "  const long long d = (long long)blockIdx.x * %d + lane, start = %s;\n"
+              "  const long long share = (rows + gridDim.z - 1) / gridDim.z, first = share * blockIdx.z;\n"
+              "  const long long end = start + (first + share < rows ? first + share : rows);\n",
               kinds, ROW_THREADS, COLUMN_BLOCK, COLUMN_BLOCK, COLUMN_BLOCK, COLUMN_BLOCK, start);
   for (int i = 0; i < kinds; ++i) text_printf(t, "  float t%d = 0.0f;\n", i);
-  text_printf(t, "  for (long long r = start + part; d < columns && r < start + rows; r += %d) {\n", ROW_THREADS);
+  text_printf(t, "#pragma unroll 4\n  for (long long r = start + first + part; d < columns && r < end; r += %d) {\n",
+              ROW_THREADS);
   bool some = false;
   declare(t, "    ", "v", kinds);
   text_printf(t, "    %s(", body);
@@ -265,12 +282,36 @@ static void write_column(text *t, const char *body, const char *type, int rows, 
   for (int i = 0; i < kinds; ++i) text_printf(t, "    t%d += v%d;\n", i, i);
   text_add(t, "  }\n");
   for (int i = 0; i < kinds; ++i) text_printf(t, "  sums[%d][part][lane] = t%d;\n", i, i);
-  text_add(t, "  __syncthreads();\n  if (part || d >= columns) return;\n");
+  text_add(t, "  __syncthreads();\n  if (part) return;\n");
+  for (int i = 0; i < kinds; ++i)
+    text_printf(t, "  t%d = 0.0f;\n  for (int i = 0; i < %d; ++i) t%d += sums[%d][i][lane];\n", i, ROW_THREADS, i, i);
+  // The first warp is left, of every block. Its lanes' sums are seen by all before the count says that they are there.
+  text_printf(t,
+              "  if (gridDim.z > 1) {\n"
+              "    const unsigned place = blockIdx.y * gridDim.x + blockIdx.x;\n"
+              "    float *mine = partial + (long long)place * gridDim.z * %d + lane;\n",
+              kinds * COLUMN_BLOCK);
+  for (int i = 0; i < kinds; ++i)
+    text_printf(t, "    mine[(blockIdx.z * %d + %d) * %d] = t%d;\n", kinds, i, COLUMN_BLOCK, i);
+  text_add(t, "    __threadfence();\n    __syncwarp();\n"
+              "    const unsigned before = __shfl_sync(0xffffffffu, lane ? 0 : atomicAdd(&done[place], 1), 0);\n"
+              "    if (before + 1 != gridDim.z) return;\n"
+              "    __threadfence();\n    if (!lane) done[place] = 0;\n");
   for (int i = 0; i < kinds; ++i)
     text_printf(t,
-                "  t%d = 0.0f;\n  for (int i = 0; i < %d; ++i) t%d += sums[%d][i][lane];\n"
-                "  ((float *)p.args[%d + group])[d] = t%d;\n",
-                i, ROW_THREADS, i, i, (rows + scalars) * each + i * groups, i);
+                "    t%d = 0.0f;\n    for (int i = 0; i < (int)gridDim.z; ++i) t%d += __ldcg(mine + (i * %d + %d) * %d);\n",
+                i, i, kinds, i, COLUMN_BLOCK);
+  text_add(t, "  }\n  if (d >= columns) return;\n");
+  for (int i = 0; i < kinds; ++i)
+    text_printf(t, "  ((float *)p.args[%d + group])[d] = t%d;\n", (rows + scalars) * each + i * groups, i);
+}
+
+// The kernel's own memory: of as many columns as a power of two, so that few shapes have a kernel of their own.
+static void write_partial(text *t, int64_t blocks, int kinds) {
+  int64_t most = 1;
+  while (most < blocks) most *= 2;
+  text_printf(t, "__device__ float partial[%lld];\n__device__ unsigned done[%lld];\n\n",
+              (long long)(most * MOST_PARTS * kinds * COLUMN_BLOCK), (long long)most);
 }
 
 bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
@@ -291,7 +332,10 @@ bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_args(e, launch, op, (segment){0, results}, true);
   cuda_dim(e, launch, value_rows(shape) / (lists ? 1 : groups));
   cuda_dim(e, launch, value_columns(shape));
-  cuda_grid(launch, blocks_of(value_columns(shape), COLUMN_BLOCK), groups, 1, COLUMN_BLOCK * ROW_THREADS);
+  int64_t group_rows = value_rows(shape) / (lists ? 1 : groups), parts = blocks_of(group_rows, PART_ROWS);
+  int64_t blocks = blocks_of(value_columns(shape), COLUMN_BLOCK);
+  write_partial(&s.functions, blocks * groups, results / groups);
+  cuda_grid(launch, blocks, groups, parts < MOST_PARTS ? parts : MOST_PARTS, COLUMN_BLOCK * ROW_THREADS);
   write_column(&s.body, body, cuda_type_of(op, rows, false), rows.count / each, scalars.count / each, results / groups,
                groups, lists);
   return cuda_finish(e, launch, "column", &s, error);
@@ -299,33 +343,44 @@ bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
 
 // ---- kernel.glu and its gradient
 
-// A block some columns of a row. args: x, y; of the gradient x, dy, dx. dims: columns of y.
+// A block some columns of a row, a thread MANY of them. args: x, y; of the gradient x, dy, dx. dims: columns of y.
 static bool emit_glu(cuda_entry *e, MlirOperation op, bool gradient, lmn_error *error) {
   cuda_source s = {0};
   cuda_include(&s, cuda_text_team);
   const char *body = cuda_body(e, &s, ir_text(e->ir, op, "body"), error);
   if (!body) return cuda_drop(&s);
-  MlirValue x = mlirOperationGetOperand(op, 0);
+  MlirValue x = mlirOperationGetOperand(op, 0), y = mlirOperationGetResult(op, 0);
+  MlirValue dy = mlirOperationGetOperand(op, gradient ? 1 : 0);
   int64_t width = value_columns(x) / 2;
+  segment operands = {0, gradient ? 2 : 1}, result = {0, 1};
+  int many = width % MANY == 0 && places_aligned(op, operands, false) && places_aligned(op, result, true) ? MANY : 1;
   plan_launch *launch = cuda_launch(e, op);
-  cuda_args(e, launch, op, (segment){0, gradient ? 2 : 1}, false);
-  cuda_args(e, launch, op, (segment){0, 1}, true);
+  cuda_args(e, launch, op, operands, false);
+  cuda_args(e, launch, op, result, true);
   cuda_dim(e, launch, width);
-  cuda_grid(launch, value_rows(x), blocks_of(width, THREADS), 1, THREADS);
-  MlirValue y = mlirOperationGetResult(op, 0), dy = mlirOperationGetOperand(op, gradient ? 1 : 0);
-  text_add(&s.body, "  const long long width = p.dims[0], row = blockIdx.x;\n"
-                    "  const long long d = (long long)blockIdx.y * blockDim.x + threadIdx.x;\n"
-                    "  if (d >= width) return;\n");
-  text_printf(&s.body, "  const %s *x = (const %s *)p.args[0] + row * 2 * width;\n", cuda_type(x), cuda_type(x));
+  cuda_grid(launch, value_rows(x), blocks_of(width, THREADS * many), 1, THREADS);
+  text_printf(&s.body,
+              "  constexpr int MANY = %d;\n"
+              "  const long long width = p.dims[0], row = blockIdx.x;\n"
+              "  const long long d = ((long long)blockIdx.y * blockDim.x + threadIdx.x) * MANY;\n"
+              "  if (d >= width) return;\n"
+              "  const %s *x = (const %s *)p.args[0] + row * 2 * width;\n"
+              "  float gate[MANY], up[MANY], y[MANY];\n"
+              "  load_many<MANY>(x + d, gate);\n  load_many<MANY>(x + width + d, up);\n",
+              many, cuda_type(x), cuda_type(x));
   if (gradient)
     text_printf(&s.body,
-                "  float dgate, dup;\n  %s *dx = (%s *)p.args[2] + row * 2 * width;\n"
-                "  %s(x[d], x[width + d], ((const %s *)p.args[1])[row * width + d], dgate, dup);\n"
-                "  dx[d] = dgate;\n  dx[width + d] = dup;\n",
-                cuda_type(y), cuda_type(y), body, cuda_type(dy));
+                "  float dgate[MANY], dup[MANY];\n"
+                "  load_many<MANY>((const %s *)p.args[1] + row * width + d, y);\n"
+                "#pragma unroll\n  for (int q = 0; q < MANY; ++q) %s(gate[q], up[q], y[q], dgate[q], dup[q]);\n"
+                "  %s *dx = (%s *)p.args[2] + row * 2 * width;\n"
+                "  store_many<MANY>(dx + d, dgate);\n  store_many<MANY>(dx + width + d, dup);\n",
+                cuda_type(dy), body, cuda_type(y), cuda_type(y));
   else
-    text_printf(&s.body, "  float y;\n  %s(x[d], x[width + d], y);\n  ((%s *)p.args[1])[row * width + d] = y;\n", body,
-                cuda_type(y));
+    text_printf(&s.body,
+                "#pragma unroll\n  for (int q = 0; q < MANY; ++q) %s(gate[q], up[q], y[q]);\n"
+                "  store_many<MANY>((%s *)p.args[1] + row * width + d, y);\n",
+                body, cuda_type(y));
   return cuda_finish(e, launch, gradient ? "glu_grad" : "glu", &s, error);
 }
 
