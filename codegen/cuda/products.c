@@ -1,6 +1,6 @@
-// kernel.gemm; see gemm.cuh and, of bf16, gemm_mma.cuh or products_sm90.c. args: A, then B of every piece, C of every group, columns kind
-// by kind, rows, extras. dims: m, n, k, lda, ldb, ldc, and where a group has several pieces the first piece of every
-// group and their end.
+// kernel.gemm; see gemm.cuh and, of bf16, gemm_mma.cuh; products_sm90.c has the fast ones for sm_90a. args: A, then B
+// of every piece, C of every group, columns kind by kind, rows, extras. dims: m, n, k, lda, ldb, ldc, and where a group
+// has several pieces the first piece of every group and their end.
 #include "codegen/cuda/products.h"
 #include "codegen/cuda/texts.h"
 

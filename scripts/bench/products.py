@@ -240,7 +240,9 @@ def main():
                 continue
             count = max(6, min(60, int(4e-3 / (cases[0].flops() / 650e12))))
             if not graphs and shape[6:] == (1, 1):
-                graphs["PyTorch"] = graph([c.peer() for c in cases], count)
+                peers = [c.peer() for c in cases]
+                graphs["PyTorch"] = graph(peers, count)
+                keep.append(peers)
             graphs[s["name"]] = graph([c.run for c in cases], count)
             keep.append(cases)
         if not timed:
