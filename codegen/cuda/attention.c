@@ -1,5 +1,5 @@
-// kernel.attention, attention_grad, attention_cached: on tensor cores where attention_mma.c can, else, and over a KV
-// cache, as in attention.cuh and attention_grad.cuh.
+// kernel.attention, attention_grad, attention_cached: on tensor cores where attention_sm90.c or attention_mma.c
+// can, else, and over a KV cache, as in attention.cuh and attention_grad.cuh.
 #include "codegen/cuda/attention.h"
 #include "codegen/cuda/texts.h"
 
@@ -60,6 +60,7 @@ bool cuda_emit_attention(cuda_entry *e, MlirOperation op, lmn_error *error) {
   attention a;
   MlirValue starts = ir_operand(e->ir, op, 1);
   if (!read_attention(e, op, value_is(starts), &a, error)) return false;
+  if (attention_sm90_can(e, &a)) return attention_sm90(e, op, &a, error);
   if (attention_mma_can(&a)) return attention_mma(e, op, &a, error);
   plan_launch *launch = cuda_launch(e, op);
   cuda_arg_value(e, launch, ir_operand(e->ir, op, 0));
@@ -76,6 +77,7 @@ bool cuda_emit_attention_grad(cuda_entry *e, MlirOperation op, lmn_error *error)
   attention a;
   MlirValue starts = ir_operand(e->ir, op, 4);
   if (!read_attention(e, op, value_is(starts), &a, error)) return false;
+  if (attention_sm90_can(e, &a)) return attention_sm90_grad(e, op, &a, error);
   if (attention_mma_can(&a)) return attention_mma_grad(e, op, &a, error);
   int64_t floats = 2 * block_rows(&a) * a.head + 2 * KEYS * padded(&a);
   bool ok = true;

@@ -20,4 +20,13 @@ bool attention_mma_can(const attention *a);
 bool attention_mma(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error);
 bool attention_mma_grad(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error);
 
+// The same for sm_90a: heads of 64 columns, no packed sequences.
+bool attention_sm90_can(const cuda_entry *e, const attention *a);
+bool attention_sm90(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error);
+bool attention_sm90_grad(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error);
+
+// Two float32 of every query and head, from dQ's kernel to that of dK and dV: [2, sequences, heads, length rounded up
+// to a multiple of 128].
+plan_ref attention_workspace(cuda_entry *e, const attention *a);
+
 #endif

@@ -71,9 +71,12 @@ bool attention_mma(cuda_entry *e, MlirOperation op, const attention *a, lmn_erro
   return finish(e, launch, FORWARD, a, error);
 }
 
+plan_ref attention_workspace(cuda_entry *e, const attention *a) {
+  return cuda_scratch(e, 2 * a->sequences * a->heads * up(a->length, ROWS_MAX) * (int64_t)sizeof(float));
+}
+
 bool attention_mma_grad(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error) {
-  int64_t padded = up(a->length, ROWS_MAX);
-  plan_ref workspace = cuda_scratch(e, 2 * a->sequences * a->heads * padded * (int64_t)sizeof(float));
+  plan_ref workspace = attention_workspace(e, a);
   for (kernel_kind kind = GRAD_QUERIES; kind <= GRAD_KEYS; ++kind) {
     plan_launch *launch = cuda_launch(e, op);
     for (int i = 0; i < 4; ++i) cuda_arg_value(e, launch, ir_operand(e->ir, op, i));
@@ -81,7 +84,7 @@ bool attention_mma_grad(cuda_entry *e, MlirOperation op, const attention *a, lmn
     cuda_arg(e, launch, workspace);
     if (a->starts) cuda_arg_value(e, launch, ir_operand(e->ir, op, 4));
     attention_dims(e, launch, a);
-    cuda_dim(e, launch, padded);
+    cuda_dim(e, launch, up(a->length, ROWS_MAX));
     if (!finish(e, launch, kind, a, error)) return false;
   }
   return true;
