@@ -71,25 +71,28 @@ void launch_shape(arena *a, plan_launch *launch, const plan_gemm *g) {
   text_free(&shape);
 }
 
-void launch_product(arena *a, plan_launch *launch, const plan_gemm *g, int bytes) {
+void launch_product(arena *a, plan_launch *launch, const plan_gemm *g, const int bytes[3]) {
   launch_shape(a, launch, g);
-  launch->flops = 2 * g->m * g->n * g->k * gemm_pieces(g);
-  launch->bytes = (gemm_pieces(g) * (g->m + g->n) * g->k + (g->accumulate ? 2 : 1) * g->groups * g->m * g->n) * bytes;
+  int64_t pieces = gemm_pieces(g), c = g->groups * g->m * g->n;
+  launch->flops = 2 * g->m * g->n * g->k * pieces;
+  launch->bytes = pieces * g->k * (g->m * bytes[0] + g->n * bytes[1]) + (g->accumulate ? 2 : 1) * c * bytes[2];
 }
 
 void launches_cost(launch_list *l, int first, cost c) {
   plan_launch *launches = l->entry->launches;
-  int count = l->entry->launch_count, silent = 0, paying = 0;
+  int count = l->entry->launch_count, silent = 0, shaped = 0, paid = 0;
   for (int i = first; i < count; ++i) {
     c.flops -= launches[i].flops;
     c.bytes -= launches[i].bytes;
     silent += !launches[i].bytes;
+    shaped += !launches[i].bytes && launches[i].shape;
   }
+  int sharing = shaped ? shaped : silent;
   for (int i = first; i < count; ++i) {
-    if (launches[i].bytes) continue;
-    ++paying;
-    if (c.flops > 0) launches[i].flops = c.flops * paying / silent - c.flops * (paying - 1) / silent;
-    if (c.bytes > 0) launches[i].bytes = c.bytes * paying / silent - c.bytes * (paying - 1) / silent;
+    if (launches[i].bytes || (shaped && !launches[i].shape)) continue;
+    ++paid;
+    if (c.flops > 0) launches[i].flops = c.flops * paid / sharing - c.flops * (paid - 1) / sharing;
+    if (c.bytes > 0) launches[i].bytes = c.bytes * paid / sharing - c.bytes * (paid - 1) / sharing;
   }
 }
 

@@ -142,6 +142,8 @@ static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch,
   return cuda_finish(e, launch, kind, s, error);
 }
 
+static int bytes_of(const char *type) { return strcmp(type, "bf16") ? 4 : 2; }
+
 bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, cuda_product_types types, plan_ref a, plan_ref b,
                   plan_ref c, lmn_error *error) {
   product p = {.gemm = *g, .pieces = 1, .types = types};
@@ -151,7 +153,7 @@ bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, cuda_prod
   cuda_arg(e, launch, a);
   cuda_arg(e, launch, b);
   cuda_arg(e, launch, c);
-  launch_product(e->arena, launch, &p.gemm, sizeof(float));
+  launch_product(e->arena, launch, &p.gemm, (const int[]){bytes_of(types.a), bytes_of(types.b), bytes_of(types.c)});
   return finish_product(e, op, launch, &p, &s, error);
 }
 
