@@ -8,6 +8,16 @@
 
 enum { THREADS = 256, MANY = 4 }; // MANY: elements that a thread takes at once, where they are aligned to that
 
+// Whether threads may take MANY elements of these at once, as far as where they begin goes.
+static bool places_aligned(MlirOperation op, segment s, bool results) {
+  bool aligned = true;
+  for (int i = 0; i < s.count; ++i) {
+    MlirValue v = results ? mlirOperationGetResult(op, s.first + i) : mlirOperationGetOperand(op, s.first + i);
+    aligned &= ir_place(v).offset % (MANY * value_element_bytes(v)) == 0;
+  }
+  return aligned;
+}
+
 // ---- kernel.row
 
 // args: rows, scalars (of lists a group each, kind by kind), columns kind by kind a group each, row results, scalar
@@ -210,15 +220,6 @@ static bool emit_long_sum(cuda_entry *e, MlirOperation op, lmn_error *error) {
   return cuda_finish(e, launch, "sum", &s, error);
 }
 
-static bool places_aligned(MlirOperation op, segment s, bool results) {
-  bool aligned = true;
-  for (int i = 0; i < s.count; ++i) {
-    MlirValue v = results ? mlirOperationGetResult(op, s.first + i) : mlirOperationGetOperand(op, s.first + i);
-    aligned &= ir_place(v).offset % (MANY * value_element_bytes(v)) == 0;
-  }
-  return aligned;
-}
-
 bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
   if (is_long_sum(e, op)) return emit_long_sum(e, op, error);
   enum { WARP_COLUMNS = 1024 }; // a warp a row up to here
@@ -248,70 +249,93 @@ bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
 
 // ---- kernel.column
 
-// A block sums COLUMN_BLOCK columns of a part of one group's rows: ROW_THREADS threads a column, each every so many
-// rows, then their sums in order. Where there are several parts, their sums lie in the kernel's own memory, and the block
-// that is the last of a column's to end adds them up, in order too. args: rows, scalars (of lists a group each, kind by
-// kind), sums kind by kind a group each. dims: rows a group, columns.
-enum { COLUMN_BLOCK = 32, ROW_THREADS = 16, PART_ROWS = 128, MOST_PARTS = 64 };
+// A block sums the columns of a part of one group's rows: LANES threads of MANY columns each, ROW_THREADS times, each
+// every so many rows, then their sums in order. Where there are several parts, their sums lie in the kernel's own memory,
+// and the block that is the last of its columns to end adds them up, in order too. args: rows, scalars (of lists a group
+// each, kind by kind), sums kind by kind a group each. dims: rows a group, columns.
+enum { LANES = 32, ROW_THREADS = 16, PART_ROWS = 128, MOST_PARTS = 64 };
 
-static void write_column(text *t, const char *body, const char *type, int rows, int scalars, int kinds, int groups,
-                         bool lists) {
-  const char *group = lists ? " + group" : "", *start = lists ? "0" : "group * rows";
-  int each = lists ? groups : 1;
+typedef struct column_kernel {
+  const char *body, *type;
+  int rows, scalars, kinds, groups; // kinds: of sums
+  bool lists;
+} column_kernel;
+
+// t0 … [MANY] = the sums of this thread's rows.
+static void write_column_rows(const column_kernel *c, text *t) {
+  const char *group = c->lists ? " + group" : "", *start = c->lists ? "0" : "group * rows";
+  int each = c->lists ? c->groups : 1;
   text_printf(t,
-              "  __shared__ float sums[%d][%d][%d + 1];\n"
+              "  __shared__ float sums[%d][%d][MANY][%d + 1];\n"
               "  const long long rows = p.dims[0], columns = p.dims[1], group = blockIdx.y;\n"
               "  const int lane = threadIdx.x %% %d, part = threadIdx.x / %d;\n"
-              "  const long long d = (long long)blockIdx.x * %d + lane, start = %s;\n"
+              "  const long long d = ((long long)blockIdx.x * %d + lane) * MANY, start = %s;\n"
               "  const long long share = (rows + gridDim.z - 1) / gridDim.z, first = share * blockIdx.z;\n"
               "  const long long end = start + (first + share < rows ? first + share : rows);\n",
-              kinds, ROW_THREADS, COLUMN_BLOCK, COLUMN_BLOCK, COLUMN_BLOCK, COLUMN_BLOCK, start);
-  for (int i = 0; i < kinds; ++i) text_printf(t, "  float t%d = 0.0f;\n", i);
-  text_printf(t, "#pragma unroll 4\n  for (long long r = start + first + part; d < columns && r < end; r += %d) {\n",
+              c->kinds, ROW_THREADS, LANES, LANES, LANES, LANES, start);
+  for (int i = 0; i < c->kinds; ++i) text_printf(t, "  float t%d[MANY] = {};\n", i);
+  text_printf(t, "#pragma unroll 2\n  for (long long r = start + first + part; d < columns && r < end; r += %d) {\n",
               ROW_THREADS);
+  for (int i = 0; i < c->rows; ++i)
+    text_printf(t, "    float a%d[MANY];\n    load_many<MANY>((const %s *)p.args[%d%s] + r * columns + d, a%d);\n", i,
+                c->type, i * each, group, i);
+  for (int i = 0; i < c->scalars; ++i)
+    text_printf(t, "    const float s%d = ((const float *)p.args[%d%s])[r];\n", i, (c->rows + i) * each, group);
+  text_add(t, "#pragma unroll\n    for (int q = 0; q < MANY; ++q) {\n");
+  declare(t, "      ", "v", c->kinds);
   bool some = false;
-  declare(t, "    ", "v", kinds);
-  text_printf(t, "    %s(", body);
-  for (int i = 0; i < rows + scalars; ++i) {
-    text_printf(t, "%s((const %s *)p.args[%d%s])[%s]", some ? ", " : "", i < rows ? type : "float", i * each, group,
-                i < rows ? "r * columns + d" : "r");
-    some = true;
-  }
-  names(t, "v", kinds, "", &some);
+  text_printf(t, "      %s(", c->body);
+  names(t, "a", c->rows, "[q]", &some);
+  names(t, "s", c->scalars, "", &some);
+  names(t, "v", c->kinds, "", &some);
   text_add(t, ");\n");
-  for (int i = 0; i < kinds; ++i) text_printf(t, "    t%d += v%d;\n", i, i);
-  text_add(t, "  }\n");
-  for (int i = 0; i < kinds; ++i) text_printf(t, "  sums[%d][part][lane] = t%d;\n", i, i);
+  for (int i = 0; i < c->kinds; ++i) text_printf(t, "      t%d[q] += v%d;\n", i, i);
+  text_add(t, "    }\n  }\n");
+}
+
+// The first warp is left, of every block. Its sums are seen by all before the count says that they are there.
+static void write_column_sums(const column_kernel *c, text *t) {
+  for (int i = 0; i < c->kinds; ++i)
+    text_printf(t, "  for (int q = 0; q < MANY; ++q) sums[%d][part][q][lane] = t%d[q];\n", i, i);
   text_add(t, "  __syncthreads();\n  if (part) return;\n");
-  for (int i = 0; i < kinds; ++i)
-    text_printf(t, "  t%d = 0.0f;\n  for (int i = 0; i < %d; ++i) t%d += sums[%d][i][lane];\n", i, ROW_THREADS, i, i);
-  // The first warp is left, of every block. Its lanes' sums are seen by all before the count says that they are there.
+  for (int i = 0; i < c->kinds; ++i)
+    text_printf(t,
+                "  for (int q = 0; q < MANY; ++q) {\n    t%d[q] = 0.0f;\n"
+                "    for (int i = 0; i < %d; ++i) t%d[q] += sums[%d][i][q][lane];\n  }\n",
+                i, ROW_THREADS, i, i);
   text_printf(t,
               "  if (gridDim.z > 1) {\n"
               "    const unsigned place = blockIdx.y * gridDim.x + blockIdx.x;\n"
-              "    float *mine = partial + (long long)place * gridDim.z * %d + lane;\n",
-              kinds * COLUMN_BLOCK);
-  for (int i = 0; i < kinds; ++i)
-    text_printf(t, "    mine[(blockIdx.z * %d + %d) * %d] = t%d;\n", kinds, i, COLUMN_BLOCK, i);
+              "    float *mine = partial + (long long)place * gridDim.z * (%d * MANY) + lane;\n",
+              c->kinds * LANES);
+  for (int i = 0; i < c->kinds; ++i)
+    text_printf(t, "    for (int q = 0; q < MANY; ++q) mine[((blockIdx.z * %d + %d) * MANY + q) * %d] = t%d[q];\n",
+                c->kinds, i, LANES, i);
   text_add(t, "    __threadfence();\n    __syncwarp();\n"
               "    const unsigned before = __shfl_sync(0xffffffffu, lane ? 0 : atomicAdd(&done[place], 1), 0);\n"
               "    if (before + 1 != gridDim.z) return;\n"
               "    __threadfence();\n    if (!lane) done[place] = 0;\n");
-  for (int i = 0; i < kinds; ++i)
+  for (int i = 0; i < c->kinds; ++i)
     text_printf(t,
-                "    t%d = 0.0f;\n    for (int i = 0; i < (int)gridDim.z; ++i) t%d += __ldcg(mine + (i * %d + %d) * %d);\n",
-                i, i, kinds, i, COLUMN_BLOCK);
+                "    for (int q = 0; q < MANY; ++q) {\n      t%d[q] = 0.0f;\n#pragma unroll 8\n"
+                "      for (int i = 0; i < (int)gridDim.z; ++i) t%d[q] += __ldcg(mine + ((i * %d + %d) * MANY + q) * %d);\n"
+                "    }\n",
+                i, i, c->kinds, i, LANES);
   text_add(t, "  }\n  if (d >= columns) return;\n");
-  for (int i = 0; i < kinds; ++i)
-    text_printf(t, "  ((float *)p.args[%d + group])[d] = t%d;\n", (rows + scalars) * each + i * groups, i);
+  int first = (c->rows + c->scalars) * (c->lists ? c->groups : 1);
+  for (int i = 0; i < c->kinds; ++i)
+    text_printf(t, "  for (int q = 0; q < MANY; ++q) ((float *)p.args[%d + group])[d + q] = t%d[q];\n",
+                first + i * c->groups, i);
 }
 
-// The kernel's own memory: of as many columns as a power of two, so that few shapes have a kernel of their own.
-static void write_partial(text *t, int64_t blocks, int kinds) {
+// The kernel's own memory: for a power of two of blocks, so that few shapes have a kernel of their own.
+static void write_partial(text *t, int64_t blocks, int kinds, int many) {
   int64_t most = 1;
   while (most < blocks) most *= 2;
-  text_printf(t, "__device__ float partial[%lld];\n__device__ unsigned done[%lld];\n\n",
-              (long long)(most * MOST_PARTS * kinds * COLUMN_BLOCK), (long long)most);
+  text_printf(t,
+              "constexpr int MANY = %d; // columns a thread\n"
+              "__device__ float partial[%lld];\n__device__ unsigned done[%lld];\n\n",
+              many, (long long)(most * MOST_PARTS * kinds * LANES * many), (long long)most);
 }
 
 bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
@@ -324,20 +348,27 @@ bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
   int each = lists ? groups : 1;
   cuda_source s = {0};
   cuda_include(&s, cuda_text_team);
-  const char *body = cuda_body(e, &s, ir_text(e->ir, op, "body"), error);
-  if (!body) return cuda_drop(&s);
+  column_kernel c = {.body = cuda_body(e, &s, ir_text(e->ir, op, "body"), error),
+                     .type = cuda_type_of(op, rows, false),
+                     .rows = rows.count / each,
+                     .scalars = scalars.count / each,
+                     .kinds = results / groups,
+                     .groups = groups,
+                     .lists = lists};
+  if (!c.body) return cuda_drop(&s);
+  int64_t columns = value_columns(shape), group_rows = value_rows(shape) / (lists ? 1 : groups);
+  int many = columns % MANY == 0 && places_aligned(op, rows, false) ? MANY : 1;
+  int64_t parts = blocks_of(group_rows, PART_ROWS), blocks = blocks_of(columns, LANES * many);
   plan_launch *launch = cuda_launch(e, op);
   cuda_args(e, launch, op, rows, false);
   cuda_args(e, launch, op, scalars, false);
   cuda_args(e, launch, op, (segment){0, results}, true);
-  cuda_dim(e, launch, value_rows(shape) / (lists ? 1 : groups));
-  cuda_dim(e, launch, value_columns(shape));
-  int64_t group_rows = value_rows(shape) / (lists ? 1 : groups), parts = blocks_of(group_rows, PART_ROWS);
-  int64_t blocks = blocks_of(value_columns(shape), COLUMN_BLOCK);
-  write_partial(&s.functions, blocks * groups, results / groups);
-  cuda_grid(launch, blocks, groups, parts < MOST_PARTS ? parts : MOST_PARTS, COLUMN_BLOCK * ROW_THREADS);
-  write_column(&s.body, body, cuda_type_of(op, rows, false), rows.count / each, scalars.count / each, results / groups,
-               groups, lists);
+  cuda_dim(e, launch, group_rows);
+  cuda_dim(e, launch, columns);
+  cuda_grid(launch, blocks, groups, parts < MOST_PARTS ? parts : MOST_PARTS, LANES * ROW_THREADS);
+  write_partial(&s.functions, blocks * groups, c.kinds, many);
+  write_column_rows(&c, &s.body);
+  write_column_sums(&c, &s.body);
   return cuda_finish(e, launch, "column", &s, error);
 }
 
