@@ -165,8 +165,10 @@ static double time_of(const product *p, const choice *c) {
 }
 
 static bool usable(const product *p, choice *c, bool staged) {
+  enum { DIRECT_SUMS = 256 };
   bool halves = c->cluster_m == 1 || p->gemm.trans_b || blocks_of(c->width, 64) % 2 == 0; // what each block loads of B
-  if (!halves) return false;
+  bool fits = staged || c->width * c->blocks <= DIRECT_SUMS; // else its registers do not hold the places of results too
+  if (!halves || !fits) return false;
   c->staged = staged;
   int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), steps = steps_of(p);
   bool same = p->pieces % p->gemm.groups == 0;
