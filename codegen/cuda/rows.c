@@ -51,7 +51,8 @@ static void declare(text *t, const char *indent, const char *prefix, int count) 
 static void begin_stage(const row_kernel *r, text *t, const char *body, int results) {
   bool some = false;
   text_add(t, "  for (long long d = lane * MANY; d < columns; d += TEAM * MANY) {\n");
-  for (int i = 0; i < r->rows; ++i) text_printf(t, "    float a%d[MANY];\n    load_many<MANY>(x%d + d, a%d);\n", i, i, i);
+  for (int i = 0; i < r->rows; ++i)
+    text_printf(t, "    float a%d[MANY];\n    load_many<MANY>(x%d + d, a%d);\n", i, i, i);
   for (int i = 0; i < r->row_results; ++i) text_printf(t, "    float b%d[MANY]; (void)b%d;\n", i, i);
   text_add(t, "#pragma unroll\n    for (int q = 0; q < MANY; ++q) {\n");
   declare(t, "      ", "v", results);
@@ -239,9 +240,10 @@ bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
   if (r.shared) shared_dims(e, launch, op, r.groups);
   cuda_grid(launch, blocks_of(count, THREADS / team), 1, 1, THREADS);
   cuda_source s = {0};
-  bool many = columns % MANY == 0 && places_aligned(op, rows, false) &&
-              places_aligned(op, ir_results(e->ir, op, 0), true);
-  text_printf(&s.functions, "constexpr int TEAM = %d; // threads a row\nconstexpr int MANY = %d;\n\n", team, many ? MANY : 1);
+  bool many =
+      columns % MANY == 0 && places_aligned(op, rows, false) && places_aligned(op, ir_results(e->ir, op, 0), true);
+  text_printf(&s.functions, "constexpr int TEAM = %d; // threads a row\nconstexpr int MANY = %d;\n\n", team,
+              many ? MANY : 1);
   cuda_include(&s, cuda_text_team);
   write_pointers(&r, &s.body);
   return write_stages(e, op, &r, &s, error) ? cuda_finish(e, launch, "row", &s, error) : cuda_drop(&s);
@@ -250,10 +252,10 @@ bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
 // ---- kernel.column
 
 // A block sums the columns of a part of one group's rows: LANES threads of MANY columns each, ROW_THREADS times, each
-// every so many rows, then their sums in order. Where there are several parts, their sums lie in the kernel's own memory,
-// and the block that is the last of its columns to end adds them up, in order too. args: rows, scalars (of lists a group
-// each, kind by kind), sums kind by kind a group each. dims: rows a group, columns.
-enum { LANES = 32, ROW_THREADS = 16, PART_ROWS = 128, MOST_PARTS = 64 };
+// every so many rows, then their sums in order. Where there are several parts, their sums lie in the kernel's own
+// memory, and the block that is the last of its columns to end adds them up, in order too. args: rows, scalars (of
+// lists a group each, kind by kind), sums kind by kind a group each. dims: rows a group, columns.
+enum { LANES = 32, ROW_THREADS = 16, PART_ROWS = 256, MOST_PARTS = 32 };
 
 typedef struct column_kernel {
   const char *body, *type;
@@ -317,9 +319,9 @@ static void write_column_sums(const column_kernel *c, text *t) {
               "    __threadfence();\n    if (!lane) done[place] = 0;\n");
   for (int i = 0; i < c->kinds; ++i)
     text_printf(t,
-                "    for (int q = 0; q < MANY; ++q) {\n      t%d[q] = 0.0f;\n#pragma unroll 8\n"
-                "      for (int i = 0; i < (int)gridDim.z; ++i) t%d[q] += __ldcg(mine + ((i * %d + %d) * MANY + q) * %d);\n"
-                "    }\n",
+                "    for (int q = 0; q < MANY; ++q) t%d[q] = 0.0f;\n"
+                "#pragma unroll 8\n    for (int i = 0; i < (int)gridDim.z; ++i)\n"
+                "      for (int q = 0; q < MANY; ++q) t%d[q] += __ldcg(mine + ((i * %d + %d) * MANY + q) * %d);\n",
                 i, i, c->kinds, i, LANES);
   text_add(t, "  }\n  if (d >= columns) return;\n");
   int first = (c->rows + c->scalars) * (c->lists ? c->groups : 1);
