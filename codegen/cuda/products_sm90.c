@@ -152,22 +152,42 @@ static bool fill_shared(const product *p, choice *c) {
   return false;
 }
 
-// The time of a product so tiled, in steps of k of 128 x 128 on one multiprocessor.
-static double time_of(const product *p, const choice *c) {
-  int64_t tiles = tiles_of(p, c), steps = steps_of(p), clusters = clusters_of(c);
-  double area = (double)rows_of(c) * c->width / (128.0 * 128.0);
-  // Narrow tiles wait for shared memory; a tile that shares its consumers finishes with nobody multiplying.
-  double speed = c->width >= 192 || rows_of(c) >= 256 ? 1 : c->width >= 128 ? 0.95 : 0.7;
-  if (rows_of(c) < 128) speed *= 0.85;
-  double tile = area * (double)steps / speed + (c->ping_pong ? 0.5 : 2.5) * area;
+// What was measured on an H100 of products of whole tiles, TFLOP/s: of B as it is stored for a forward product and
+// for an input gradient, each of a few and of many steps, and of a weight gradient.
+typedef struct candidate {
+  choice choice;
+  int forward[2], input[2], weight;
+} candidate;
+
+static const candidate candidates[] = {
+    {{.width = 192, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {714, 600}, {675, 610}, 1},
+    {{.width = 192, .blocks = 2, .ping_pong = true, .cluster_m = 2, .cluster_n = 1}, {700, 646}, {1, 1}, 1},
+    {{.width = 128, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {535, 538}, {545, 523}, 400},
+    {{.width = 128, .blocks = 2, .ping_pong = true, .cluster_m = 2, .cluster_n = 1}, {600, 597}, {600, 556}, 1},
+    {{.width = 128, .blocks = 2, .cluster_m = 2, .cluster_n = 1}, {580, 600}, {607, 670}, 540},
+    {{.width = 224, .blocks = 1, .cluster_m = 1, .cluster_n = 1}, {646, 687}, {570, 545}, 630},
+    {{.width = 224, .blocks = 1, .cluster_m = 2, .cluster_n = 1}, {652, 707}, {656, 676}, 670},
+    {{.width = 256, .blocks = 1, .cluster_m = 1, .cluster_n = 1}, {645, 632}, {680, 660}, 480},
+    {{.width = 192, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {500, 480}, {480, 480}, 400},
+    {{.width = 64, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {350, 350}, {350, 350}, 300},
+    {{.width = 64, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {230, 230}, {230, 230}, 200},
+};
+
+// The time of a product, in microseconds.
+static double time_of(const product *p, const candidate *from, const choice *c) {
+  enum { MANY_STEPS = 32 };
+  const int many = steps_of(p) >= MANY_STEPS;
+  const int rate = p->gemm.trans_a ? from->weight : p->gemm.trans_b ? from->forward[many] : from->input[many];
+  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c);
+  double work = 2.0 * rows_of(c) * c->width * STEP * (double)steps_of(p) * PROCESSORS;
   double waves = c->split ? (double)tiles / (double)clusters : (double)blocks_of(tiles, clusters);
-  return waves * tile + (c->split ? 12 : 0);
+  return waves * work / (rate * 1e6) + (c->split ? 8 : 0); // adding the parts
 }
 
 static bool usable(const product *p, choice *c, bool staged) {
-  enum { DIRECT_SUMS = 256 };
+  enum { SUMS = 256 }; // of a row, beside which there are registers for more than a plain result
   bool halves = c->cluster_m == 1 || p->gemm.trans_b || blocks_of(c->width, 64) % 2 == 0; // what each block loads of B
-  bool fits = staged || c->width * c->blocks <= DIRECT_SUMS; // else its registers do not hold the places of results too
+  bool plain = staged && p->kinds + p->rows + p->extras <= 1, fits = plain || c->width * c->blocks <= SUMS;
   if (!halves || !fits) return false;
   c->staged = staged;
   int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), steps = steps_of(p);
@@ -188,23 +208,14 @@ static bool read_choice(const char *tiles, choice *c) {
 }
 
 static choice choose(cuda_entry *e, const plan_launch *l, const product *p) {
-  static const choice candidates[] = {
-      {.width = 192, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1},
-      {.width = 128, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1},
-      {.width = 224, .blocks = 1, .cluster_m = 1, .cluster_n = 1},
-      {.width = 256, .blocks = 1, .cluster_m = 1, .cluster_n = 1},
-      {.width = 192, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1},
-      {.width = 64, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1},
-      {.width = 64, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1},
-  };
   bool staged = can_stage(e, l, p);
   choice best = {0};
   double least = 0;
   if (e->tiles && read_choice(e->tiles, &best)) return usable(p, &best, staged) ? best : (choice){0};
   for (size_t i = 0; i < LENGTH(candidates); ++i) {
-    choice c = candidates[i];
+    choice c = candidates[i].choice;
     if (!usable(p, &c, staged)) continue;
-    double time = time_of(p, &c);
+    double time = time_of(p, &candidates[i], &c);
     if (best.width && time >= least) continue;
     best = c, least = time;
   }
