@@ -161,24 +161,34 @@ struct ring {
   }
 };
 
-// The positions of all GROUP heads, of one consumer each, as boxes of TOKENS rows.
+// The positions of all GROUP heads, of one consumer each, as boxes of TOKENS rows: a lane each.
 static __device__ __forceinline__ void load_rows(u32 to, const tensor_map *map, const item &it, u32 barrier) {
-  for (int w = 0; w < CONSUMERS; ++w)
-    for (int h = 0; h < GROUP; ++h)
-      load(to + w * TILE_BYTES + h * TOKENS * 128, map, (it.key_head * GROUP + h) * HEAD, it.first + w * TOKENS,
-           it.sequence, barrier);
+#pragma unroll 1
+  for (int n = threadIdx.x % 32; n < CONSUMERS * GROUP; n += 32) {
+    const int w = n / GROUP, h = n % GROUP;
+    load(to + w * TILE_BYTES + h * TOKENS * 128, map, (it.key_head * GROUP + h) * HEAD, it.first + w * TOKENS,
+         it.sequence, barrier);
+  }
 }
 static __device__ __forceinline__ void store_rows(u32 from, const tensor_map *map, const item &it, int first) {
-  for (int h = 0; h < GROUP; ++h)
-    store(map, (it.key_head * GROUP + h) * HEAD, first, it.sequence, from + h * TOKENS * 128);
+  const int h = threadIdx.x % 128;
+  if (h >= GROUP) return;
+  store(map, (it.key_head * GROUP + h) * HEAD, first, it.sequence, from + h * TOKENS * 128);
   stores_end();
 }
 
-// Scores of keys from `key` on that positions a and b do not see become none. N columns.
-template <int N, int SIZE>
-static __device__ __forceinline__ void mask_keys(float (&x)[SIZE], int key, int least, int a, int b) {
+// threadIdx.x, in a way that what follows from it is worked out where it is needed and lies in no registers meanwhile.
+static __device__ __forceinline__ int thread_again() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
+}
+
+// Scores of keys from `key` on that a row does not see become none. least: the consumer's first position. N columns.
+template <int N, int SIZE> static __device__ __forceinline__ void mask_keys(float (&x)[SIZE], int key, int least) {
   if (key + N - 1 <= least) return;
-  const int last_a = a - key - threadIdx.x % 4 * 2, last_b = b - key - threadIdx.x % 4 * 2;
+  const int thread = thread_again(), row = thread / 32 % 4 * 16 + thread % 32 / 4, column = thread % 4 * 2;
+  const int last_a = least + row % TOKENS - key - column, last_b = least + (row + 8) % TOKENS - key - column;
 #pragma unroll
   for (int q = 0; q < N / 8; ++q) {
     if (8 * q > last_a) x[4 * q] = -1e30f;

@@ -53,10 +53,13 @@ static __device__ __forceinline__ void forward_produce(const P &p, const shape &
   ring kv = {0, 0}, q = {0, 0};
   item it;
   for (int i = 0; item_at(s, i, CONSUMERS * TOKENS, true, it); ++i) {
+    __syncwarp();
     wait(b.query_empty + 8 * q.stage, q.phase ^ 1);
-    expect_bytes(b.query_full + 8 * q.stage, CONSUMERS * GROUP * TOKENS * 128);
+    if (threadIdx.x == 0) expect_bytes(b.query_full + 8 * q.stage, CONSUMERS * GROUP * TOKENS * 128);
+    __syncwarp();
     load_rows(query + q.stage * QUERY_BYTES, &p.maps[0], it, b.query_full + 8 * q.stage);
     q.next(2);
+    if (threadIdx.x) continue;
     const key_blocks blocks = blocks_of(s, it);
     const int key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
     for (int n = 0; n < blocks.count; ++n, kv.next(STAGES)) {
@@ -78,8 +81,10 @@ static __device__ __forceinline__ void forward_produce(const P &p, const shape &
 template <typename P>
 static __device__ __forceinline__ void forward_consume(const P &p, const shape &s, const forward_barriers &b, u32 query,
                                                        u32 staged, u32 keys, u32 values) {
-  const int w = threadIdx.x / 128 - 1, lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
-  ring kv = {0, 0}, q = {0, 0};
+  const int w = threadIdx.x / 128 - 1;
+  u32 kv = 0, q = 0; // blocks and items so far: registers are scarce here
+  const auto stage_of = [](u32 n) { return n % STAGES; };
+  const auto phase_of = [](u32 n) { return n / STAGES % 2; };
   if (w == CONSUMERS - 1) named_arrive(4, 256);
   // Scores in turn, so that one consumer's softmax runs under another's products.
   const auto take_turn = [&] { named_sync(4 + w, 256); };
@@ -88,11 +93,11 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
 #pragma unroll 1
   for (int i = 0; item_at(s, i, CONSUMERS * TOKENS, true, it); ++i) {
     const key_blocks blocks = blocks_of(s, it);
-    const int least = it.first + w * TOKENS, position_a = least + row % TOKENS, position_b = least + (row + 8) % TOKENS;
+    const int least = it.first + w * TOKENS;
     float x[KEYS / 2], o[32];
     u32 powers[KEYS / 4];
     softmax soft = {-1e20f, -1e20f, 0.0f, 0.0f, 1.0f, 1.0f};
-    const u64 left = descriptor(query + q.stage * QUERY_BYTES + w * TILE_BYTES);
+    const u64 left = descriptor(query + (q % 2) * QUERY_BYTES + w * TILE_BYTES);
     const auto multiply_values = [&](u32 stage) {
       const u64 right = descriptor(values + stage * BLOCK_BYTES);
       wgmma_begin();
@@ -108,13 +113,13 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
       for (int k = 0; k < 4; ++k) wgmma_scores(x, left + 2 * k, right + 2 * k, k);
       wgmma_end();
     };
-    wait(b.query_full + 8 * q.stage, q.phase);
+    wait(b.query_full + 8 * (q % 2), (q / 2 % 2));
 #pragma unroll
     for (int e = 0; e < 32; ++e) o[e] = 0.0f;
-    wait(b.keys_full + 8 * kv.stage, kv.phase);
+    wait(b.keys_full + 8 * stage_of(kv), phase_of(kv));
     take_turn();
     if (__shfl_sync(0xffffffffu, (int)blocks.half, 0)) {
-      const u64 right = descriptor(keys + kv.stage * BLOCK_BYTES);
+      const u64 right = descriptor(keys + stage_of(kv) * BLOCK_BYTES);
       wgmma_begin();
 #pragma unroll
       for (int k = 0; k < 4; ++k) wgmma_half(x, left + 2 * k, right + 2 * k, k);
@@ -122,8 +127,8 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
       give_turn();
       wgmma_wait<0>();
       tie(x);
-      arrive(b.keys_empty + 8 * kv.stage);
-      mask_keys<KEYS / 2>(x, (blocks.each - 1) * KEYS, least, position_a, position_b);
+      arrive(b.keys_empty + 8 * stage_of(kv));
+      mask_keys<KEYS / 2>(x, (blocks.each - 1) * KEYS, least);
       soften<KEYS / 2>(soft, x);
 #pragma unroll
       for (int e = 0; e < KEYS / 8; ++e) {
@@ -131,37 +136,41 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
         powers[KEYS / 8 + e] = 0;
       }
     } else {
-      multiply_keys(kv.stage);
+      multiply_keys(stage_of(kv));
       give_turn();
       wgmma_wait<0>();
       tie(x);
-      arrive(b.keys_empty + 8 * kv.stage);
-      mask_keys<KEYS>(x, (blocks.each - 1) * KEYS, least, position_a, position_b);
+      arrive(b.keys_empty + 8 * stage_of(kv));
+      mask_keys<KEYS>(x, (blocks.each - 1) * KEYS, least);
       soften<KEYS>(soft, x);
 #pragma unroll
       for (int e = 0; e < KEYS / 4; ++e) powers[e] = pack(x[2 * e], x[2 * e + 1]);
     }
-    ring before = kv;
-    kv.next(STAGES);
-    int block = blocks.each - 1;
+    ++kv;
+    int block = blocks.each - 1, segment = it.segment;
 #pragma unroll 1
-    for (int n = 1; n < blocks.count; ++n) {
-      block = block ? block - 1 : blocks.each - 1;
-      wait(b.keys_full + 8 * kv.stage, kv.phase);
-      wait(b.values_full + 8 * before.stage, before.phase);
+    while (block || segment) {
+      if (block) --block;
+      else {
+        asm volatile("" : "+r"(i));
+        item_at(s, i, CONSUMERS * TOKENS, true, it);
+        block = blocks_of(s, it).each - 1, --segment;
+      }
+      wait(b.keys_full + 8 * stage_of(kv), phase_of(kv));
+      wait(b.values_full + 8 * stage_of(kv - 1), phase_of(kv - 1));
       take_turn();
-      multiply_keys(kv.stage);
-      multiply_values(before.stage);
+      multiply_keys(stage_of(kv));
+      multiply_values(stage_of(kv - 1));
       give_turn();
       wgmma_wait<1>();
       tie(x);
-      arrive(b.keys_empty + 8 * kv.stage);
-      mask_keys<KEYS>(x, block * KEYS, least, position_a, position_b);
+      arrive(b.keys_empty + 8 * stage_of(kv));
+      mask_keys<KEYS>(x, block * KEYS, least);
       soften<KEYS>(soft, x);
       wgmma_wait<0>();
       tie(o);
       tie(powers);
-      arrive(b.values_empty + 8 * before.stage);
+      arrive(b.values_empty + 8 * stage_of(kv - 1));
       if (__any_sync(0xffffffffu, soft.factor_a != 1.0f || soft.factor_b != 1.0f)) {
 #pragma unroll
         for (int e = 0; e < 8; ++e) {
@@ -171,13 +180,16 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
       }
 #pragma unroll
       for (int e = 0; e < KEYS / 4; ++e) powers[e] = pack(x[2 * e], x[2 * e + 1]);
-      before = kv;
-      kv.next(STAGES);
+      ++kv;
     }
-    wait(b.values_full + 8 * before.stage, before.phase);
-    multiply_values(before.stage);
+    wait(b.values_full + 8 * stage_of(kv - 1), phase_of(kv - 1));
+    multiply_values(stage_of(kv - 1));
     const float sum_a = quad_sum(soft.sum_a), sum_b = quad_sum(soft.sum_b);
-    if (lane % 4 == 0) {
+    asm volatile("" : "+r"(i));
+    item_at(s, i, CONSUMERS * TOKENS, true, it); // again, so that it lies in no registers meanwhile
+    const int thread = thread_again(), row = thread / 32 % 4 * 16 + thread % 32 / 4;
+    if (thread % 4 == 0) {
+      const int position_a = least + row % TOKENS, position_b = least + (row + 8) % TOKENS;
       float *lse = (float *)p.args[2] + (long long)it.sequence * s.length * s.heads + it.key_head * GROUP;
       if (row < TOKENS * GROUP && position_a < s.length)
         lse[position_a * s.heads + row / TOKENS] = (soft.most_a + __log2f(sum_a)) * LN2;
@@ -187,14 +199,14 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
     stores_read();
     wgmma_wait<0>();
     tie(o);
-    arrive(b.values_empty + 8 * before.stage);
-    arrive(b.query_empty + 8 * q.stage);
-    q.next(2);
+    arrive(b.values_empty + 8 * stage_of(kv - 1));
+    arrive(b.query_empty + 8 * (q % 2));
+    ++q;
     named_sync(1 + w, 128);
     stage(staged + w * TILE_BYTES, o, __fdividef(1.0f, sum_a), __fdividef(1.0f, sum_b));
     fence_copies();
     named_sync(1 + w, 128);
-    if (threadIdx.x % 128 == 0) store_rows(staged + w * TILE_BYTES, &p.maps[2], it, least);
+    store_rows(staged + w * TILE_BYTES, &p.maps[2], it, least);
   }
   stores_done();
 }
@@ -226,7 +238,7 @@ template <typename P> static __device__ __forceinline__ void attention(const P &
   const shape s = shape_of(p);
   if (threadIdx.x < 128) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(FEW_REGISTERS));
-    if (threadIdx.x == 0) forward_produce(p, s, b, query, keys, values);
+    if (threadIdx.x < 32) forward_produce(p, s, b, query, keys, values);
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
     forward_consume(p, s, b, query, staged, keys, values);

@@ -23,11 +23,14 @@ static __device__ __forceinline__ void queries_produce(const P &p, const shape &
   u32 phase = 0;
   item it;
   for (int i = 0; item_at(s, i, CONSUMERS * TOKENS, true, it); ++i, phase ^= 1) {
+    __syncwarp();
     wait(m.query_empty, phase ^ 1);
-    expect_bytes(m.query_full, 3 * CONSUMERS * GROUP * TOKENS * 128);
+    if (threadIdx.x == 0) expect_bytes(m.query_full, 3 * CONSUMERS * GROUP * TOKENS * 128);
+    __syncwarp();
     load_rows(m.query, &p.maps[0], it, m.query_full);
     load_rows(m.gradient, &p.maps[3], it, m.query_full);
     load_rows(m.out, &p.maps[2], it, m.query_full);
+    if (threadIdx.x) continue;
     const int blocks = blocks_of(s, it), key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
     for (int n = 0; n < blocks * (it.segment + 1); ++n, kv.next(STAGES)) {
       const int row = n % blocks * KEYS, z = it.sequence - n / blocks * s.batch;
@@ -84,7 +87,9 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
     if (lane % 4 == 0 && there_a) keep_row(p, s, it, row / TOKENS, position_a, lse_a, delta_a);
     if (lane % 4 == 0 && there_b) keep_row(p, s, it, (row + 8) / TOKENS, position_b, lse_b, delta_b);
     if (it.first + CONSUMERS * TOKENS >= s.length)
+#pragma unroll 1
       for (int h = 0; h < GROUP; ++h)
+#pragma unroll 1
         for (int at = s.length + threadIdx.x - 128; at < s.padded; at += THREADS - 128) keep_row(p, s, it, h, at, 0, 0);
 #pragma unroll
     for (int e = 0; e < 32; ++e) dq[e] = 0.0f;
@@ -115,7 +120,7 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
       tie(query);
       tie(gradient);
       if (n) arrive(m.keys_empty + 8 * before);
-      mask_keys<KEYS>(x, block * KEYS, least, position_a, position_b);
+      mask_keys<KEYS>(x, block * KEYS, least);
 #pragma unroll
       for (int q = 0; q < KEYS / 8; ++q) {
         x[4 * q] = power_of_2(fmaf(x[4 * q], POWER, -lse_a));
@@ -149,7 +154,7 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
     stage(m.staged + w * TILE_BYTES, dq, SCALE, SCALE);
     fence_copies();
     named_sync(1 + w, 128);
-    if (threadIdx.x % 128 == 0) store_rows(m.staged + w * TILE_BYTES, &p.maps[4], it, least);
+    store_rows(m.staged + w * TILE_BYTES, &p.maps[4], it, least);
   }
   stores_done();
 }
@@ -175,7 +180,7 @@ template <typename P> static __device__ __forceinline__ void attention_grad_quer
   const shape s = shape_of(p);
   if (threadIdx.x < 128) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(FEW_REGISTERS));
-    if (threadIdx.x == 0) queries_produce(p, s, m);
+    if (threadIdx.x < 32) queries_produce(p, s, m);
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
     queries_consume(p, s, m);
