@@ -91,13 +91,18 @@ static int64_t op_bytes(const ir *m, MlirOperation op, op_code code) {
   }
 }
 
+cost cost_of_op(const ir *m, MlirOperation op) {
+  op_code code = ir_code(m, op);
+  return (cost){op_flops(m, op, code), op_bytes(m, op, code)};
+}
+
 cost cost_of(ir *m) {
   cost c = {0};
   op_list ops = ir_ops(m);
   for (int i = 0; i < ops.count; ++i) {
-    op_code code = ir_code(m, ops.items[i]);
-    c.flops += op_flops(m, ops.items[i], code);
-    c.bytes += op_bytes(m, ops.items[i], code);
+    cost one = cost_of_op(m, ops.items[i]);
+    c.flops += one.flops;
+    c.bytes += one.bytes;
   }
   return c;
 }

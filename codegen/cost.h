@@ -9,5 +9,6 @@ typedef struct cost {
   int64_t bytes; // moved: what each kernel reads and writes, each value once, however often a cache would see it
 } cost;
 cost cost_of(ir *m);
+cost cost_of_op(const ir *m, MlirOperation op);
 
 #endif

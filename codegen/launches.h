@@ -2,7 +2,7 @@
 #ifndef LMN_CODEGEN_LAUNCHES_H
 #define LMN_CODEGEN_LAUNCHES_H
 
-#include "ir/ir.h"
+#include "codegen/cost.h"
 
 typedef struct launch_list {
   arena *arena;
@@ -12,11 +12,18 @@ typedef struct launch_list {
 } launch_list;
 
 launch_list launches_of(arena *a, plan_entry *entry);
-// A new launch at the end; its `what` comes from the op's location and code.
+// A new launch at the end; its `what` and `group` come from the op's location and code.
 plan_launch *launch_add(launch_list *l, const ir *m, MlirOperation op, launch_kind kind, const char *kernel);
 void launch_arg(arena *a, plan_launch *launch, plan_ref place);
 void launch_dim(arena *a, plan_launch *launch, int64_t dim);
 void launch_map(arena *a, plan_launch *launch, plan_map map);
+
+void launch_shape(arena *a, plan_launch *launch, const plan_gemm *gemm); // of a product, for people
+// The shape, and what it costs, of a product that is a part of its op; bytes: of an element of A, B and C.
+void launch_product(arena *a, plan_launch *launch, const plan_gemm *gemm, const int bytes[3]);
+// The op whose launches begin at `first` costs that much in all: those that do not say what they cost share the rest,
+// or those of them that have a shape, where one has: what follows on a product only puts its parts together.
+void launches_cost(launch_list *l, int first, cost c);
 
 // kernel.copy's runs; those that follow each other on both sides are one.
 typedef struct copy_shape {

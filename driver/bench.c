@@ -17,6 +17,7 @@ typedef struct bench {
   bench_mode mode;
   lmn_network *network;
   int32_t *ids, *labels, *last, *counts;
+  double began, first; // when the command did; seconds from there to the end of the first run
 } bench;
 
 static bool mode_of(const char *name, bench_mode *mode, lmn_error *error) {
@@ -90,7 +91,9 @@ static int compare_doubles(const void *a, const void *b) {
 static bool median_seconds(bench *b, double *median, lmn_error *error) {
   int64_t n = b->options->repeats > 0 ? b->options->repeats : 1;
   double *seconds = memory_alloc((size_t)n * sizeof *seconds);
-  bool ok = run_once(b, error) && run_once(b, error);
+  bool ok = run_once(b, error);
+  b->first = clock_seconds() - b->began;
+  ok = ok && run_once(b, error);
   for (int64_t i = 0; ok && i < n; ++i) {
     double began = clock_seconds();
     ok = run_once(b, error);
@@ -102,6 +105,18 @@ static bool median_seconds(bench *b, double *median, lmn_error *error) {
   return ok;
 }
 
+static int64_t tokens_of(const bench *b) {
+  return b->mode == BENCH_DECODE ? b->options->batch : b->options->batch * b->options->length;
+}
+
+// Of a step, or of what is measured.
+static int launches_of(const plan *p) {
+  int count = 0;
+  for (int i = 0; i < p->entry_count; ++i)
+    if (p->entries[i].kind != ENTRY_EXTEND || p->entries[i].length) count += plan_launches(&p->entries[i]);
+  return count;
+}
+
 static bool measure(bench *b, lmn_error *error) {
   const run_options *o = b->options;
   const plan *p = lmn_plan(b->network);
@@ -111,12 +126,14 @@ static bool measure(bench *b, lmn_error *error) {
   double seconds;
   if (!trains(b->mode) && !lmn_reset(b->network, o->batch, p->prefix + o->length, error)) return false;
   if (!median_seconds(b, &seconds, error)) return false;
-  double tokens = (double)(b->mode == BENCH_DECODE ? o->batch : o->batch * o->length);
-  json_t *root = json_pack("{s:s, s:s, s:f, s:f, s:I, s:I, s:I, s:I, s:i, s:I}", "network", p->network, "mode",
-                           mode_names[b->mode], "ms", seconds * 1e3, "tok_s", tokens / seconds, "peak_bytes",
-                           (json_int_t)memory_peak(), "planned_bytes", (json_int_t)lmn_bytes(b->network), "B",
-                           (json_int_t)o->batch, "T", (json_int_t)o->length, "threads",
-                           device_threads(b->network->device), "vertex_runs", (json_int_t)lmn_vertex_runs(b->network));
+  const device *d = b->network->device;
+  json_t *root =
+      json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:i}", "network", p->network,
+                "mode", mode_names[b->mode], "device", device_name(d), "precision", p->precision, "ms", seconds * 1e3,
+                "tok_s", (double)tokens_of(b) / seconds, "first_s", b->first, "peak_bytes", (json_int_t)memory_peak(),
+                "device_bytes", (json_int_t)device_most_bytes(d), "planned_bytes", (json_int_t)lmn_bytes(b->network),
+                "B", (json_int_t)o->batch, "T", (json_int_t)o->length, "threads", device_threads(d), "vertex_runs",
+                (json_int_t)lmn_vertex_runs(b->network), "launches", launches_of(p));
   json_dumpf(root, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
   putchar('\n');
   json_decref(root);
@@ -125,82 +142,29 @@ static bool measure(bench *b, lmn_error *error) {
 
 // ---- the profile --------------------------------------------------------------------------------
 
-typedef struct share { // of all launches that do the same
-  char name[96];
-  double seconds;
-  int64_t launches, flops;
-} share;
-
-// A kernel's name; a product's is its shape.
-static void name_launch(const plan_launch *l, int riders, char name[96]) {
-  const plan_gemm *g = &l->gemm;
-  if (l->kind == LAUNCH_GEMM)
-    snprintf(name, 96, "gemm %lldx%lldx%lld%s%s%s groups %lld%s%s%s%.0d", (long long)g->m, (long long)g->n,
-             (long long)g->k, g->trans_a ? " At" : "", g->trans_b ? " Bt" : "", g->accumulate ? " +=" : "",
-             (long long)g->groups, g->pieces ? " in pieces" : "", l->kernel ? " + epilogue" : "",
-             riders ? " + riders " : "", riders);
-  else snprintf(name, 96, "%s", l->kernel);
-}
-
-static int compare_shares(const void *a, const void *b) {
-  double x = ((const share *)a)->seconds, y = ((const share *)b)->seconds;
-  return (x < y) - (x > y);
-}
-
-static void print_shares(const plan_entry *entry, const double *seconds) {
-  share *shares = memory_zero((size_t)(entry->launch_count + 1) * sizeof *shares);
-  int count = 0;
-  double total = 0;
-  for (int i = 0; i < entry->launch_count; ++i) {
-    const plan_launch *l = &entry->launches[i];
-    if (l->rides) continue; // its time is its product's
-    int riders = 0;
-    while (i + riders + 1 < entry->launch_count && l[riders + 1].rides) ++riders;
-    char name[96];
-    name_launch(l, riders, name);
-    int at = 0;
-    while (at < count && strcmp(shares[at].name, name)) ++at;
-    if (at == count) memcpy(shares[count++].name, name, sizeof name);
-    shares[at].seconds += seconds[i];
-    shares[at].launches++;
-    if (l->kind == LAUNCH_GEMM)
-      shares[at].flops += 2 * l->gemm.m * l->gemm.n * l->gemm.k * (l->gemm.pieces ? l->gemm.pieces : l->gemm.groups);
-    total += seconds[i];
+// A few more runs, every second of them launch by launch.
+static bool profile_runs(bench *b, lmn_error *error) {
+  enum { RUNS = 8 };
+  const run_options *o = b->options;
+  if (!o->profile && !o->trace_file) return true;
+  profile *p = b->network->profile = profile_create(lmn_plan(b->network), b->network->device);
+  bool ok = true;
+  for (int i = 0; ok && i < RUNS; ++i) {
+    profile_step_begin(p);
+    ok = run_once(b, error);
+    profile_step_end(p, tokens_of(b));
   }
-  qsort(shares, (size_t)count, sizeof *shares, compare_shares);
-  fprintf(stderr, "%s: %.1f ms, %d launches\n", entry->name, total * 1e3, plan_launches(entry));
-  for (int i = 0; i < count && shares[i].seconds > 0.002 * total; ++i) {
-    fprintf(stderr, "%9.2f ms %5.1f %% %5lld x %s", shares[i].seconds * 1e3, 100 * shares[i].seconds / total,
-            (long long)shares[i].launches, shares[i].name);
-    if (shares[i].flops) fprintf(stderr, "  %.0f GFLOP/s", (double)shares[i].flops / shares[i].seconds * 1e-9);
-    fputc('\n', stderr);
-  }
-  free(shares);
+  ok = run_show_profile(o, p, ok, error);
+  b->network->profile = NULL;
+  profile_destroy(p);
+  return ok;
 }
 
-// One more run of each of the entries that the mode uses.
-static bool profile(bench *b, lmn_error *error) {
-  const plan *p = lmn_plan(b->network);
-  for (int i = 0; i < p->entry_count; ++i) {
-    const plan_entry *entry = &p->entries[i];
-    if (entry->kind == ENTRY_EXTEND && entry->length == 0) continue;
-    double *seconds = memory_zero((size_t)(entry->launch_count + 1) * sizeof *seconds);
-    device_profile(b->network->device, seconds);
-    bool ok = network_prepare(b->network, entry, error) &&
-              network_run(b->network, entry, error); // its inputs are still there
-    device_profile(b->network->device, NULL);
-    if (ok) print_shares(entry, seconds);
-    free(seconds);
-    if (!ok) return false;
-  }
-  return true;
-}
-
-static bool measure_artifact(const run_options *o, network_source *s, bench_mode mode, lmn_error *error) {
+static bool measure_artifact(const run_options *o, network_source *s, bench_mode mode, double began, lmn_error *error) {
   entry_wanted wanted[3];
   int count = want_entries(o, s, mode, wanted);
-  bench b = {.options = o, .mode = mode, .network = run_network(o, s, wanted, count, error)};
-  bool ok = b.network && measure(&b, error) && (!o->profile || profile(&b, error));
+  bench b = {.options = o, .mode = mode, .began = began, .network = run_network(o, s, wanted, count, error)};
+  bool ok = b.network && measure(&b, error) && profile_runs(&b, error);
   lmn_close(b.network);
   free(b.ids);
   free(b.labels);
@@ -231,18 +195,20 @@ static bool measure_elsewhere(const run_options *o, network_source *s, bench_mod
   if (!artifact) return false;
   const char *names[] = {"-B", "-T", "-n", "--threads", "--device"};
   const int64_t values[] = {o->batch, o->length, o->repeats, o->threads, o->gpu};
-  const char *arguments[20] = {"lmnc", "bench", artifact, "--discard", "--mode", mode_names[mode]};
+  const char *arguments[24] = {"lmnc", "bench", artifact, "--discard", "--mode", mode_names[mode]};
   int at = 6;
   for (size_t i = 0; i < LENGTH(names); ++i) {
     arguments[at++] = names[i];
     arguments[at++] = arena_printf(s->arena, "%lld", (long long)values[i]);
   }
   if (o->profile) arguments[at++] = "--profile";
+  if (o->trace_file) arguments[at++] = "--trace-file", arguments[at++] = o->trace_file;
   execv(measuring_program(s->arena), (char *const *)arguments);
   return fail(error, "the measuring process cannot be started: %s", strerror(errno));
 }
 
 int bench_command(const run_options *given) {
+  double began = clock_seconds();
   lmn_error error = {0};
   network_source s = {0};
   bench_mode mode = BENCH_TRAIN;
@@ -257,7 +223,7 @@ int bench_command(const run_options *given) {
   }
   ok = ok && run_source(&o, &s, &error);
   if (ok && o.discard) directory_remove(o.source.net); // its kernels are loaded
-  ok = ok && (artifact ? measure_artifact(&o, &s, mode, &error) : measure_elsewhere(&o, &s, mode, &error));
+  ok = ok && (artifact ? measure_artifact(&o, &s, mode, began, &error) : measure_elsewhere(&o, &s, mode, &error));
   source_close(&s);
   return ok ? 0 : run_failed(&error);
 }

@@ -128,7 +128,10 @@ static void add_main_page(text *out) {
            "without a code: all codes\n.TP\n\\fB\\-\\-version\\fR\nthe version\n.TP\n\\fB\\-h\\fR, "
            "\\fB\\-\\-help\\fR\nthe commands\n.SH ENVIRONMENT\n.TP\n.B LMN_MODELS\nfolders where models are looked up, "
            "separated by colons\n.TP\n.B LMN_THREADS\nhow many threads run a network; all cores where it is not "
-           "set\n.TP\n.B LMN_CACHE\nthe folder of compiled kernels\n");
+           "set\n.TP\n.B LMN_CACHE\nthe folder of compiled kernels\n.TP\n.B LMN_CUDA_DRIVER\nanother file than "
+           "libcuda.so.1 as "
+           "NVIDIA's driver\n.TP\n.B LMN_CUDA_SYNC\n1: wait for every kernel on a GPU, so that one that fails is "
+           "named\n.TP\n.B LMN_CUDA_GRAPH\n0: run without CUDA graphs\n");
   add_example(out, program_examples);
   add_end(out, ".BR lmn\\-run (1)");
 }

@@ -74,7 +74,8 @@ static const run_option options[] = {
   {RUN_BENCH, "batch", 'B', "N", "sequences; default: 4", OPTION_COUNT, AT(batch)},
   {RUN_BENCH, "length", 'T', "N", "tokens in a sequence, or in the cache; default: 128", OPTION_COUNT, AT(length)},
   {RUN_BENCH, "repeat", 'n', "N", "timed runs, after 2 others; the median is given; default: 5", OPTION_COUNT, AT(repeats)},
-  {RUN_BENCH, "profile", 0, NULL, "also where the time goes, kernel by kernel, on stderr", OPTION_FLAG, AT(profile)},
+  {RUN_TRAIN | RUN_BENCH, "profile", 0, NULL, "also where the time goes: by kernel, by node, on stderr", OPTION_FLAG, AT(profile)},
+  {RUN_TRAIN | RUN_BENCH, "trace-file", 0, "FILE", "write these times as a Chrome trace, for ui.perfetto.dev", OPTION_TEXT, AT(trace_file)},
   {RUN_BENCH, "discard", 0, "", NULL, OPTION_FLAG, AT(discard)}, // between two processes of bench: the artifact is removed once it is open
   {RUN_ALL & ~RUN_BENCH, "init", 0, "FILE", "safetensors that replaces parameters by name", OPTION_TEXT, AT(init)},
   {RUN_ALL | COMPILED, "random-weights", 0, NULL, "the models have a config.json only", OPTION_FLAG, AT(source.random_weights)},
@@ -229,6 +230,12 @@ int run_command_named(const char *name, int argument_count, char **arguments) {
     return status;
   }
   return -1;
+}
+
+bool run_show_profile(const run_options *o, const profile *p, bool ok, lmn_error *error) {
+  if (!ok || !p) return ok;
+  if (o->profile) profile_print(p, stderr);
+  return !o->trace_file || profile_trace(p, o->trace_file, error);
 }
 
 bool run_source(const run_options *o, network_source *s, lmn_error *error) { return source_open(s, &o->source, error); }

@@ -5,6 +5,7 @@
 
 #include "driver/options.h"
 #include "driver/source.h"
+#include "runtime/profile.h"
 #include "runtime/sample.h"
 
 typedef enum {
@@ -25,7 +26,7 @@ typedef struct run_options {
   text_list disabled, phases, prompts, stops;
   bool json, pack, resume, gradients, ids, raw, echo, special, discard, profile, keep, dry_run;
   const char *init, *data, *validation, *test, *prompt, *completion, *text, *output, *prompts_file, *batch_file, *mode,
-      *seeds;
+      *seeds, *trace_file;
   int64_t threads, gpu, batch, length, steps, greedy, max_tokens, repeats, seed;
   sample_options sample;
 } run_options;
@@ -49,6 +50,9 @@ int run_command_named(const char *name, int argument_count, char **arguments);
 bool run_command_known(const char *name);                // whether it is one of them
 int run_failed(const lmn_error *error);                  // prints the message unless it is empty; 1
 void run_print_command(const run_options *o, FILE *out); // the command line as it was, for a shell
+
+// Prints and writes what --profile and --trace-file ask for, where `ok` and there is a profile.
+bool run_show_profile(const run_options *o, const profile *p, bool ok, lmn_error *error);
 
 // Opens the source, with --threads and the like.
 bool run_source(const run_options *o, network_source *s, lmn_error *error);

@@ -1,5 +1,6 @@
 // train: a training made ready, then runtime/train.
 #include "driver/training.h"
+#include "runtime/network.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -34,6 +35,15 @@ static void say_how_to_go_on(const run_options *o, const train_report *r) {
   fprintf(stderr, "%s\n", o->resume ? "" : " --resume");
 }
 
+static bool train_profiled(training *t, train_options *options, train_report *report, lmn_error *error) {
+  const run_options *o = t->options;
+  if (o->profile || o->trace_file) options->profile = profile_create(lmn_plan(t->network), t->network->device);
+  bool ok = train_run(t->network, options, report, error);
+  ok = run_show_profile(o, options->profile, ok, error);
+  profile_destroy(options->profile);
+  return ok;
+}
+
 static int train(training *t, lmn_error *error) {
   const run_options *o = t->options;
   const char *run = o->output ? o->output : "run";
@@ -46,7 +56,7 @@ static int train(training *t, lmn_error *error) {
                            .settings = t->settings,
                            .stop = &training_stop,
                            .progress = o->json && !isatty(STDERR_FILENO) ? NULL : stderr};
-  if (!train_run(t->network, &options, &report, error)) return run_failed(error);
+  if (!train_profiled(t, &options, &report, error)) return run_failed(error);
   if (o->json) print_json(t, &report, run);
   if (report.stopped) {
     say_how_to_go_on(o, &report);

@@ -25,6 +25,7 @@ void ir_diagnostics_to(lmn_error *error) { diagnostics_to = error; }
 static void append(MlirStringRef part, void *to) { text_add_bytes(to, part.data, part.length); }
 
 bool ir_place_print(MlirLocation place, text *out) {
+  if (mlirLocationIsAName(place)) place = mlirLocationNameGetChildLoc(place); // of a node: where it is written
   if (!mlirLocationIsAFileLineColRange(place)) return false;
   MlirStringRef file = mlirIdentifierStr(mlirLocationFileLineColRangeGetFilename(place));
   text_printf(out, "%.*s:%d:%d", (int)file.length, file.data, mlirLocationFileLineColRangeGetStartLine(place),
@@ -165,6 +166,16 @@ MlirOperation ir_body_function(const ir *m, const char *symbol) {
 MlirLocation ir_place_of(ir *m, span place) {
   const char *file = m->graph && m->graph->file ? m->graph->file : "-";
   return mlirLocationFileLineColGet(m->context, ref(file), (unsigned)place.line, (unsigned)place.column);
+}
+
+MlirLocation ir_place_named(ir *m, MlirLocation place, const char *names) {
+  return mlirLocationNameGet(m->context, ref(names), place);
+}
+
+const char *ir_place_names(arena *a, MlirLocation place) {
+  if (!mlirLocationIsAName(place)) return NULL;
+  MlirStringRef names = mlirIdentifierStr(mlirLocationNameGetName(place));
+  return arena_copy(a, names.data, names.length);
 }
 
 builder builder_at_end(ir *m) {

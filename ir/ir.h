@@ -98,6 +98,10 @@ builder builder_at_end(ir *m);
 builder builder_before(ir *m, MlirOperation op);    // takes over its location
 MlirLocation ir_place_of(ir *m, span place);        // file:line:column of the .lmn file
 bool ir_place_print(MlirLocation place, text *out); // "file:line:column"; false: it says no such thing
+// The place with the names of the nodes or arrows whose work is done there, and what it says of that (from `a`; NULL:
+// nothing).
+MlirLocation ir_place_named(ir *m, MlirLocation place, const char *names);
+const char *ir_place_names(arena *a, MlirLocation place);
 
 // An op under construction: begin, its operand segments in the order of ops.def (an optional one that is absent:
 // op_segment with 0), result segments, attributes, end.

@@ -221,6 +221,35 @@ static MlirValue lower_value(lowering *l, MlirOperation op, op_code code) {
   }
 }
 
+// ---- whose work an op is ------------------------------------------------------------------------
+
+// "v[1][0], v[1][1]"; "v[0] -> w[0], v[0] -> w[1]"; "input", "output"; NULL: of no one node.
+static const char *worker(ir *m, MlirOperation op, op_code code) {
+  const graph *g = m->graph;
+  text names = {0};
+  bool several = code == LMN_VERTEX || code == LMN_EDGE;
+  const char *list = code == LMN_VERTEX ? "nodes" : "arrows";
+  for (int i = 0; several && i < ir_count(op, list); ++i) {
+    int64_t index = ir_int_at(op, list, i);
+    text_add(&names, i ? ", " : "");
+    if (code == LMN_VERTEX) text_add(&names, g->nodes[index].name);
+    else text_printf(&names, "%s -> %s", g->nodes[g->arrows[index].from].name, g->nodes[g->arrows[index].to].name);
+  }
+  if (code == LMN_EMBED) text_add(&names, g->nodes[0].name);
+  if (code == LMN_AGGREGATE) text_add(&names, g->nodes[ir_int(op, "node")].name);
+  if (code == LMN_SELECT || code == LMN_HEAD || code == LMN_LOSS) text_add(&names, g->nodes[g->node_count - 1].name);
+  const char *result = names.data ? arena_string(m->arena, names.data) : NULL;
+  text_free(&names);
+  return result;
+}
+
+// The place of what the op becomes.
+static MlirLocation place_of(ir *m, MlirOperation op) {
+  const char *names = worker(m, op, ir_code(m, op));
+  MlirLocation place = mlirOperationGetLocation(op);
+  return names ? ir_place_named(m, place, names) : place;
+}
+
 bool pass_lower_lmn(ir *m, lmn_error *error) {
   op_list ops = ir_ops(m);
   lowering l = {.m = m, .error = error, .ok = true, .top = ops.count ? ops.items[0] : mlirBlockGetTerminator(m->block)};
@@ -228,6 +257,7 @@ bool pass_lower_lmn(ir *m, lmn_error *error) {
   for (int i = 0; i < ops.count && l.ok; ++i) {
     MlirOperation op = ops.items[i];
     l.b = builder_before(m, op);
+    l.b.place = place_of(m, op);
     MlirValue value = lower_value(&l, op, ir_code(m, op));
     if (value_is(value)) ir_replace(mlirOperationGetResult(op, 0), value);
   }

@@ -177,13 +177,21 @@ static void buffer(lowering *l, MlirOperation op, const char *space, const char 
   lower_replace(op, op_end(&s));
 }
 
+// Products with fewer rows read the head's weight too often for what they do, and leave most of a GPU idle; more make
+// the logits large.
+static int64_t rows_of_logits(const ir *m, int64_t vocabulary) {
+  enum { CPU_ROWS = 256, GPU_ROWS = 2048, GPU_ELEMENTS = 1 << 27 };
+  if (!m->plan || !m->plan->target || !strcmp(m->plan->target, "cpu")) return CPU_ROWS;
+  int64_t rows = GPU_ROWS;
+  while (rows > CPU_ROWS && rows * vocabulary > GPU_ELEMENTS) rows /= 2;
+  return rows;
+}
+
 static void lower_cross_entropy(lowering *l, MlirOperation op) {
   ir *m = l->m;
   MlirValue hidden = lower_operand(l, op, 0), weight = lower_operand(l, op, 1);
   int64_t rows = value_rows(hidden), vocabulary = value_rows(weight);
-  // Products with fewer rows spend much of their time on packing the head's weight; more make the logits large.
-  enum { CHUNK = 256 };
-  int64_t chunk = imin(rows, CHUNK);
+  int64_t chunk = imin(rows, rows_of_logits(m, vocabulary));
   bool gradients = ir_code(m, op) == NN_CROSS_ENTROPY_GRAD;
   MlirValue dhidden = gradients ? ir_result(m, op, 2) : no_value, dweight = gradients ? ir_result(m, op, 3) : no_value;
   MlirType hidden_type = mlirValueGetType(hidden), weight_type = mlirValueGetType(weight);

@@ -1,11 +1,13 @@
 #include "runtime/checkpoint.h"
 
 #include "runtime/network.h"
-#include "runtime/safetensors.h"
+#include "runtime/parameters.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,9 +58,26 @@ static void keep_newest(arena *a, const char *folder, int keep) {
 
 // ---- writing ------------------------------------------------------------------------------------
 
-static bool write_state(const char *path, const lmn_network *n, const training_state *s, const json_t *settings,
-                        lmn_error *error) {
-  const plan *p = lmn_plan(n);
+// A checkpoint in the making: what goes into it, of its own where the network goes on meanwhile.
+struct checkpoint_writer {
+  lmn_network *network;
+  const char *run;
+  int keep;
+  arena *arena;              // of the one that is written
+  const char *folder, *name; // checkpoints/ and step-00000100 in it
+  space_view parameters, moments[2];
+  int phase;
+  int64_t total_step;
+  char *state; // state.json
+  pthread_t thread;
+  bool running;
+  atomic_bool done; // the thread has nothing left to do
+  bool ok;
+  lmn_error error;
+  char last[512];
+};
+
+static char *describe_state(const plan *p, const training_state *s, const json_t *settings, lmn_error *error) {
   json_t *root = json_pack("{s:i, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:O}", "version", 1, "network",
                            p->network, "phase", p->phases[s->phase].name, "phase_index", s->phase, "step",
                            (json_int_t)s->step, "total_step", (json_int_t)s->total_step, "batches",
@@ -66,9 +85,8 @@ static bool write_state(const char *path, const lmn_network *n, const training_s
                            "log_bytes", (json_int_t)s->log_bytes, "seconds", s->seconds, "settings", settings);
   char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
   json_decref(root);
-  bool ok = text ? file_write(path, text, strlen(text), error) : fail(error, "%s: the state is no valid JSON", path);
-  free(text);
-  return ok;
+  if (!text) fail(error, "the training's state is no valid JSON");
+  return text;
 }
 
 // The optimizer state for the host; nothing of a phase that trains nothing.
@@ -82,56 +100,131 @@ static bool end_moments(lmn_network *n, space_view views[2], bool ok, lmn_error 
   return network_view_end(n, &views[1], ok, error);
 }
 
-static bool write_moments(lmn_network *n, arena *a, const char *path, int phase, lmn_error *error) {
-  const plan *p = lmn_plan(n);
-  const plan_phase *of = &p->phases[phase];
-  if (phase != n->moment_phase) return fail(error, "phase %s has no optimizer state yet", of->name);
-  safetensors_item *items = ARENA_ARRAY(a, safetensors_item, 2 * of->trained_count + 1);
-  space_view views[2];
-  if (!view_moments(n, VIEW_READ, views, error)) return false;
+static bool view_all(checkpoint_writer *w, lmn_error *error) {
+  lmn_network *n = w->network;
+  if (w->phase != n->moment_phase)
+    return fail(error, "phase %s has no optimizer state yet", lmn_plan(n)->phases[w->phase].name);
+  if (!network_view(n, SPACE_PARAMETER, VIEW_READ, &w->parameters, error)) return false;
+  return view_moments(n, VIEW_READ, w->moments, error) || network_view_end(n, &w->parameters, false, error);
+}
+
+static void end_all(checkpoint_writer *w) {
+  network_view_end(w->network, &w->parameters, true, NULL);
+  end_moments(w->network, w->moments, true, NULL);
+}
+
+static bool write_parameters(const checkpoint_writer *w, const char *path, lmn_error *error) {
+  const plan *p = lmn_plan(w->network);
+  const safetensors_pair network = {"network", p->network};
+  return parameters_save(p, (const float *)w->parameters.bytes, path, &network, 1, error);
+}
+
+static bool write_moments(const checkpoint_writer *w, const char *path, lmn_error *error) {
+  const plan *p = lmn_plan(w->network);
+  const plan_phase *of = &p->phases[w->phase];
+  safetensors_item *items = ARENA_ARRAY(w->arena, safetensors_item, 2 * of->trained_count + 1);
   for (int i = 0; i < of->trained_count; ++i) {
     const plan_parameter *parameter = &p->parameters[of->trained[i].parameter];
     for (int which = 1; which <= 2; ++which) {
       safetensors_item *item = &items[2 * i + which - 1];
-      *item = (safetensors_item){.name = arena_printf(a, "moment%d.%s", which, parameter->name),
+      *item = (safetensors_item){.name = arena_printf(w->arena, "moment%d.%s", which, parameter->name),
                                  .type = STORED_F32,
                                  .rank = parameter->rank,
-                                 .data = views[which - 1].bytes + of->trained[i].offset};
+                                 .data = w->moments[which - 1].bytes + of->trained[i].offset};
       for (int k = 0; k < parameter->rank; ++k) item->shape[k] = parameter->shape[k];
     }
   }
-  return end_moments(n, views, safetensors_write(path, items, 2 * of->trained_count, NULL, 0, error), error);
+  return safetensors_write(path, items, 2 * of->trained_count, NULL, 0, error);
 }
 
-static bool write_checkpoint(lmn_network *n, arena *a, const char *folder, const char *name,
-                             const training_state *state, const json_t *settings, lmn_error *error) {
-  const char *fresh = arena_printf(a, "%s/%s", folder, aside);
+static bool write_aside(const checkpoint_writer *w, lmn_error *error) {
+  arena *a = w->arena;
+  const char *fresh = arena_printf(a, "%s/%s", w->folder, aside);
   directory_remove(fresh);
   temporary_add(fresh);
-  bool ok = directory_make(fresh, error) && lmn_save(n, arena_printf(a, "%s/parameters.safetensors", fresh), error) &&
-            write_moments(n, a, arena_printf(a, "%s/optimizer.safetensors", fresh), state->phase, error) &&
-            write_state(arena_printf(a, "%s/state.json", fresh), n, state, settings, error) &&
+  bool ok = directory_make(fresh, error) &&
+            write_parameters(w, arena_printf(a, "%s/parameters.safetensors", fresh), error) &&
+            write_moments(w, arena_printf(a, "%s/optimizer.safetensors", fresh), error) &&
+            file_write(arena_printf(a, "%s/state.json", fresh), w->state, strlen(w->state), error) &&
             sync_folder(fresh, error);
-  if (ok && rename(fresh, arena_printf(a, "%s/%s", folder, name)))
-    ok = fail(error, "%s: cannot be renamed to %s: %s", fresh, name, strerror(errno));
+  if (ok && rename(fresh, arena_printf(a, "%s/%s", w->folder, w->name)))
+    ok = fail(error, "%s: cannot be renamed to %s: %s", fresh, w->name, strerror(errno));
   if (!ok) directory_remove(fresh);
   temporary_drop(fresh);
-  return ok && sync_folder(folder, error);
+  return ok && sync_folder(w->folder, error);
 }
 
-bool checkpoint_save(lmn_network *n, const char *run, const training_state *state, const json_t *settings, int keep,
-                     lmn_error *error) {
-  arena *a = arena_create();
-  const char *folder = arena_printf(a, "%s/checkpoints", run);
-  const char *name = arena_printf(a, "step-%08lld", (long long)state->total_step);
-  bool there = file_exists(arena_printf(a, "%s/%s/state.json", folder, name)); // of this very step: the same state
-  bool ok = there || (directory_make(folder, error) && write_checkpoint(n, a, folder, name, state, settings, error));
-  if (ok) keep_newest(a, folder, keep);
+static void *write_checkpoint(void *context) {
+  checkpoint_writer *w = context;
+  bool there = file_exists(arena_printf(w->arena, "%s/%s/state.json", w->folder, w->name)); // of this very step
+  w->ok = there || (directory_make(w->folder, &w->error) && write_aside(w, &w->error));
+  if (w->ok) keep_newest(w->arena, w->folder, w->keep);
   else
-    fail_in(error, "no checkpoint of step %lld could be written (earlier ones are untouched)",
-            (long long)state->total_step);
-  arena_destroy(a);
-  return ok;
+    fail_in(&w->error, "no checkpoint of step %lld could be written (earlier ones are untouched)",
+            (long long)w->total_step);
+  atomic_store(&w->done, true);
+  return NULL;
+}
+
+// ---- while the network goes on ------------------------------------------------------------------
+
+checkpoint_writer *checkpoint_writer_create(lmn_network *n, const char *run, int keep) {
+  checkpoint_writer *w = memory_zero(sizeof *w);
+  w->network = n;
+  w->run = run;
+  w->keep = keep;
+  return w;
+}
+
+static bool finish(checkpoint_writer *w, lmn_error *error) {
+  end_all(w);
+  if (w->ok) snprintf(w->last, sizeof w->last, "%s/%s", w->folder, w->name);
+  else fail(error, "%s", w->error.text);
+  free(w->state);
+  arena_destroy(w->arena);
+  w->arena = NULL;
+  return w->ok;
+}
+
+bool checkpoint_wait(checkpoint_writer *w, lmn_error *error) {
+  if (!w->running) return true;
+  pthread_join(w->thread, NULL);
+  w->running = false;
+  return finish(w, error);
+}
+
+bool checkpoint_settle(checkpoint_writer *w, lmn_error *error) {
+  return !w->running || !atomic_load(&w->done) || checkpoint_wait(w, error);
+}
+
+bool checkpoint_begin(checkpoint_writer *w, const training_state *state, const json_t *settings, lmn_error *error) {
+  if (!checkpoint_wait(w, error)) return false;
+  w->phase = state->phase;
+  w->total_step = state->total_step;
+  w->error = (lmn_error){0};
+  atomic_store(&w->done, false);
+  w->state = describe_state(lmn_plan(w->network), state, settings, error);
+  if (!w->state || !view_all(w, error)) {
+    free(w->state);
+    return fail_in(error, "no checkpoint of step %lld could be written (earlier ones are untouched)",
+                   (long long)w->total_step);
+  }
+  w->arena = arena_create();
+  w->folder = arena_printf(w->arena, "%s/checkpoints", w->run);
+  w->name = arena_printf(w->arena, "step-%08lld", (long long)state->total_step);
+  bool copied = w->parameters.copy && w->moments[0].copy && w->moments[1].copy;
+  w->running = copied && !pthread_create(&w->thread, NULL, write_checkpoint, w);
+  if (w->running) return true;
+  write_checkpoint(w);
+  return finish(w, error);
+}
+
+const char *checkpoint_last(const checkpoint_writer *w) { return w->last; }
+
+void checkpoint_writer_destroy(checkpoint_writer *w) {
+  if (!w) return;
+  checkpoint_wait(w, NULL);
+  free(w);
 }
 
 // ---- reading ------------------------------------------------------------------------------------

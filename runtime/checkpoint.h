@@ -19,10 +19,18 @@ typedef struct training_state {
   double seconds;       // trained so far
 } training_state;
 
-// Writes a checkpoint of the network and keeps the last `keep`. settings: what the training depends on, see
-// checkpoint_compare.
-bool checkpoint_save(lmn_network *network, const char *run, const training_state *state, const json_t *settings,
-                     int keep, lmn_error *error);
+// Writes checkpoints of a network into a run's folder and keeps the last `keep`. Where the device's memory is not the
+// host's, a copy is taken and written by another thread while the network goes on; else begin returns when it is
+// written. settings: what the training depends on, see checkpoint_read_state.
+typedef struct checkpoint_writer checkpoint_writer;
+checkpoint_writer *checkpoint_writer_create(lmn_network *network, const char *run, int keep);
+// Waits for the one before, whose error it gives.
+bool checkpoint_begin(checkpoint_writer *w, const training_state *state, const json_t *settings, lmn_error *error);
+bool checkpoint_settle(checkpoint_writer *w, lmn_error *error); // its error, if it has come to its end by now
+bool checkpoint_wait(checkpoint_writer *w, lmn_error *error);   // until it has; true where none was begun
+const char *checkpoint_last(const checkpoint_writer *w);        // the last whole one's folder; "": none
+void checkpoint_writer_destroy(checkpoint_writer *w);           // waits too
+
 // The newest checkpoint of a run: its folder in *newest (from `a`); NULL where there is none. Also clears away what a
 // killed process left.
 bool checkpoint_newest(arena *a, const char *run, const char **newest, lmn_error *error);

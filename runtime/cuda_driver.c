@@ -56,7 +56,8 @@ static bool start(cuda_driver *c, lmn_error *error) {
 
 bool cuda_driver_open(cuda_driver *c, lmn_error *error) {
   const char *said = getenv("LMN_CUDA_DRIVER"), *path = said && *said ? said : "libcuda.so.1";
-  *c = (cuda_driver){.library = dlopen(path, RTLD_NOW | RTLD_LOCAL)};
+  // It stays in the process: drivers do not like to be taken out of it.
+  *c = (cuda_driver){.library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE)};
   if (!c->library) {
     const char *cause = dlerror();
     return fail(error, "%s, NVIDIA's driver, cannot be opened (%s); %s", path, cause ? cause : "no cause is given",

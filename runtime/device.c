@@ -21,6 +21,11 @@ void device_close(device *d) {
 
 int device_threads(const device *d) { return const_base_of(d)->functions->threads(d); }
 
+const char *device_name(const device *d) {
+  const device_functions *f = const_base_of(d)->functions;
+  return f->name ? f->name(d) : "CPU";
+}
+
 // ---- memory -------------------------------------------------------------------------------------
 
 bool device_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error) {
@@ -28,6 +33,7 @@ bool device_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error
   if (bytes < 0) return fail(error, "%s: a size of %lld bytes", plan_space_names[space], (long long)bytes);
   bool ok = b->functions->reserve(d, space, bytes, error);
   b->reserved[space] = ok ? bytes : 0;
+  if (device_bytes(d) > b->most) b->most = device_bytes(d);
   return ok || fail_in(error, "%s memory", plan_space_names[space]);
 }
 
@@ -36,6 +42,8 @@ int64_t device_bytes(const device *d) {
   for (int i = 0; i < SPACE_COUNT; ++i) bytes += const_base_of(d)->reserved[i];
   return bytes;
 }
+
+int64_t device_most_bytes(const device *d) { return const_base_of(d)->most; }
 
 int64_t device_available(const device *d) {
   const device_functions *f = const_base_of(d)->functions;

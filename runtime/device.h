@@ -16,13 +16,15 @@ typedef struct device_options {
 // is missing or cannot run them.
 device *device_open(const plan *p, const char *artifact, const device_options *options, lmn_error *error);
 void device_close(device *d);
-int device_threads(const device *d); // of the CPU; 1 of a GPU
+int device_threads(const device *d);      // of the CPU; 1 of a GPU
+const char *device_name(const device *d); // of a GPU: as its driver says it; "CPU"
 
 // Memory of a space, 64-byte aligned, zeroed; the device keeps it until close or until it is reserved anew with another
 // size. False with a message where there is no memory. Reserving a size that is there already keeps the contents.
 bool device_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error);
-int64_t device_bytes(const device *d);     // all spaces together
-int64_t device_available(const device *d); // bytes that could be reserved besides; INT64_MAX: that is not known
+int64_t device_bytes(const device *d);      // all spaces together
+int64_t device_most_bytes(const device *d); // the most that they ever were
+int64_t device_available(const device *d);  // bytes that could be reserved besides; INT64_MAX: that is not known
 
 // A space's bytes in the host's memory, or NULL: they are on a GPU, reached by write and read alone. Input and output
 // are always there: a GPU gets the one before a run and gives the other after it.

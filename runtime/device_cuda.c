@@ -454,10 +454,12 @@ static void close_device(device *d) {
 }
 
 static int threads_of(const device *d) { return (void)d, 1; }
+static const char *name_of(const device *d) { return d->name; }
 
 device *device_cuda_open(const plan *p, const char *artifact, int gpu, lmn_error *error) {
   static const device_functions functions = {.close = close_device,
                                              .threads = threads_of,
+                                             .name = name_of,
                                              .reserve = reserve,
                                              .available = available,
                                              .map = map,

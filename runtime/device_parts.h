@@ -10,6 +10,7 @@
 typedef struct device_functions {
   void (*close)(device *d);
   int (*threads)(const device *d);
+  const char *(*name)(const device *d); // NULL: "CPU"
   bool (*reserve)(device *d, plan_space space, int64_t bytes, lmn_error *error);
   int64_t (*available)(const device *d); // NULL: not known
   void *(*map)(const device *d, plan_space space);
@@ -23,6 +24,7 @@ typedef struct device_base {
   const device_functions *functions;
   const plan *plan;
   int64_t reserved[SPACE_COUNT]; // bytes
+  int64_t most;                  // of all, ever
   int64_t vertex_runs;
   double *profile; // NULL: off
 } device_base;

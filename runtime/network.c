@@ -141,7 +141,8 @@ bool network_prepare(lmn_network *n, const plan_entry *entry, lmn_error *error) 
 
 bool network_run(lmn_network *n, const plan_entry *entry, lmn_error *error) {
   int64_t before = device_vertex_runs(n->device);
-  if (!device_run(n->device, entry, error)) return fail_in(error, "%s", entry->name);
+  bool ok = n->profile ? profile_run(n->profile, n->device, entry, error) : device_run(n->device, entry, error);
+  if (!ok) return fail_in(error, "%s", entry->name);
   n->vertex_runs += device_vertex_runs(n->device) - before;
   return true;
 }

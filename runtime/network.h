@@ -4,6 +4,7 @@
 
 #include "runtime/device.h"
 #include "runtime/lmn.h"
+#include "runtime/profile.h"
 
 struct lmn_network {
   arena *arena;
@@ -16,6 +17,7 @@ struct lmn_network {
   float *accumulated;               // sum of earlier micro-batches' gradients
   int64_t accumulated_bytes;
   int64_t vertex_runs;
+  profile *profile; // the caller's; NULL: none
   // Generation: `rows` sequences in entries of `cache_batch` rows.
   int64_t rows, cache_batch, capacity;
   int64_t *lengths; // positions in the cache, the prefix's included

@@ -96,9 +96,12 @@ enum {
 typedef enum { LAUNCH_KERNEL, LAUNCH_GEMM, LAUNCH_CUDA } launch_kind;
 typedef struct plan_launch {
   launch_kind kind;
-  const char *kernel; // symbol in kernels.so; of a gemm, its epilogue's or NULL; of CUDA, the cubin's name too
-  const char *what;   // for people: "gemm net.lmn:7:3"
-  int64_t vertices;   // the run of a vertex' layers begins here, of so many vertices stacked; 0: none does
+  const char *kernel;   // symbol in kernels.so; of a gemm, its epilogue's or NULL; of CUDA, the cubin's name too
+  const char *what;     // for people: "gemm net.lmn:7:3"
+  const char *shape;    // for people: "4096x896x4864 nt, 4 groups"; NULL: nothing to say
+  int group;            // whose work it is: so many-th of plan.groups, from 1; 0: of no one node
+  int64_t flops, bytes; // of products and attention; read and written, each value once
+  int64_t vertices;     // the run of a vertex' layers begins here, of so many vertices stacked; 0: none does
   plan_ref *args;
   int arg_count;
   int64_t *dims; // what the kernel's header comment says
@@ -182,6 +185,9 @@ typedef struct plan {
   int phase_count;
   plan_entry *entries;
   int entry_count;
+  // Nodes and arrows whose work is done together: "v[1][0], v[1][1]" run stacked, "v[0] -> w[0], v[0] -> w[1]" grouped.
+  const char **groups;
+  int group_count;
 } plan;
 
 // plan.json <-> plan. Reading checks everything a wrong file could break (offsets inside their spaces, counts, kinds)

@@ -466,6 +466,13 @@ static void read_launch(struct object *o, plan_launch *l, const int64_t bytes[SP
       (!*l->kernel || l->kernel[strspn(l->kernel, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")]))
     BAD(o, "kernel", "\"%.60s\" is no kernel's name", l->kernel);
   l->what = string_or_null(o, "what");
+  l->shape = string_or_null(o, "shape");
+  int64_t group = integer_or(o, "group", 0);
+  if (group > o->reader->plan->group_count)
+    BAD(o, "group", "is %lld; there are %d", (long long)group, o->reader->plan->group_count);
+  l->group = (int)group;
+  l->flops = integer_or(o, "flops", 0);
+  l->bytes = integer_or(o, "bytes", 0);
   l->vertices = integer_or(o, "vertices", 0);
   l->rides = flag(o, "rides");
   l->tasks = integer_or(o, "tasks", 0);
@@ -540,6 +547,17 @@ static void read_entry(struct object *o, plan_entry *e) {
   check_riders(o, e);
 }
 
+static void read_groups(struct object *o, plan *p) {
+  if (!json_object_get(o->json, "groups")) return;
+  const json_t *names = list(o, "groups", &p->group_count);
+  p->groups = ARENA_ARRAY(o->reader->memory, const char *, p->group_count + 1);
+  for (int i = 0; i < p->group_count; ++i) {
+    const char *name = json_string_value(json_array_get(names, (size_t)i));
+    if (!name) bad(o->reader, &(struct place){&o->place, "groups", i}, "must be text");
+    p->groups[i] = arena_string(o->reader->memory, name ? name : "");
+  }
+}
+
 static void read_plan(struct object *o, plan *p) {
   int64_t format = integer(o, "format", 0);
   if (format != PLAN_FORMAT) BAD(o, "format", "is %lld; this program reads %d", (long long)format, PLAN_FORMAT);
@@ -567,6 +585,7 @@ static void read_plan(struct object *o, plan *p) {
   READ_LIST(o, "parameters", p->parameters, p->parameter_count, plan_parameter, read_parameter(&element, item));
   READ_LIST(o, "rotary", p->rotary, p->rotary_count, plan_rotary, read_rotary(&element, item));
   READ_LIST(o, "phases", p->phases, p->phase_count, plan_phase, read_phase(&element, item));
+  read_groups(o, p);
   READ_LIST(o, "entries", p->entries, p->entry_count, plan_entry, read_entry(&element, item));
 }
 

@@ -258,6 +258,10 @@ static void write_launch(text *out, const plan_launch *l) {
   }
   text_add(out, "\"");
   string(out, "what", l->what);
+  string(out, "shape", l->shape);
+  integer_unless(out, "group", l->group, 0);
+  integer_unless(out, "flops", l->flops, 0);
+  integer_unless(out, "bytes", l->bytes, 0);
   integer_unless(out, "vertices", l->vertices, 0);
 }
 
@@ -283,6 +287,16 @@ static void write_entry(text *out, const plan_entry *e) {
   LIST(out, "inputs", e->input_count, write_value(out, &e->inputs[i]));
   LIST(out, "outputs", e->output_count, write_value(out, &e->outputs[i]));
   LIST(out, "launches", e->launch_count, write_launch(out, &e->launches[i]));
+}
+
+static void write_groups(text *out, const plan *p) {
+  key(out, "groups");
+  text_add(out, "[");
+  for (int i = 0; i < p->group_count; ++i) {
+    text_add(out, i ? ",\n" : "\n");
+    add_string(out, p->groups[i]);
+  }
+  text_add(out, "]");
 }
 
 void plan_write(const plan *p, text *out) {
@@ -312,6 +326,7 @@ void plan_write(const plan *p, text *out) {
   LIST(out, "parameters", p->parameter_count, write_parameter(out, &p->parameters[i]));
   LIST(out, "rotary", p->rotary_count, write_rotary(out, &p->rotary[i]));
   LIST(out, "phases", p->phase_count, write_phase(out, &p->phases[i]));
+  if (p->group_count) write_groups(out, p);
   LIST(out, "entries", p->entry_count, write_entry(out, &p->entries[i]));
   text_add(out, "}\n");
 }

@@ -34,6 +34,7 @@ typedef struct trainer {
   int batch_count;
   double began, saved; // clock
   train_report *report;
+  checkpoint_writer *writer;
   bool told; // that it will stop
 } trainer;
 
@@ -169,14 +170,25 @@ static bool log_step(trainer *t, const step_record *r, lmn_error *error) {
 
 // ---- checkpoints --------------------------------------------------------------------------------
 
+static void note_checkpoint(trainer *t) {
+  const char *last = checkpoint_last(t->writer);
+  if (*last) snprintf(t->report->checkpoint, sizeof t->report->checkpoint, "%s", last);
+}
+
 static bool save(trainer *t, lmn_error *error) {
   if (fsync(t->log)) return log_failed(t, error);
   t->state.seconds += clock_seconds() - t->began;
   t->began = t->saved = clock_seconds();
-  if (!checkpoint_save(t->network, t->options->run, &t->state, t->settings, CHECKPOINTS_KEPT, error)) return false;
-  snprintf(t->report->checkpoint, sizeof t->report->checkpoint, "%s/checkpoints/step-%08lld", t->options->run,
-           (long long)t->state.total_step);
-  return true;
+  bool ok = checkpoint_begin(t->writer, &t->state, t->settings, error);
+  note_checkpoint(t);
+  return ok;
+}
+
+// What is still being written, too.
+static bool wait_for_checkpoint(trainer *t, lmn_error *error) {
+  bool ok = checkpoint_wait(t->writer, error);
+  note_checkpoint(t);
+  return ok;
 }
 
 // A validation that is begun is finished, so that the log is the same as without the interruption; only the one before
@@ -219,7 +231,11 @@ static bool one_step(trainer *t, const train_phase *phase, int64_t steps, step_r
     tokens += batches[i].batch * batches[i].length;
   }
   r->rate = schedule_rate(p->schedule, p->lr, p->warmup, p->schedule_final, t->state.step, steps);
+  profile *profile = t->network->profile = t->options->profile;
+  if (profile) profile_step_begin(profile);
   bool ok = lmn_step(t->network, phase->phase, batches, count, r->rate, &r->loss, &r->norm, error);
+  if (profile) profile_step_end(profile, tokens);
+  t->network->profile = NULL;
   free(batches);
   if (!ok) return false;
   t->state.step++;
@@ -241,7 +257,7 @@ static bool step_and_record(trainer *t, const train_phase *phase, int64_t steps,
     if (!phase_validation(t, phase, &validation, error)) return false;
     record.validation = &validation;
   }
-  if (!log_step(t, &record, error)) return false;
+  if (!log_step(t, &record, error) || !checkpoint_settle(t->writer, error)) return false;
   int64_t tokens = p->batch * p->length * (p->accumulate > 1 ? p->accumulate : 1);
   progress_step(&t->progress, t->state.step, record.loss, record.validation ? evaluation_loss(&validation) : NAN,
                 tokens);
@@ -293,6 +309,11 @@ int64_t train_steps(const plan_phase *phase, int64_t batches) {
   int64_t of_epochs = epochs ? (epochs * batches + accumulate - 1) / accumulate : INT64_MAX;
   if (of_epochs < in_epoch) of_epochs = in_epoch;
   return phase->steps > 0 && phase->steps < of_epochs ? phase->steps : of_epochs;
+}
+
+int64_t train_validations(const plan_phase *phase, int64_t steps) {
+  int64_t every = phase->evaluate_every, regular = every > 0 ? steps / every : 0;
+  return regular + (regular * every != steps);
 }
 
 // ---- all of it ----------------------------------------------------------------------------------
@@ -418,6 +439,7 @@ static bool train_all(trainer *t, lmn_error *error) {
   t->began = t->saved = clock_seconds();
   for (int i = place; place >= 0 && i < o->phase_count && !t->report->stopped; ++i)
     if (!run_phase(t, &o->phases[i], resumed && i == place, error)) {
+      wait_for_checkpoint(t, NULL);
       if (t->report->checkpoint[0]) {
         text advice = {0};
         text_printf(&advice, "%s; the last checkpoint is %s", error->text, t->report->checkpoint);
@@ -426,6 +448,7 @@ static bool train_all(trainer *t, lmn_error *error) {
       }
       return false;
     }
+  if (!wait_for_checkpoint(t, error)) return false;
   t->report->steps = t->state.total_step;
   t->report->seconds = t->state.seconds;
   t->report->complete_before = place == -1;
@@ -436,9 +459,11 @@ static bool train_all(trainer *t, lmn_error *error) {
 bool train_run(lmn_network *network, const train_options *options, train_report *report, lmn_error *error) {
   *report = (train_report){.loss = NAN, .validation_loss = NAN};
   trainer t = {.network = network, .options = options, .report = report, .log = -1, .arena = arena_create()};
+  t.writer = checkpoint_writer_create(network, options->run, CHECKPOINTS_KEPT);
   progress_open(&t.progress, options->progress);
   bool ok = train_all(&t, error);
   progress_close(&t.progress);
+  checkpoint_writer_destroy(t.writer);
   if (t.log >= 0) close(t.log);
   for (int i = 0; i < t.batch_count; ++i)
     for (size_t k = 0; k < LENGTH(t.batches[i].arrays); ++k) free(t.batches[i].arrays[k]);

@@ -3,6 +3,7 @@
 #define LMN_TRAIN_H
 
 #include "runtime/lmn.h"
+#include "runtime/profile.h"
 
 #include <jansson.h>
 #include <signal.h>
@@ -29,6 +30,7 @@ typedef struct train_options {
   const json_t *settings;            // what the result depends on, flat, beside what the plan says; kept in checkpoints
   const volatile sig_atomic_t *stop; // not 0: finish the step, save and return; NULL: never
   FILE *progress;                    // NULL: silent
+  profile *profile;                  // gets the steps; NULL: none
 } train_options;
 
 typedef struct train_report {
@@ -44,6 +46,8 @@ bool train_run(lmn_network *network, const train_options *options, train_report 
 // Steps of a phase: `steps`, or `epochs` times its batches; the smaller of the two where both are said; one epoch where
 // none is.
 int64_t train_steps(const plan_phase *phase, int64_t batches_in_epoch);
+// Validations in so many steps of a phase that has the data; the first phase has one more, before its first step.
+int64_t train_validations(const plan_phase *phase, int64_t steps);
 
 typedef struct evaluation {
   double loss_sum;

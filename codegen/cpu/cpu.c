@@ -57,7 +57,9 @@ bool cpu_codegen_entry(cpu_codegen *cg, ir *m, plan_entry *entry, lmn_error *err
                   "the CPU back end has no kernel for %.*s; every op must have been lowered to the kernel dialect",
                   (int)name.length, name.data);
     }
+    int first = entry->launch_count;
     if (!emitters[code](&e, ops.items[i], error)) return fail_in(error, "%s", op_name(code));
+    launches_cost(&e.launches, first, cost_of_op(m, ops.items[i]));
   }
   return true;
 }

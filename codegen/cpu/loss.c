@@ -109,6 +109,7 @@ static void emit_product(cpu_entry *e, MlirOperation op, plan_gemm gemm, plan_re
   plan_launch *launch = cpu_launch(e, op, LAUNCH_GEMM, NULL);
   gemm.groups = 1;
   launch->gemm = gemm;
+  launch_product(e->arena, launch, &gemm, (const int[]){4, 4, 4});
   cpu_arg(e, launch, a);
   cpu_arg(e, launch, b);
   cpu_arg(e, launch, c);

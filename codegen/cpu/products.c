@@ -379,6 +379,7 @@ static bool emit_product(cpu_entry *e, MlirOperation op, product *p, lmn_error *
   if (!check_places(e, op, p, error)) return false;
   bool few_rows = !g->trans_a && g->m <= (g->trans_b ? FEW_ROWS_DOT : FEW_ROWS_AXPY);
   plan_launch *launch = few_rows ? launch_few_rows(e, op, p) : launch_gemm(e, op, p);
+  launch_shape(e->arena, launch, g);
   if (!group_args(e, launch, op, ir_operands(e->ir, op, 0), false, "a", p->pieces, error) ||
       !group_args(e, launch, op, ir_operands(e->ir, op, 1), false, "b", p->pieces, error) ||
       !group_args(e, launch, op, ir_results(e->ir, op, 0), true, "c", g->groups, error))

@@ -1,18 +1,11 @@
-// kernel.attention, attention_grad, attention_cached; see attention.cuh and attention_grad.cuh.
-#include "codegen/cuda/cuda.h"
+// kernel.attention, attention_grad, attention_cached: on tensor cores where attention_sm90.c or attention_mma.c
+// can, else, and over a KV cache, as in attention.cuh and attention_grad.cuh.
+#include "codegen/cuda/attention.h"
 #include "codegen/cuda/texts.h"
 
 #include <string.h>
 
 enum { THREADS = 128, WARPS = 4, KEYS = 32, HEAD_MAX = 256 }; // as in attention.cuh
-
-typedef struct attention {
-  int64_t heads, key_heads, head, length, batch, segments, sequences;
-  double scale;
-  const char *element; // that its rows are stored as
-  bool starts;
-  int rows; // of a warp
-} attention;
 
 static bool read_attention(cuda_entry *e, MlirOperation op, bool starts, attention *a, lmn_error *error) {
   *a = (attention){.heads = ir_int(op, "heads"),
@@ -58,7 +51,7 @@ static bool finish(cuda_entry *e, plan_launch *launch, const char *kind, const c
   return cuda_finish(e, launch, kind, &s, error);
 }
 
-static void shape_dims(cuda_entry *e, plan_launch *launch, const attention *a) {
+void attention_dims(cuda_entry *e, plan_launch *launch, const attention *a) {
   const int64_t dims[] = {a->length, a->batch, a->segments, a->heads, a->key_heads};
   for (size_t i = 0; i < LENGTH(dims); ++i) cuda_dim(e, launch, dims[i]);
 }
@@ -67,12 +60,14 @@ bool cuda_emit_attention(cuda_entry *e, MlirOperation op, lmn_error *error) {
   attention a;
   MlirValue starts = ir_operand(e->ir, op, 1);
   if (!read_attention(e, op, value_is(starts), &a, error)) return false;
+  if (attention_sm90_can(e, &a)) return attention_sm90(e, op, &a, error);
+  if (attention_mma_can(&a)) return attention_mma(e, op, &a, error);
   plan_launch *launch = cuda_launch(e, op);
   cuda_arg_value(e, launch, ir_operand(e->ir, op, 0));
   cuda_arg_value(e, launch, ir_result(e->ir, op, 0));
   cuda_arg_value(e, launch, ir_result(e->ir, op, 1));
   if (a.starts) cuda_arg_value(e, launch, starts);
-  shape_dims(e, launch, &a);
+  attention_dims(e, launch, &a);
   cuda_grid(launch, a.sequences * a.heads, blocks_of(a.length, block_rows(&a)), 1, THREADS);
   return finish(e, launch, "attention", "attention", &a, block_rows(&a) * a.head + 2 * KEYS * padded(&a), error);
 }
@@ -82,6 +77,8 @@ bool cuda_emit_attention_grad(cuda_entry *e, MlirOperation op, lmn_error *error)
   attention a;
   MlirValue starts = ir_operand(e->ir, op, 4);
   if (!read_attention(e, op, value_is(starts), &a, error)) return false;
+  if (attention_sm90_can(e, &a)) return attention_sm90_grad(e, op, &a, error);
+  if (attention_mma_can(&a)) return attention_mma_grad(e, op, &a, error);
   int64_t floats = 2 * block_rows(&a) * a.head + 2 * KEYS * padded(&a);
   bool ok = true;
   for (int keys = 0; ok && keys < 2; ++keys) {
@@ -89,7 +86,7 @@ bool cuda_emit_attention_grad(cuda_entry *e, MlirOperation op, lmn_error *error)
     for (int i = 0; i < 4; ++i) cuda_arg_value(e, launch, ir_operand(e->ir, op, i));
     cuda_arg_value(e, launch, ir_result(e->ir, op, 0));
     if (a.starts) cuda_arg_value(e, launch, starts);
-    shape_dims(e, launch, &a);
+    attention_dims(e, launch, &a);
     cuda_grid(launch, a.sequences * (keys ? a.key_heads : a.heads), blocks_of(a.length, block_rows(&a)), 1, THREADS);
     const char *kind = keys ? "attention_grad_keys" : "attention_grad_queries";
     ok = finish(e, launch, kind, kind, &a, floats + (keys ? 2 * KEYS : 0), error);

@@ -63,7 +63,9 @@ bool cuda_codegen_entry(cuda_codegen *cg, ir *m, plan_entry *entry, lmn_error *e
                   "the CUDA back end has no kernel for %.*s; every op must have been lowered to the kernel dialect",
                   (int)name.length, name.data);
     }
+    int first = entry->launch_count;
     if (!emitters[code](&e, ops.items[i], error)) return fail_in(error, "%s", op_name(code));
+    launches_cost(&e.launches, first, cost_of_op(m, ops.items[i]));
   }
   return true;
 }
@@ -99,11 +101,12 @@ void cuda_include(cuda_source *s, const char *cuh) {
   text_add(&s->functions, "\n");
 }
 
-static void free_source(cuda_source *s) {
+bool cuda_drop(cuda_source *s) {
   text_free(&s->functions);
   text_free(&s->body);
   free(s->bodies);
   *s = (cuda_source){0};
+  return false;
 }
 
 // The program but for its comment, with `name` as the kernel's.
@@ -205,6 +208,6 @@ bool cuda_finish(cuda_entry *e, plan_launch *l, const char *kind, cuda_source *s
                 l->arg_count);
     add_kernel(e, l, kind, s);
   }
-  free_source(s);
+  cuda_drop(s);
   return ok;
 }

@@ -93,6 +93,7 @@ void cuda_grid(plan_launch *launch, int64_t x, int64_t y, int64_t z, int64_t thr
 // The launch, whose args, dims and grid are complete, runs the kernel of that text, which is freed; its name begins
 // with `kind`. A launch of no blocks goes away.
 bool cuda_finish(cuda_entry *e, plan_launch *launch, const char *kind, cuda_source *s, lmn_error *error);
+bool cuda_drop(cuda_source *s); // frees a text that will not be a kernel; returns false
 
 static inline int64_t blocks_of(int64_t elements, int64_t each) { return (elements + each - 1) / each; }
 

@@ -9,12 +9,23 @@ static nvrtc library;
 static lmn_error problem;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
+// Where scripts/setup --nvrtc puts it: a folder of the user's.
+static void *open_own(void) {
+  const char *xdg = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+  text path = {0};
+  if (xdg && *xdg) text_printf(&path, "%s/lmnc/nvrtc/libnvrtc.so.13", xdg);
+  else if (home && *home) text_printf(&path, "%s/.local/share/lmnc/nvrtc/libnvrtc.so.13", home);
+  void *found = path.data ? dlopen(path.data, RTLD_NOW | RTLD_LOCAL) : NULL;
+  text_free(&path);
+  return found;
+}
+
 static void *open_library(void) {
   static const char *const names[] = {"libnvrtc.so.13", "libnvrtc.so.12", "/usr/local/cuda/lib64/libnvrtc.so",
                                       "/usr/local/cuda/lib/libnvrtc.so", "libnvrtc.so"};
   const char *own = getenv("LMN_NVRTC");
   if (own && *own) return dlopen(own, RTLD_NOW | RTLD_LOCAL);
-  void *found = NULL;
+  void *found = open_own();
   for (size_t i = 0; !found && i < LENGTH(names); ++i) found = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
   return found;
 }
@@ -28,7 +39,7 @@ static void open_once(void) {
       fail(&problem, "LMN_NVRTC=%s: %s; it names the file libnvrtc.so.13 or .12", own, cause ? cause : "");
     else
       fail(&problem, "kernels for a GPU are compiled by NVRTC, and libnvrtc.so.13 or .12 is not there; install it "
-                     "(Debian: libnvrtc12, or pip install nvidia-cuda-nvrtc, or the CUDA toolkit) and say "
+                     "(scripts/setup --nvrtc does, from PyPI's nvidia-cuda-nvrtc; so does the CUDA toolkit), and say "
                      "LMN_NVRTC=FILE if it lies in no folder of the system");
     return;
   }

@@ -128,6 +128,9 @@ static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch,
   method w = method_of(p);
   const int64_t dims[DIM_FIRST] = {g->m, g->n, g->k, g->lda, g->ldb, g->ldc};
   for (int i = 0; i < DIM_FIRST; ++i) cuda_dim(e, launch, dims[i]);
+  plan_gemm counted = *g;
+  counted.pieces = p->several ? p->pieces : 0;
+  launch_shape(e->arena, launch, &counted);
   if (sm90_takes(e, launch, p)) return sm90_product(e, op, launch, p, s, error);
   for (int64_t group = 0; p->several && group <= g->groups; ++group) cuda_dim(e, launch, p->first[group]);
   cuda_grid(launch, blocks_of(g->m, w.rows), blocks_of(g->n, w.columns), g->groups, threads_of(&w));
@@ -139,6 +142,8 @@ static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch,
   return cuda_finish(e, launch, kind, s, error);
 }
 
+static int bytes_of(const char *type) { return strcmp(type, "bf16") ? 4 : 2; }
+
 bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, cuda_product_types types, plan_ref a, plan_ref b,
                   plan_ref c, lmn_error *error) {
   product p = {.gemm = *g, .pieces = 1, .types = types};
@@ -148,6 +153,7 @@ bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, cuda_prod
   cuda_arg(e, launch, a);
   cuda_arg(e, launch, b);
   cuda_arg(e, launch, c);
+  launch_product(e->arena, launch, &p.gemm, (const int[]){bytes_of(types.a), bytes_of(types.b), bytes_of(types.c)});
   return finish_product(e, op, launch, &p, &s, error);
 }
 
@@ -222,13 +228,13 @@ bool cuda_emit_gemm(cuda_entry *e, MlirOperation op, lmn_error *error) {
   if (body) {
     cuda_include(&s, cuda_text_team);
     p.body = cuda_body(e, &s, body, error);
-    if (!p.body) return false;
+    if (!p.body) return cuda_drop(&s);
   }
   plan_launch *launch = cuda_launch(e, op);
   if (!group_args(e, launch, op, ir_operands(e->ir, op, 0), false, "a", p.pieces, error) ||
       !group_args(e, launch, op, ir_operands(e->ir, op, 1), false, "b", p.pieces, error) ||
       !group_args(e, launch, op, ir_results(e->ir, op, 0), true, "c", p.gemm.groups, error))
-    return false;
+    return cuda_drop(&s);
   cuda_args(e, launch, op, ir_operands(e->ir, op, 3), false);
   cuda_args(e, launch, op, ir_operands(e->ir, op, 4), false);
   cuda_args(e, launch, op, ir_results(e->ir, op, 1), true);

@@ -17,7 +17,11 @@ bool cuda_emit_rope(cuda_entry *e, MlirOperation op, lmn_error *error) {
   for (size_t i = 0; i < LENGTH(dims); ++i) cuda_dim(e, launch, dims[i]);
   cuda_grid(launch, value_rows(x), 1, 1, 128);
   cuda_include(&s, cuda_text_rope);
-  text_printf(&s.body, "  rope<%s, %s, %s>(p);\n", ir_int(op, "inverse") ? "true" : "false",
-              value_is(lengths) ? "true" : "false", cuda_type(x));
+  enum { MANY = 4 }; // where rows and halves of heads are whole multiples of it
+  int64_t bytes = MANY * value_element_bytes(x);
+  bool many = size / 2 % MANY == 0 && columns % MANY == 0 && ir_place(x).offset % bytes == 0 &&
+              ir_place(ir_result(e->ir, op, 0)).offset % bytes == 0;
+  text_printf(&s.body, "  rope<%s, %s, %d, %s>(p);\n", ir_int(op, "inverse") ? "true" : "false",
+              value_is(lengths) ? "true" : "false", many ? MANY : 1, cuda_type(x));
   return cuda_finish(e, launch, "rope", &s, error);
 }

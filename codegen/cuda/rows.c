@@ -6,7 +6,17 @@
 
 #include <string.h>
 
-enum { THREADS = 256 };
+enum { THREADS = 256, MANY = 4 }; // MANY: elements that a thread takes at once, where they are aligned to that
+
+// Whether threads may take MANY elements of these at once, as far as where they begin goes.
+static bool places_aligned(MlirOperation op, segment s, bool results) {
+  bool aligned = true;
+  for (int i = 0; i < s.count; ++i) {
+    MlirValue v = results ? mlirOperationGetResult(op, s.first + i) : mlirOperationGetOperand(op, s.first + i);
+    aligned &= ir_place(v).offset % (MANY * value_element_bytes(v)) == 0;
+  }
+  return aligned;
+}
 
 // ---- kernel.row
 
@@ -37,20 +47,23 @@ static void declare(text *t, const char *indent, const char *prefix, int count) 
   text_add(t, ";\n");
 }
 
-// The call of a stage's body on the elements at d.
-static void call_stage(const row_kernel *r, text *t, const char *body, int results) {
+// The loop over a row, MANY elements at once, and the call of a stage's body on the q-th of them.
+static void begin_stage(const row_kernel *r, text *t, const char *body, int results) {
   bool some = false;
-  declare(t, "    ", "v", results);
-  text_printf(t, "    %s(", body);
-  names(t, "x", r->rows, "[d]", &some);
+  text_add(t, "  for (long long d = lane * MANY; d < columns; d += TEAM * MANY) {\n");
+  for (int i = 0; i < r->rows; ++i)
+    text_printf(t, "    float a%d[MANY];\n    load_many<MANY>(x%d + d, a%d);\n", i, i, i);
+  for (int i = 0; i < r->row_results; ++i) text_printf(t, "    float b%d[MANY]; (void)b%d;\n", i, i);
+  text_add(t, "#pragma unroll\n    for (int q = 0; q < MANY; ++q) {\n");
+  declare(t, "      ", "v", results);
+  text_printf(t, "      %s(", body);
+  names(t, "a", r->rows, "[q]", &some);
   names(t, "s", r->scalars, "", &some);
-  names(t, "c", r->columns, "[d]", &some);
+  names(t, "c", r->columns, "[d + q]", &some);
   names(t, "r", r->reductions, "", &some);
   names(t, "v", results, "", &some);
   text_add(t, ");\n");
 }
-
-static const char row_loop[] = "  for (long long d = lane; d < columns; d += TEAM) {\n";
 
 static bool is_word(const char *word, size_t length, const char *wanted) {
   return length == strlen(wanted) && !memcmp(word, wanted, length);
@@ -71,12 +84,11 @@ static bool write_reductions(row_kernel *r, text *t, const char *body, const cha
   if (!count) return fail(error, "a stage has no reductions");
   for (int i = 0; i < count; ++i)
     text_printf(t, "  float r%d = %s;\n", r->reductions + i, sums[i] ? "0.0f" : "-INFINITY");
-  text_add(t, row_loop);
-  call_stage(r, t, body, count);
+  begin_stage(r, t, body, count);
   for (int i = 0; i < count; ++i)
-    if (sums[i]) text_printf(t, "    r%d += v%d;\n", r->reductions + i, i);
-    else text_printf(t, "    r%d = larger(r%d, v%d);\n", r->reductions + i, r->reductions + i, i);
-  text_add(t, "  }\n");
+    if (sums[i]) text_printf(t, "      r%d += v%d;\n", r->reductions + i, i);
+    else text_printf(t, "      r%d = larger(r%d, v%d);\n", r->reductions + i, r->reductions + i, i);
+  text_add(t, "    }\n  }\n");
   for (int i = 0; i < count; ++i)
     text_printf(t, "  r%d = team_%s<TEAM>(r%d);\n", r->reductions + i, sums[i] ? "sum" : "max", r->reductions + i);
   r->reductions += count;
@@ -84,9 +96,10 @@ static bool write_reductions(row_kernel *r, text *t, const char *body, const cha
 }
 
 static void write_map(const row_kernel *r, text *t, const char *body) {
-  text_add(t, row_loop);
-  call_stage(r, t, body, r->row_results);
-  for (int i = 0; i < r->row_results; ++i) text_printf(t, "    y%d[d] = v%d;\n", i, i);
+  begin_stage(r, t, body, r->row_results);
+  for (int i = 0; i < r->row_results; ++i) text_printf(t, "      b%d[q] = v%d;\n", i, i);
+  text_add(t, "    }\n");
+  for (int i = 0; i < r->row_results; ++i) text_printf(t, "    store_many<MANY>(y%d + d, b%d);\n", i, i);
   text_add(t, "  }\n");
 }
 
@@ -210,7 +223,7 @@ static bool emit_long_sum(cuda_entry *e, MlirOperation op, lmn_error *error) {
 
 bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
   if (is_long_sum(e, op)) return emit_long_sum(e, op, error);
-  enum { WARP_COLUMNS = 512 }; // a warp a row up to here
+  enum { WARP_COLUMNS = 1024 }; // a warp a row up to here
   row_kernel r;
   if (!read_row_kernel(e, op, &r, error)) return false;
   segment rows = ir_operands(e->ir, op, 0);
@@ -227,50 +240,104 @@ bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
   if (r.shared) shared_dims(e, launch, op, r.groups);
   cuda_grid(launch, blocks_of(count, THREADS / team), 1, 1, THREADS);
   cuda_source s = {0};
-  text_printf(&s.functions, "constexpr int TEAM = %d; // threads a row\n\n", team);
+  bool many =
+      columns % MANY == 0 && places_aligned(op, rows, false) && places_aligned(op, ir_results(e->ir, op, 0), true);
+  text_printf(&s.functions, "constexpr int TEAM = %d; // threads a row\nconstexpr int MANY = %d;\n\n", team,
+              many ? MANY : 1);
   cuda_include(&s, cuda_text_team);
   write_pointers(&r, &s.body);
-  return write_stages(e, op, &r, &s, error) && cuda_finish(e, launch, "row", &s, error);
+  return write_stages(e, op, &r, &s, error) ? cuda_finish(e, launch, "row", &s, error) : cuda_drop(&s);
 }
 
 // ---- kernel.column
 
-// A block sums COLUMN_BLOCK columns of one group: ROW_THREADS threads a column, each every so many rows, then their
-// sums in order. args: rows, scalars (of lists a group each, kind by kind), sums kind by kind a group each. dims: rows
-// a group, columns.
-enum { COLUMN_BLOCK = 32, ROW_THREADS = 16 };
+// A block sums the columns of a part of one group's rows: LANES threads of MANY columns each, ROW_THREADS times, each
+// every so many rows, then their sums in order. Where there are several parts, their sums lie in the kernel's own
+// memory, and the block that is the last of its columns to end adds them up, in order too. args: rows, scalars (of
+// lists a group each, kind by kind), sums kind by kind a group each. dims: rows a group, columns.
+enum { LANES = 32, ROW_THREADS = 16, PART_ROWS = 256, MOST_PARTS = 32 };
 
-static void write_column(text *t, const char *body, const char *type, int rows, int scalars, int kinds, int groups,
-                         bool lists) {
-  const char *group = lists ? " + group" : "", *start = lists ? "0" : "group * rows";
-  int each = lists ? groups : 1;
+typedef struct column_kernel {
+  const char *body, *type;
+  int rows, scalars, kinds, groups; // kinds: of sums
+  bool lists;
+} column_kernel;
+
+// t0 … [MANY] = the sums of this thread's rows.
+static void write_column_rows(const column_kernel *c, text *t) {
+  const char *group = c->lists ? " + group" : "", *start = c->lists ? "0" : "group * rows";
+  int each = c->lists ? c->groups : 1;
   text_printf(t,
-              "  __shared__ float sums[%d][%d][%d + 1];\n"
+              "  __shared__ float sums[%d][%d][MANY][%d + 1];\n"
               "  const long long rows = p.dims[0], columns = p.dims[1], group = blockIdx.y;\n"
               "  const int lane = threadIdx.x %% %d, part = threadIdx.x / %d;\n"
-              "  const long long d = (long long)blockIdx.x * %d + lane, start = %s;\n",
-              kinds, ROW_THREADS, COLUMN_BLOCK, COLUMN_BLOCK, COLUMN_BLOCK, COLUMN_BLOCK, start);
-  for (int i = 0; i < kinds; ++i) text_printf(t, "  float t%d = 0.0f;\n", i);
-  text_printf(t, "  for (long long r = start + part; d < columns && r < start + rows; r += %d) {\n", ROW_THREADS);
+              "  const long long d = ((long long)blockIdx.x * %d + lane) * MANY, start = %s;\n"
+              "  const long long share = (rows + gridDim.z - 1) / gridDim.z, first = share * blockIdx.z;\n"
+              "  const long long end = start + (first + share < rows ? first + share : rows);\n",
+              c->kinds, ROW_THREADS, LANES, LANES, LANES, LANES, start);
+  for (int i = 0; i < c->kinds; ++i) text_printf(t, "  float t%d[MANY] = {};\n", i);
+  text_printf(t, "#pragma unroll 2\n  for (long long r = start + first + part; d < columns && r < end; r += %d) {\n",
+              ROW_THREADS);
+  for (int i = 0; i < c->rows; ++i)
+    text_printf(t, "    float a%d[MANY];\n    load_many<MANY>((const %s *)p.args[%d%s] + r * columns + d, a%d);\n", i,
+                c->type, i * each, group, i);
+  for (int i = 0; i < c->scalars; ++i)
+    text_printf(t, "    const float s%d = ((const float *)p.args[%d%s])[r];\n", i, (c->rows + i) * each, group);
+  text_add(t, "#pragma unroll\n    for (int q = 0; q < MANY; ++q) {\n");
+  declare(t, "      ", "v", c->kinds);
   bool some = false;
-  declare(t, "    ", "v", kinds);
-  text_printf(t, "    %s(", body);
-  for (int i = 0; i < rows + scalars; ++i) {
-    text_printf(t, "%s((const %s *)p.args[%d%s])[%s]", some ? ", " : "", i < rows ? type : "float", i * each, group,
-                i < rows ? "r * columns + d" : "r");
-    some = true;
-  }
-  names(t, "v", kinds, "", &some);
+  text_printf(t, "      %s(", c->body);
+  names(t, "a", c->rows, "[q]", &some);
+  names(t, "s", c->scalars, "", &some);
+  names(t, "v", c->kinds, "", &some);
   text_add(t, ");\n");
-  for (int i = 0; i < kinds; ++i) text_printf(t, "    t%d += v%d;\n", i, i);
-  text_add(t, "  }\n");
-  for (int i = 0; i < kinds; ++i) text_printf(t, "  sums[%d][part][lane] = t%d;\n", i, i);
-  text_add(t, "  __syncthreads();\n  if (part || d >= columns) return;\n");
-  for (int i = 0; i < kinds; ++i)
+  for (int i = 0; i < c->kinds; ++i) text_printf(t, "      t%d[q] += v%d;\n", i, i);
+  text_add(t, "    }\n  }\n");
+}
+
+// The first warp is left, of every block. Its sums are seen by all before the count says that they are there.
+static void write_column_sums(const column_kernel *c, text *t) {
+  for (int i = 0; i < c->kinds; ++i)
+    text_printf(t, "  for (int q = 0; q < MANY; ++q) sums[%d][part][q][lane] = t%d[q];\n", i, i);
+  text_add(t, "  __syncthreads();\n  if (part) return;\n");
+  for (int i = 0; i < c->kinds; ++i)
     text_printf(t,
-                "  t%d = 0.0f;\n  for (int i = 0; i < %d; ++i) t%d += sums[%d][i][lane];\n"
-                "  ((float *)p.args[%d + group])[d] = t%d;\n",
-                i, ROW_THREADS, i, i, (rows + scalars) * each + i * groups, i);
+                "  for (int q = 0; q < MANY; ++q) {\n    t%d[q] = 0.0f;\n"
+                "    for (int i = 0; i < %d; ++i) t%d[q] += sums[%d][i][q][lane];\n  }\n",
+                i, ROW_THREADS, i, i);
+  text_printf(t,
+              "  if (gridDim.z > 1) {\n"
+              "    const unsigned place = blockIdx.y * gridDim.x + blockIdx.x;\n"
+              "    float *mine = partial + (long long)place * gridDim.z * (%d * MANY) + lane;\n",
+              c->kinds * LANES);
+  for (int i = 0; i < c->kinds; ++i)
+    text_printf(t, "    for (int q = 0; q < MANY; ++q) mine[((blockIdx.z * %d + %d) * MANY + q) * %d] = t%d[q];\n",
+                c->kinds, i, LANES, i);
+  text_add(t, "    __threadfence();\n    __syncwarp();\n"
+              "    const unsigned before = __shfl_sync(0xffffffffu, lane ? 0 : atomicAdd(&done[place], 1), 0);\n"
+              "    if (before + 1 != gridDim.z) return;\n"
+              "    __threadfence();\n    if (!lane) done[place] = 0;\n");
+  for (int i = 0; i < c->kinds; ++i)
+    text_printf(t,
+                "    for (int q = 0; q < MANY; ++q) t%d[q] = 0.0f;\n"
+                "#pragma unroll 8\n    for (int i = 0; i < (int)gridDim.z; ++i)\n"
+                "      for (int q = 0; q < MANY; ++q) t%d[q] += __ldcg(mine + ((i * %d + %d) * MANY + q) * %d);\n",
+                i, i, c->kinds, i, LANES);
+  text_add(t, "  }\n  if (d >= columns) return;\n");
+  int first = (c->rows + c->scalars) * (c->lists ? c->groups : 1);
+  for (int i = 0; i < c->kinds; ++i)
+    text_printf(t, "  for (int q = 0; q < MANY; ++q) ((float *)p.args[%d + group])[d + q] = t%d[q];\n",
+                first + i * c->groups, i);
+}
+
+// The kernel's own memory: for a power of two of blocks, so that few shapes have a kernel of their own.
+static void write_partial(text *t, int64_t blocks, int kinds, int many) {
+  int64_t most = 1;
+  while (most < blocks) most *= 2;
+  text_printf(t,
+              "constexpr int MANY = %d; // columns a thread\n"
+              "__device__ float partial[%lld];\n__device__ unsigned done[%lld];\n\n",
+              many, (long long)(most * MOST_PARTS * kinds * LANES * many), (long long)most);
 }
 
 bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
@@ -283,49 +350,70 @@ bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
   int each = lists ? groups : 1;
   cuda_source s = {0};
   cuda_include(&s, cuda_text_team);
-  const char *body = cuda_body(e, &s, ir_text(e->ir, op, "body"), error);
-  if (!body) return false;
+  column_kernel c = {.body = cuda_body(e, &s, ir_text(e->ir, op, "body"), error),
+                     .type = cuda_type_of(op, rows, false),
+                     .rows = rows.count / each,
+                     .scalars = scalars.count / each,
+                     .kinds = results / groups,
+                     .groups = groups,
+                     .lists = lists};
+  if (!c.body) return cuda_drop(&s);
+  int64_t columns = value_columns(shape), group_rows = value_rows(shape) / (lists ? 1 : groups);
+  int many = columns % MANY == 0 && places_aligned(op, rows, false) ? MANY : 1;
+  int64_t parts = blocks_of(group_rows, PART_ROWS), blocks = blocks_of(columns, LANES * many);
   plan_launch *launch = cuda_launch(e, op);
   cuda_args(e, launch, op, rows, false);
   cuda_args(e, launch, op, scalars, false);
   cuda_args(e, launch, op, (segment){0, results}, true);
-  cuda_dim(e, launch, value_rows(shape) / (lists ? 1 : groups));
-  cuda_dim(e, launch, value_columns(shape));
-  cuda_grid(launch, blocks_of(value_columns(shape), COLUMN_BLOCK), groups, 1, COLUMN_BLOCK * ROW_THREADS);
-  write_column(&s.body, body, cuda_type_of(op, rows, false), rows.count / each, scalars.count / each, results / groups,
-               groups, lists);
+  cuda_dim(e, launch, group_rows);
+  cuda_dim(e, launch, columns);
+  cuda_grid(launch, blocks, groups, parts < MOST_PARTS ? parts : MOST_PARTS, LANES * ROW_THREADS);
+  write_partial(&s.functions, blocks * groups, c.kinds, many);
+  write_column_rows(&c, &s.body);
+  write_column_sums(&c, &s.body);
   return cuda_finish(e, launch, "column", &s, error);
 }
 
 // ---- kernel.glu and its gradient
 
-// A block some columns of a row. args: x, y; of the gradient x, dy, dx. dims: columns of y.
+// A block some columns of a row, a thread MANY of them. args: x, y; of the gradient x, dy, dx. dims: columns of y.
 static bool emit_glu(cuda_entry *e, MlirOperation op, bool gradient, lmn_error *error) {
   cuda_source s = {0};
   cuda_include(&s, cuda_text_team);
   const char *body = cuda_body(e, &s, ir_text(e->ir, op, "body"), error);
-  if (!body) return false;
-  MlirValue x = mlirOperationGetOperand(op, 0);
+  if (!body) return cuda_drop(&s);
+  MlirValue x = mlirOperationGetOperand(op, 0), y = mlirOperationGetResult(op, 0);
+  MlirValue dy = mlirOperationGetOperand(op, gradient ? 1 : 0);
   int64_t width = value_columns(x) / 2;
+  segment operands = {0, gradient ? 2 : 1}, result = {0, 1};
+  int many = width % MANY == 0 && places_aligned(op, operands, false) && places_aligned(op, result, true) ? MANY : 1;
   plan_launch *launch = cuda_launch(e, op);
-  cuda_args(e, launch, op, (segment){0, gradient ? 2 : 1}, false);
-  cuda_args(e, launch, op, (segment){0, 1}, true);
+  cuda_args(e, launch, op, operands, false);
+  cuda_args(e, launch, op, result, true);
   cuda_dim(e, launch, width);
-  cuda_grid(launch, value_rows(x), blocks_of(width, THREADS), 1, THREADS);
-  MlirValue y = mlirOperationGetResult(op, 0), dy = mlirOperationGetOperand(op, gradient ? 1 : 0);
-  text_add(&s.body, "  const long long width = p.dims[0], row = blockIdx.x;\n"
-                    "  const long long d = (long long)blockIdx.y * blockDim.x + threadIdx.x;\n"
-                    "  if (d >= width) return;\n");
-  text_printf(&s.body, "  const %s *x = (const %s *)p.args[0] + row * 2 * width;\n", cuda_type(x), cuda_type(x));
+  cuda_grid(launch, value_rows(x), blocks_of(width, THREADS * many), 1, THREADS);
+  text_printf(&s.body,
+              "  constexpr int MANY = %d;\n"
+              "  const long long width = p.dims[0], row = blockIdx.x;\n"
+              "  const long long d = ((long long)blockIdx.y * blockDim.x + threadIdx.x) * MANY;\n"
+              "  if (d >= width) return;\n"
+              "  const %s *x = (const %s *)p.args[0] + row * 2 * width;\n"
+              "  float gate[MANY], up[MANY], y[MANY];\n"
+              "  load_many<MANY>(x + d, gate);\n  load_many<MANY>(x + width + d, up);\n",
+              many, cuda_type(x), cuda_type(x));
   if (gradient)
     text_printf(&s.body,
-                "  float dgate, dup;\n  %s *dx = (%s *)p.args[2] + row * 2 * width;\n"
-                "  %s(x[d], x[width + d], ((const %s *)p.args[1])[row * width + d], dgate, dup);\n"
-                "  dx[d] = dgate;\n  dx[width + d] = dup;\n",
-                cuda_type(y), cuda_type(y), body, cuda_type(dy));
+                "  float dgate[MANY], dup[MANY];\n"
+                "  load_many<MANY>((const %s *)p.args[1] + row * width + d, y);\n"
+                "#pragma unroll\n  for (int q = 0; q < MANY; ++q) %s(gate[q], up[q], y[q], dgate[q], dup[q]);\n"
+                "  %s *dx = (%s *)p.args[2] + row * 2 * width;\n"
+                "  store_many<MANY>(dx + d, dgate);\n  store_many<MANY>(dx + width + d, dup);\n",
+                cuda_type(dy), body, cuda_type(y), cuda_type(y));
   else
-    text_printf(&s.body, "  float y;\n  %s(x[d], x[width + d], y);\n  ((%s *)p.args[1])[row * width + d] = y;\n", body,
-                cuda_type(y));
+    text_printf(&s.body,
+                "#pragma unroll\n  for (int q = 0; q < MANY; ++q) %s(gate[q], up[q], y[q]);\n"
+                "  store_many<MANY>((%s *)p.args[1] + row * width + d, y);\n",
+                body, cuda_type(y));
   return cuda_finish(e, launch, gradient ? "glu_grad" : "glu", &s, error);
 }
 

@@ -76,6 +76,8 @@ static int list_points(sweep *s, lmn_error *error) {
     return s->shared->stop ? 128 + s->shared->stop : 1;
   }
   sweep_print_plan(s, flops_per_second);
+  for (int i = 0; i < s->point_count; ++i)
+    if (s->points[i].error) return 1;
   return 0;
 }
 

@@ -77,46 +77,77 @@ void sweep_count_plan(const plan *p, const int *phases, int count, sweep_cost *c
   }
 }
 
-// Only steps that depend on the data's size need the data.
-static bool phase_steps(const run_options *o, network_source *source, const plan_phase *p, int64_t *steps,
-                        lmn_error *error) {
-  *steps = p->steps;
-  if (p->steps > 0 && p->epochs <= 0) return true;
-  if (!o->data && !p->data) return fail(error, "phase %s has no data; give --data FILE", p->name);
+static bool count_batches(const run_options *o, network_source *source, const plan_phase *p, const char *said,
+                          const char *in_file, int64_t *batches, lmn_error *error) {
   tokenizer *t = tokenizer_open(source->tokenizer, error);
-  dataset *d = t ? data_open(o, source, p, t, o->data, p->data, false, error) : NULL;
-  if (d) *steps = train_steps(p, dataset_batches(d));
+  dataset *d = t ? data_open(o, source, p, t, said, in_file, false, error) : NULL;
+  if (d) *batches = dataset_batches(d);
   dataset_close(d);
   tokenizer_close(t);
   return d != NULL;
 }
 
-static bool add_phase(const run_options *o, network_source *source, const plan *p, int phase, sweep_cost *cost,
-                      lmn_error *error) {
-  const plan_phase *settings = &source->phases[phase];
-  const plan_entry *e = plan_find(p, ENTRY_TRAIN, phase, settings->batch, settings->length);
+// Only steps that depend on the data's size need the data. --dry-run reads it all the same, to say what is wrong with
+// it.
+static bool phase_steps(const run_options *o, network_source *source, const plan_phase *p, int64_t *steps,
+                        lmn_error *error) {
+  int64_t batches;
+  *steps = p->steps;
+  if (p->steps > 0 && p->epochs <= 0 && !o->dry_run) return true;
+  if (!o->data && !p->data) return fail(error, "phase %s has no data; give --data FILE", p->name);
+  if (!count_batches(o, source, p, o->data, p->data, &batches, error)) return false;
+  *steps = train_steps(p, batches);
+  return true;
+}
+
+// The phase's validations, and what the last phase's network is measured on in the end: for --dry-run only, as it reads
+// the data.
+static bool add_validations(const run_options *o, network_source *source, const plan *p, int place, int count,
+                            const plan_phase *settings, int64_t steps, sweep_cost *cost, lmn_error *error) {
+  const plan_entry *e = plan_find(p, ENTRY_EVALUATE, -1, settings->batch, settings->length);
+  int64_t batches = 0, all = 0;
+  if (o->validation || settings->validation) {
+    if (!count_batches(o, source, settings, o->validation, settings->validation, &batches, error)) return false;
+    all = batches * (train_validations(settings, steps) + (place == 0)); // the first one before the first step
+  }
+  if (o->test && place == count - 1) {
+    if (!count_batches(o, source, settings, o->test, NULL, &batches, error)) return false;
+    all += batches;
+  }
+  cost->validation_flops += (double)e->flops * (double)all;
+  return true;
+}
+
+static bool add_phase(const run_options *o, network_source *source, const plan *p, const int *phases, int place,
+                      int count, sweep_cost *cost, lmn_error *error) {
+  const plan_phase *settings = &source->phases[phases[place]];
+  const plan_entry *e = plan_find(p, ENTRY_TRAIN, phases[place], settings->batch, settings->length);
   int64_t steps, batches = settings->accumulate > 1 ? settings->accumulate : 1;
   if (!phase_steps(o, source, settings, &steps, error)) return false;
   cost->steps += steps;
   if (!cost->batch_flops) cost->batch_flops = (double)e->flops;
   cost->flops += (double)e->flops * (double)(steps * batches);
-  return true;
+  return !o->dry_run || add_validations(o, source, p, place, count, settings, steps, cost, error);
 }
 
 static bool count_source(const run_options *o, network_source *source, sweep_cost *cost, lmn_error *error) {
   int *phases = ARENA_ARRAY(source->arena, int, source->phase_count + 1);
   int count = run_phases(o, source, phases, error);
-  entry_shape *shapes = ARENA_ARRAY(source->arena, entry_shape, count + 1);
+  entry_shape *shapes = ARENA_ARRAY(source->arena, entry_shape, 2 * count + 2);
+  int shape_count = 0;
   for (int i = 0; i < count; ++i) {
     const plan_phase *p = &source->phases[phases[i]];
-    shapes[i] = (entry_shape){
+    entry_shape shape = {
         .kind = ENTRY_TRAIN, .phase = phases[i], .batch = p->batch, .length = p->length, .packed = o->pack};
+    shapes[shape_count++] = shape;
+    shape.kind = ENTRY_EVALUATE, shape.phase = -1;
+    if (o->dry_run) shapes[shape_count++] = shape;
   }
-  const plan *p = count > 0 ? compile_plan(source->compilation, shapes, count, error) : NULL;
+  const plan *p = count > 0 ? compile_plan(source->compilation, shapes, shape_count, error) : NULL;
   if (!p) return false;
   sweep_count_plan(p, phases, count, cost);
   bool ok = true;
-  for (int i = 0; ok && i < count; ++i) ok = add_phase(o, source, p, phases[i], cost, error);
+  for (int i = 0; ok && i < count; ++i) ok = add_phase(o, source, p, phases, i, count, cost, error);
   return ok;
 }
 
@@ -178,11 +209,13 @@ bool sweep_time_batch(sweep *s, double *flops_per_second) {
   return true;
 }
 
+static double work_of(const sweep_cost *c) { return c->flops + c->validation_flops; }
+
 double sweep_work_left(const sweep *s, int after) {
   double work = 0;
   for (int i = after + 1; i < s->run_count; ++i)
     if (!sweep_finished(&s->runs[i]) && !s->points[s->runs[i].point].error)
-      work += s->points[s->runs[i].point].cost.flops;
+      work += work_of(&s->points[s->runs[i].point].cost);
   return work;
 }
 
@@ -196,10 +229,11 @@ static json_t *point_json(const sweep *s, const sweep_point *p, double seconds) 
     json_object_set_new(o, "error", json_string(p->error));
     return o;
   }
-  json_t *costs = json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:I}", "parameters", (json_int_t)p->cost.parameters,
-                            "trained", (json_int_t)p->cost.trained, "vertex_runs", (json_int_t)p->cost.vertex_runs,
-                            "steps", (json_int_t)p->cost.steps, "batch_flops", p->cost.batch_flops, "flops",
-                            p->cost.flops, "memory_bytes", (json_int_t)p->cost.memory);
+  json_t *costs =
+      json_pack("{s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:I}", "parameters", (json_int_t)p->cost.parameters, "trained",
+                (json_int_t)p->cost.trained, "vertex_runs", (json_int_t)p->cost.vertex_runs, "steps",
+                (json_int_t)p->cost.steps, "batch_flops", p->cost.batch_flops, "flops", p->cost.flops,
+                "validation_flops", p->cost.validation_flops, "memory_bytes", (json_int_t)p->cost.memory);
   json_object_update(o, costs);
   json_decref(costs);
   if (isfinite(seconds)) json_object_set_new(o, "seconds", json_real(seconds));
@@ -209,7 +243,7 @@ static json_t *point_json(const sweep *s, const sweep_point *p, double seconds) 
 static void print_plan_json(const sweep *s, double flops_per_second) {
   json_t *points = json_array();
   for (int i = 0; i < s->point_count; ++i)
-    json_array_append_new(points, point_json(s, &s->points[i], s->points[i].cost.flops / flops_per_second));
+    json_array_append_new(points, point_json(s, &s->points[i], work_of(&s->points[i].cost) / flops_per_second));
   json_t *root = json_pack("{s:s, s:i, s:o}", "network", s->network, "runs", s->run_count, "points", points);
   if (isfinite(flops_per_second))
     json_object_set_new(root, "seconds", json_real(sweep_work_left(s, -1) / flops_per_second));
@@ -232,12 +266,12 @@ void sweep_print_plan(const sweep *s, double flops_per_second) {
   for (int i = 0; i < s->point_count; ++i) {
     const sweep_point *p = &s->points[i];
     const sweep_cost *c = &p->cost;
-    if (p->error) printf("%-*s cannot be compiled: %s\n", width, p->name, p->error);
+    if (p->error) printf("%-*s cannot be trained: %s\n", width, p->name, p->error);
     else
       printf("%-*s %13lld %13lld %6lld %9lld %14.2f %11.1f %10s\n", width, p->name, (long long)c->parameters,
              (long long)c->trained, (long long)c->vertex_runs, (long long)c->steps, c->batch_flops / 1e9,
-             (double)c->memory / 1048576.0, progress_duration(c->flops / flops_per_second, time));
+             (double)c->memory / 1048576.0, progress_duration(work_of(c) / flops_per_second, time));
   }
-  printf("%d trainings (%d points, %d seeds): about %s without validations\n", s->run_count, s->point_count,
-         s->seed_count, progress_duration(sweep_work_left(s, -1) / flops_per_second, time));
+  printf("%d trainings (%d points, %d seeds): about %s\n", s->run_count, s->point_count, s->seed_count,
+         progress_duration(sweep_work_left(s, -1) / flops_per_second, time));
 }

@@ -13,6 +13,7 @@ typedef struct sweep_param { // of -D, with several values
 typedef struct sweep_cost { // of a point, from its plan
   int64_t parameters, trained, vertex_runs, memory, steps;
   double batch_flops, flops; // of a batch of the first phase; of the whole training
+  double validation_flops;   // with --dry-run
 } sweep_cost;
 
 typedef struct sweep_point {

@@ -125,7 +125,8 @@ CUresult cuDeviceGet(CUdevice *device, int number) {
 
 CUresult cuDeviceGetName(char *name, int length, CUdevice device) {
   ENTER(false);
-  snprintf(name, (size_t)length, "Fake GPU %d", device);
+  if (fake_cuda.name) snprintf(name, (size_t)length, "%s", fake_cuda.name);
+  else snprintf(name, (size_t)length, "Fake GPU %d", device);
   return 0;
 }
 

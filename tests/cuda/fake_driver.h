@@ -8,7 +8,8 @@
 typedef struct fake_cuda_state {
   // What it says of itself.
   int version, gpus, major, minor;
-  int64_t memory; // bytes of the GPU
+  const char *name; // NULL: "Fake GPU 0"
+  int64_t memory;   // bytes of the GPU
   // What goes wrong: the call `fail_at` (counted from 0; -1: none) returns `fail_with`; the `fault_at`-th launch of the
   // kernel `fault` (NULL: none) has a fault, after which everything fails.
   int64_t fail_at;

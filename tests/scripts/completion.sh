@@ -1,15 +1,10 @@
 #!/bin/sh
 # lmnc completion: what bash offers, through the function itself; zsh and fish where they are installed.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
-wrong() {
-  echo "FAILED: $*"
-  exit 1
-}
+set -e
+. "$LMN_TESTS/scripts/begin"
 for shell in bash zsh fish; do "$LMNC" completion $shell >"$work/$shell"; done
-"$LMNC" completion tcsh 2>"$work/errors" && wrong "an unknown shell"
-grep -q 'bash, zsh or fish' "$work/errors" || wrong "no message about the shell"
+"$LMNC" completion tcsh 2>"$work/errors" && fail "an unknown shell"
+grep -q 'bash, zsh or fish' "$work/errors" || fail "no message about the shell"
 
 cat >"$work/complete" <<'END'
 source "$1/bash" || exit 1
@@ -31,7 +26,7 @@ expect 'tokenizer trace train' t
 expect '--explain' --e
 expect 'E0107' --explain E0107
 expect '--validation' train --v
-expect '--data --define --disable-pass' train net.lmn --d
+expect '--data --define --device --disable-pass' train net.lmn --d
 expect '--optimizer --output' train net.lmn --o
 expect 'a folder folder net.lmn' check ''
 expect 'net.lmn' check n
@@ -53,21 +48,21 @@ for command in $(compgen -W "$(cat names)"); do
 done
 END
 "$LMNC" --help | sed -n '/^commands/,/^$/s/^  \([a-z]*\) .*/\1/p' >"$work/names"
-[ "$(wc -l <"$work/names")" -ge 14 ] || wrong "commands are missing in --help"
-if command -v bash >/dev/null; then bash "$work/complete" "$work" || wrong bash; fi
+[ "$(wc -l <"$work/names")" -ge 14 ] || fail "commands are missing in --help"
+if command -v bash >/dev/null; then bash "$work/complete" "$work" || fail "what bash offers"; fi
 
 # Every option of every command's --help is in each of the scripts.
 while read -r name; do
   for option in $("$LMNC" "$name" --help | sed -n 's/^  .*--\([a-z-]*\).*/\1/p' | sort -u); do
-    for shell in bash zsh; do grep -q -e "--$option\b" "$work/$shell" || wrong "$shell: $name --$option"; done
+    for shell in bash zsh; do grep -q -e "--$option\b" "$work/$shell" || fail "$shell: $name --$option"; done
     [ "$option" = help ] || grep -q "from $name' -l $option\b" "$work/fish" || grep -q "l $option\b" "$work/fish" ||
-      wrong "fish: $name --$option"
+      fail "fish: $name --$option"
   done
 done <"$work/names"
 if command -v zsh >/dev/null; then
-  zsh -n "$work/zsh" || wrong "zsh does not read it"
+  zsh -n "$work/zsh" || fail "zsh does not read it"
 fi
 if command -v fish >/dev/null; then
-  HOME=$work fish -c "source $work/fish; complete -C 'lmnc gra'" | grep -q '^graph' || wrong "fish: graph"
-  HOME=$work fish -c "source $work/fish; complete -C 'lmnc graph --format m'" | grep -q '^mermaid' || wrong "fish: mermaid"
+  HOME=$work fish -c "source $work/fish; complete -C 'lmnc gra'" | grep -q '^graph' || fail "fish: graph"
+  HOME=$work fish -c "source $work/fish; complete -C 'lmnc graph --format m'" | grep -q '^mermaid' || fail "fish: mermaid"
 fi

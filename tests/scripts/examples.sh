@@ -1,10 +1,9 @@
 #!/bin/sh
 # Every network of examples/ is sound as it stands, and runs over small models: values, loss and gradients are the same
 # with all optimisations off.
-set -eu
+set -e
+. "$LMN_TESTS/scripts/begin"
 golden=$LMN_TESTS/golden
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
 mkdir -p "$work/models/base"
 cp "$LMN_SOURCE/examples/demo/config.json" "$work/models/base"
 for net in "$LMN_SOURCE"/examples/*.lmn "$LMN_SOURCE"/examples/demo/*.lmn; do

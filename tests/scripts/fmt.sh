@@ -1,12 +1,7 @@
 #!/bin/sh
 # lmnc fmt as a program: what it writes, what it leaves alone, what it says.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
-wrong() {
-  echo "FAILED: $*"
-  exit 1
-}
+set -e
+. "$LMN_TESTS/scripts/begin"
 
 # The networks of this repository are formatted.
 "$LMNC" fmt --check "$LMN_SOURCE"/examples/*.lmn "$LMN_SOURCE"/examples/demo/*.lmn "$LMN_TESTS"/golden/*/net.lmn
@@ -19,7 +14,7 @@ count=0
 for file in doc*.lmn; do
   ! grep -q '^network ' "$file" || { "$LMNC" fmt --check "$file" && count=$((count + 1)); }
 done
-[ $count -ge 2 ] || wrong "only $count networks in the documents"
+[ $count -ge 2 ] || fail "only $count networks in the documents"
 rm doc*.lmn
 printf 'network n {\nmodel m="x"; // why\nvertex v:m;\ninput->v->output;\n}' >net.lmn
 cat >expected.lmn <<'END'
@@ -30,36 +25,36 @@ network n {
 }
 END
 cp net.lmn before.lmn
-"$LMNC" fmt --check net.lmn >shown && wrong "--check must fail"
-cmp net.lmn before.lmn || wrong "--check wrote"
+"$LMNC" fmt --check net.lmn >shown && fail "--check must fail"
+cmp net.lmn before.lmn || fail "--check wrote"
 grep -q '^+++ net.lmn (formatted)$' shown && grep -q '^-vertex v:m;$' shown && grep -q '^+  vertex v : m;$' shown ||
-  wrong "--check shows no difference"
-"$LMNC" fmt - <net.lmn >piped || wrong "standard input"
-cmp piped expected.lmn || wrong "standard output"
+  fail "--check shows no difference"
+"$LMNC" fmt - <net.lmn >piped || fail "standard input"
+cmp piped expected.lmn || fail "standard output"
 
 # In place, behind a link, with its mode; several files; nothing is left beside them.
 chmod 640 net.lmn
 ln -s net.lmn link.lmn
 "$LMNC" fmt link.lmn expected.lmn >shown 2>&1
-[ ! -s shown ] || wrong "fmt says something"
-cmp net.lmn expected.lmn || wrong "in place"
-[ -L link.lmn ] || wrong "the link is gone"
-[ "$(stat -c %a net.lmn)" = 640 ] || wrong "another mode"
-"$LMNC" fmt --check net.lmn - <net.lmn || wrong "a formatted file must pass"
+[ ! -s shown ] || fail "fmt says something"
+cmp net.lmn expected.lmn || fail "in place"
+[ -L link.lmn ] || fail "the link is gone"
+[ "$(stat -c %a net.lmn)" = 640 ] || fail "another mode"
+"$LMNC" fmt --check net.lmn - <net.lmn || fail "a formatted file must pass"
 inode=$(stat -c %i net.lmn)
 "$LMNC" fmt net.lmn
-[ "$(stat -c %i net.lmn)" = "$inode" ] || wrong "a formatted file was written"
-[ "$(ls)" = "$(printf 'before.lmn\nexpected.lmn\nlink.lmn\nnet.lmn\npiped\nshown')" ] || wrong "files are left: $(ls)"
+[ "$(stat -c %i net.lmn)" = "$inode" ] || fail "a formatted file was written"
+[ "$(ls)" = "$(printf 'before.lmn\nexpected.lmn\nlink.lmn\nnet.lmn\npiped\nshown')" ] || fail "files are left: $(ls)"
 
 # What does not parse stays as it is, with the usual errors; the other files are formatted.
 for file in "$LMN_TESTS"/errors/syntax_*.lmn "$LMN_TESTS"/errors/comment_not_closed.lmn; do
   cp "$file" broken.lmn
-  "$LMNC" fmt broken.lmn before.lmn 2>errors && wrong "$file is formatted"
-  cmp "$file" broken.lmn || wrong "$file was changed"
-  grep -q '^error\[E[0-9]*\]: ' errors && grep -q '^ *--> broken.lmn:[0-9]*:[0-9]*$' errors || wrong "$file: no error"
+  "$LMNC" fmt broken.lmn before.lmn 2>errors && fail "$file is formatted"
+  cmp "$file" broken.lmn || fail "$file was changed"
+  grep -q '^error\[E[0-9]*\]: ' errors && grep -q '^ *--> broken.lmn:[0-9]*:[0-9]*$' errors || fail "$file: no error"
 done
-cmp before.lmn expected.lmn || wrong "a file behind a broken one"
-"$LMNC" fmt - <broken.lmn >out 2>/dev/null && wrong "broken standard input"
-[ ! -s out ] || wrong "output of broken input"
-"$LMNC" fmt missing.lmn 2>errors && wrong "a missing file"
-grep -q 'missing.lmn: cannot be opened' errors || wrong "no message about a missing file"
+cmp before.lmn expected.lmn || fail "a file behind a broken one"
+"$LMNC" fmt - <broken.lmn >out 2>/dev/null && fail "broken standard input"
+[ ! -s out ] || fail "output of broken input"
+"$LMNC" fmt missing.lmn 2>errors && fail "a missing file"
+grep -q 'missing.lmn: cannot be opened' errors || fail "no message about a missing file"

@@ -1,17 +1,12 @@
 #!/bin/sh
 # --from=LEVEL on what --emit=LEVEL printed gives the artifact that the .lmn file gives, byte for byte, on every golden
 # network; a text that is broken gives an error with its file and line; a pass that fails leaves a file that shows it.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+set -e
+. "$LMN_TESTS/scripts/begin"
 TMPDIR=$work
 export TMPDIR
 cd "$work"
 
-fail() {
-  echo "FAILED: $*"
-  exit 1
-}
 
 # same NET LEVEL KINDS [option …]
 same() {

@@ -2,10 +2,7 @@
 # No room on the disk, folders that cannot be written: every command that writes says so in one clear error, leaves nothing
 # half written behind, and what is only a cache stops nothing. A full disk is a small file system in memory, where one may be mounted;
 # everything else runs anywhere.
-set -u
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-export LMN_CACHE="${LMN_CACHE:-$work/cache}"
+. "$LMN_TESTS/scripts/begin"
 export LMN_MODELS="$LMN_TESTS/golden/paper-121-gpt2"
 data=$LMN_TESTS/data/run
 cat > "$work/net.lmn" <<'END'
@@ -18,7 +15,6 @@ network n {
 }
 END
 
-fail() { echo "FAILED: $*"; cat "$work/err"; exit 1; }
 says() { grep -q -- "$1" "$work/err" || fail "$what does not say: $1"; }
 # refused WHAT COMMAND …: it ends with 1 and one error.
 refused() {

@@ -1,12 +1,8 @@
 #!/bin/sh
 # Generation: each prompt of several as it is alone, streamed as in one piece, and the limits' messages.
-set -u
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-export LMN_CACHE="${LMN_CACHE:-$work/cache}"
+. "$LMN_TESTS/scripts/begin"
 net=$LMN_TESTS/data/run/net.lmn
 
-fail() { echo "FAILED: $*"; [ -f "$work/err" ] && cat "$work/err"; exit 1; }
 generate() { "$LMNC" generate "$net" --random-weights --special --max-tokens 24 "$@" 2> "$work/err"; }
 
 a='who: Ada, what: a kite' b='who' c='who: Hugo, what: the red boat, where: under the bridge, verb: sold =>'

@@ -2,9 +2,8 @@
 # Every network of tests/golden through `lmnc trace`, compared with the reference by tests/tools/compare: as it is, then
 # with each optimisation off, then with all of them off. Arguments: names of cases; default: all.
 # LMN_GOLDEN_FEW in the environment leaves out the runs with one pass off.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+set -e
+. "$LMN_TESTS/scripts/begin"
 passes=$("$LMN_TESTS/scripts/optimisations")
 optimizer='adamw(lr = 1e-3, betas = [0.9, 0.95], eps = 1e-8, weight_decay = 0.01, decay = all)'
 failed=0

@@ -1,12 +1,8 @@
 #!/bin/sh
 # An artifact, run by lmn-run and through the C API, gives what lmnc gives from the .lmn file.
-set -u
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-export LMN_CACHE="${LMN_CACHE:-$work/cache}"
+. "$LMN_TESTS/scripts/begin"
 data=$LMN_TESTS/data/run run=$LMN_BUILD/lmn-run net=$LMN_TESTS/data/run/net.lmn lmnx=$work/net.lmnx
 
-fail() { echo "FAILED: $*"; cat "$work/err"; exit 1; }
 ldd "$run" | grep -E 'LLVM|MLIR' && fail "lmn-run needs the compiler's libraries"
 glibc='linux-vdso|ld-linux|lib(c|m|dl|pthread)\.so'
 [ -z "$LMN_ALONE" ] || ! ldd "$run" | grep -vE "$glibc|lib(asan|ubsan|gcc_s|stdc\+\+)\.so" || fail "lmn-run needs more than glibc"

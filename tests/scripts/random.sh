@@ -1,9 +1,8 @@
 #!/bin/sh
 # A few networks drawn at random agree with themselves, each optimisation on and off, and with a plain reference; a pass
 # or an optimizer that is wrong is found, its network made small. scripts/random-networks draws many.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+set -e
+. "$LMN_TESTS/scripts/begin"
 program=$LMN_TOOLS/random_networks
 
 "$program" "$work" --count 3 --seed 1 --quiet

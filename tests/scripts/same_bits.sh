@@ -1,12 +1,8 @@
 #!/bin/sh
 # What the passes that only move work about leave behind is the same to the bit: parameters after three steps with and
 # without riders, with each policy of recompute, on one thread and on several.
-set -u
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-export LMN_CACHE="${LMN_CACHE:-$work/cache}"
+. "$LMN_TESTS/scripts/begin"
 net=$LMN_TESTS/data/run/net.lmn
-fail() { echo "FAILED: $*"; cat "$work/err"; exit 1; }
 shape='-B 4 --length 64' # enough rows for products that carry riders
 
 train() { # name, further options

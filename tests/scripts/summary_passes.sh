@@ -1,15 +1,10 @@
 #!/bin/sh
 # What the compiler says about itself: summary --passes beside what compiling with those passes off gives, --time-passes.
-set -eu
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
+set -e
+. "$LMN_TESTS/scripts/begin"
 cd "$work"
 net=$LMN_TESTS/golden/code-14441-qwen/net.lmn
 
-fail() {
-  echo "FAILED: $*"
-  exit 1
-}
 
 # field FILE KEY: the numbers of "KEY": N, one a line.
 field() { sed -n "s/^ *\"$2\": \([0-9]*\),*\$/\1/p" "$1"; }

@@ -1,14 +1,9 @@
 #!/bin/sh
 # A sweep of two points and two seeds: what it measures, its table and plots; killed and stopped, and gone on with; points that fail;
 # settings that change; wrong options.
-set -u
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-export LMN_CACHE="${LMN_CACHE:-$work/cache}"
+. "$LMN_TESTS/scripts/begin"
 data=$LMN_TESTS/data/run
 
-fail() { echo "FAILED: $*"; [ -f "$work/err" ] && cat "$work/err"; exit 1; }
-says() { grep -q -- "$1" "$work/err" || fail "does not say: $1"; }
 has() { grep -q -- "$2" "$work/$1" || fail "$1 has no $2: $(cat "$work/$1")"; }
 # The network of data/run with a second param, and half the vocabulary of its settings left to the command line.
 sed 's|param widths.*|&\n  param rate = 3e-3;|; s|lr = 3e-3|lr = rate|; s|"base"|"'"$data"'/base"|' "$data/net.lmn" > "$work/net.lmn"
@@ -131,6 +126,14 @@ grep -q "^widths=1/2/1 .* 3 .* 8 " "$work/out" || fail "the list: $(cat "$work/o
 grep -q "^4 trainings (2 points, 2 seeds): about" "$work/out" || fail "the list's end: $(cat "$work/out")"
 sweep list $two --dry-run --json > "$work/out" || fail "the list as JSON"
 has out '"trained": '
+# Validations count: 5 of them, 2 of them, 2 of them and the test's.
+validations() { sweep list -D widths=1/1 --seeds 1 --dry-run --json "$@" | sed -n 's/.*"validation_flops": \([0-9.e+]*\).*/\1/p'; }
+five=$(validations) two_of=$(validations --evaluate-every 8) three=$(validations --evaluate-every 8 --test "$data/dev.csv")
+close "$(awk "BEGIN { print $five / $two_of }")" 2.5 "five validations to two"
+close "$(awk "BEGIN { print $three / $two_of }")" 1.5 "two validations and a test to two"
+printf 'record,sentence\na,b\n' > "$work/other.csv"
+sweep list $two --dry-run --validation "$work/other.csv" --prompt '{recrod} =>' > "$work/out" && fail "--dry-run of a column that is not there"
+has out 'widths=1/2/1 *cannot be trained: .*recrod'
 wrong() { # message, options
   message=$1; shift
   sweep wrong "$@" > "$work/out" && fail "accepts $*"

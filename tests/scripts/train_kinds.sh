@@ -1,12 +1,8 @@
 #!/bin/sh
 # Training on each kind of data: completions, plain text, packed rows, classes; and what eval says of the result.
-set -u
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-export LMN_CACHE="${LMN_CACHE:-$work/cache}"
+. "$LMN_TESTS/scripts/begin"
 data=$LMN_TESTS/data/run
 
-fail() { echo "FAILED: $*"; cat "$work/err"; exit 1; }
 train() { # folder, network, further options
   folder=$1 net=$2; shift 2
   "$LMNC" train "$net" --random-weights -o "$work/$folder" --optimizer 'adamw(lr = 5e-3)' --json "$@" > "$work/$folder.json" 2> "$work/err" || fail "train $folder"

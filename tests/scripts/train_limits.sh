@@ -1,19 +1,15 @@
 #!/bin/sh
 # What may go wrong around a training: no room on the disk, folders that cannot be written, losses that are not finite, data that fit not.
 # Each is one clear error, and the last checkpoint stays whole.
-set -u
-work=$(mktemp -d) || exit 1
+. "$LMN_TESTS/scripts/begin"
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
-export LMN_CACHE="${LMN_CACHE:-$work/cache}"
 data=$LMN_TESTS/data/run
 
-fail() { echo "FAILED: $*"; cat "$work/err"; exit 1; }
 train() { # folder, further options
   folder=$1; shift
   "$LMNC" train "$data/net.lmn" --random-weights --data "$data/train.csv" --prompt '{record} =>' --completion ' {sentence}' \
     -o "$work/$folder" "$@" > "$work/out" 2> "$work/err"
 }
-says() { grep -q -- "$1" "$work/err" || fail "does not say: $1"; }
 errors() { [ "$(grep -c '^error: ' "$work/err")" = 1 ] || fail "not one error"; }
 
 # Files of more than 400 kB are refused: there is room for the compiled network, but none for a checkpoint, as on a full disk.

@@ -1,13 +1,9 @@
 #!/bin/sh
 # A training over two phases, on packed rows and accumulated batches, that is killed again and again and resumed each time ends with the
 # bits of one that was left alone: parameters, log, and the last checkpoint.
-set -u
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-export LMN_CACHE="${LMN_CACHE:-$work/cache}"
+. "$LMN_TESTS/scripts/begin"
 data=$LMN_TESTS/data/run
 
-fail() { echo "FAILED: $*"; [ -f "$work/err" ] && cat "$work/err"; exit 1; }
 start() { # folder, further options; ends in lmnc itself, so that in the background its number is that of lmnc
   folder=$1; shift
   exec "$LMNC" train "$data/net.lmn" --random-weights --data "$data/train.csv" --validation "$data/dev.csv" --prompt '{record} =>' \

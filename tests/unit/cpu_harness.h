@@ -180,6 +180,7 @@ static inline void harness_run(harness *h) {
   entry.cache_bytes = h->space_bytes[SPACE_CACHE];
   p->network = "test", p->target = "cpu", p->cpu = cpu_name(), p->cpu_features = cpu_features();
   p->entries = &entry, p->entry_count = 1;
+  m->plan = p;
   cpu_codegen *cg = cpu_codegen_create(a, p, NULL);
   if (!cpu_codegen_entry(cg, m, &entry, &error) || !cpu_codegen_finish(cg, path, &error)) fail_msg("%s", error.text);
   for (int threads = 1; threads <= 3; ++threads) harness_launch(h, p, directory, threads);

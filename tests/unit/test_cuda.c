@@ -3,6 +3,7 @@
 #include "tests/cuda/fake_driver.h"
 #include "tests/unit/fake_device.h"
 
+#include "runtime/checkpoint.h"
 #include "runtime/network.h"
 #include "runtime/schedule.h"
 #include "runtime/train.h"
@@ -280,6 +281,79 @@ static void test_fault(void **state) {
   }
 }
 
+// The GPU goes away at any call of a training, in the midst of a checkpoint's copy too: one message, what was saved is
+// whole, and the training goes on from it.
+static void test_gpu_lost(void **state) {
+  (void)state;
+  enum { LOST = 719, STRIDE = 61 };
+  lmn_error error;
+  if (!train_into(on_gpu, path_in("unharmed"), false, &error)) fail_msg("%s", error.text);
+  int64_t calls = driver->calls;
+  for (int64_t at = STRIDE; at < calls; at += STRIDE) {
+    char run[64];
+    snprintf(run, sizeof run, "%s/lost-%d", folder, (int)at);
+    healthy();
+    driver->fail_at = at, driver->fail_with = LOST;
+    if (!train_into(on_gpu, run, false, &error)) {
+      if (!strstr(error.text, "CUDA_ERROR_719")) fail_msg("call %d: %s", (int)at, error.text);
+      healthy();
+      if (!train_into(on_gpu, run, true, &error)) fail_msg("call %d: %s", (int)at, error.text);
+    }
+    assert_same_run(path_in("unharmed"), run, "step-00000020");
+    directory_remove(run);
+  }
+  healthy();
+}
+
+static void make_steps(lmn_network *n, int count) {
+  lmn_error error = {0};
+  int32_t ids[FAKE_BATCH * FAKE_LENGTH] = {1, 2, 3, 4, 5, 6, 7, 8};
+  lmn_batch b = {.batch = FAKE_BATCH, .length = FAKE_LENGTH, .input_ids = ids, .labels = ids};
+  for (int i = 0; i < count; ++i) {
+    double loss, norm;
+    if (!lmn_step(n, 0, &b, 1, 0.1, &loss, &norm, &error)) fail_msg("%s", error.text);
+  }
+}
+
+// Steps made while a checkpoint is written are not in it; one that cannot be written is said when it is looked at.
+static void test_checkpoint_meanwhile(void **state) {
+  (void)state;
+  lmn_error error = {0};
+  json_t *said = json_pack("{s:s}", "data", "none");
+  lmn_network *n = open_loaded(on_gpu);
+  make_steps(n, 3);
+  float then[FAKE_VOCABULARY], later[FAKE_VOCABULARY], read[FAKE_VOCABULARY];
+  assert_true(lmn_read_parameter(n, "w", then, &error));
+  checkpoint_writer *w = checkpoint_writer_create(n, path_in("meanwhile"), 2);
+  assert_true(checkpoint_begin(w, &(training_state){.step = 3, .total_step = 3}, said, &error));
+  make_steps(n, 2);
+  assert_true(checkpoint_wait(w, &error) && lmn_read_parameter(n, "w", later, &error));
+  assert_memory_not_equal(then, later, sizeof then);
+  assert_non_null(strstr(checkpoint_last(w), "meanwhile/checkpoints/step-00000003"));
+  training_state at;
+  assert_true(checkpoint_read_state(checkpoint_last(w), said, &at, &error) && at.step == 3);
+  assert_true(checkpoint_load(n, checkpoint_last(w), &at, &error) && lmn_read_parameter(n, "w", read, &error));
+  assert_memory_equal(then, read, sizeof then);
+  make_steps(n, 2); // from there on as from the steps before
+  assert_true(lmn_read_parameter(n, "w", read, &error));
+  assert_memory_equal(later, read, sizeof later);
+  checkpoint_writer_destroy(w);
+
+  assert_true(directory_make(path_in("blocked"), &error) && file_write(path_in("blocked/checkpoints"), "", 0, &error));
+  w = checkpoint_writer_create(n, path_in("blocked"), 2);
+  bool ok = checkpoint_begin(w, &(training_state){.step = 7, .total_step = 7}, said, &error);
+  for (int i = 0; ok && i < 1000; ++i, usleep(1000)) ok = checkpoint_settle(w, &error);
+  assert_false(ok);
+  assert_non_null(strstr(error.text, "no checkpoint of step 7 could be written"));
+  assert_string_equal(checkpoint_last(w), "");
+  checkpoint_writer_destroy(w);
+  lmn_close(n);
+  json_decref(said);
+  assert_false(train_into(on_gpu, path_in("blocked"), false, &error));
+  assert_non_null(strstr(error.text, "no checkpoint of step 3 could be written"));
+  assert_all_given_back();
+}
+
 // Every call that the driver can refuse, one after the other: one message, and nothing is kept.
 static void test_every_call_fails(void **state) {
   (void)state;
@@ -347,6 +421,73 @@ static void test_order(void **state) {
   check_order(true);
 }
 
+// ---- profiles -----------------------------------------------------------------------------------
+
+// Six steps; every launch takes 2 ms, as the fake driver's clock has it.
+static char *profile_of(const char *gpu) {
+  lmn_error error = {0};
+  driver->name = gpu;
+  lmn_network *n = open_loaded(on_gpu);
+  int32_t ids[FAKE_BATCH * FAKE_LENGTH] = {1, 2, 3, 4, 5, 6, 7, 8};
+  lmn_batch b = {.batch = FAKE_BATCH, .length = FAKE_LENGTH, .input_ids = ids, .labels = ids};
+  const char *groups[] = {"v[0], v[1]"};
+  plan_entry *e = (plan_entry *)network_entry(n, ENTRY_TRAIN, 0, b.batch, b.length, false, &error);
+  n->plan->groups = groups, n->plan->group_count = 1;
+  e->launches[1].flops = 2000000000, e->launches[1].bytes = 67000000, e->launches[1].group = 1;
+  e->launches[1].shape = "8x11";
+  n->profile = profile_create(n->plan, n->device);
+  for (int i = 0; i < 6; ++i) {
+    double loss, norm;
+    profile_step_begin(n->profile);
+    if (!lmn_step(n, 0, &b, 1, 0.1, &loss, &norm, &error)) fail_msg("%s", error.text);
+    profile_step_end(n->profile, FAKE_BATCH * FAKE_LENGTH);
+  }
+  char *printed = NULL;
+  size_t length;
+  FILE *out = open_memstream(&printed, &length);
+  profile_print(n->profile, out);
+  fclose(out);
+  assert_true(profile_trace(n->profile, path_in("trace.json"), &error));
+  profile_destroy(n->profile);
+  lmn_close(n);
+  healthy();
+  return printed;
+}
+
+static void assert_says(const char *text, const char *part) {
+  if (!strstr(text, part)) fail_msg("\"%s\" is not in\n%s", part, text);
+}
+
+static void test_profile(void **state) {
+  (void)state;
+  char *printed = profile_of("NVIDIA H100 80GB HBM3");
+  assert_says(printed, "NVIDIA H100 80GB HBM3: at most 66.9 TFLOP/s (float32) and 3350 GB/s");
+  assert_says(printed, "its 3 launches one by one: 6.00 ms (mean of 3)");
+  // 2 GFLOP and 67 MB in 2 ms.
+  assert_says(printed, "    2.000  33.3      1.0        1    1 %     33.5    1 %  fake_loss 8x11\n");
+  assert_says(printed, "    2.000  33.3      1.0        -      -        -      -  fake_update\n");
+  assert_says(printed, "  2 vertices (share-vertices): v[0] … v[1]\n");
+  assert_says(printed, "    1.000  16.7      0.5        1    1 %     33.5    1 %  v[1]\n");
+  double said, token, rate, peak;
+  assert_int_equal(sscanf(strstr(printed, "MFU "), "MFU %lf %% = %lf GFLOP a token x %lf tokens/s / %lf TFLOP/s", &said,
+                          &token, &rate, &peak),
+                   4);
+  assert_float_equal(token, 2.0 / (FAKE_BATCH * FAKE_LENGTH), 1e-3);
+  assert_float_equal(said, 100 * token * rate / peak / 1e3, 0.06);
+  free(printed);
+  char *trace;
+  size_t length;
+  lmn_error error = {0};
+  assert_true(file_read(path_in("trace.json"), 1 << 20, &trace, &length, &error));
+  assert_says(trace, "\"name\":\"v[0], v[1]\",\"ph\":\"X\",\"pid\":1,\"tid\":2");
+  assert_says(trace, "\"shape\":\"8x11\",\"nodes\":\"v[0], v[1]\",\"TFLOP/s\":1.0");
+  free(trace);
+  printed = profile_of(NULL);
+  assert_says(printed, "Fake GPU 0: its limits are not known here, so there is no MFU\n");
+  assert_null(strstr(printed, "MFU "));
+  free(printed);
+}
+
 static void test_generation_is_the_cpus(void **state) {
   (void)state;
   lmn_error error = {0};
@@ -394,6 +535,9 @@ int main(void) {
       cmocka_unit_test(test_order),
       cmocka_unit_test(test_training_is_the_cpus),
       cmocka_unit_test(test_fault),
+      cmocka_unit_test(test_gpu_lost),
+      cmocka_unit_test(test_checkpoint_meanwhile),
+      cmocka_unit_test(test_profile),
       cmocka_unit_test(test_every_call_fails),
       cmocka_unit_test(test_generation_is_the_cpus),
   };

@@ -72,6 +72,8 @@ static plan *example(arena *a) {
   p->phases[0].trained[0] = (plan_trained){1, 0};
   p->phases[0].trained[1] = (plan_trained){2, 2048};
   p->phases[1] = (plan_phase){.name = "all", .lr = 5e-324, .beta1 = 1.7976931348623157e308, .beta2 = 0.1 + 0.2};
+  static const char *groups[] = {"v[0], \"v[1]\"", "input"};
+  p->groups = groups, p->group_count = 2;
   p->entries = ARENA_ARRAY(a, plan_entry, 2);
   plan_entry *e = &p->entries[0];
   *e = (plan_entry){.name = "train:edges:4x8",
@@ -106,6 +108,10 @@ static plan *example(arena *a) {
   static int64_t dims[] = {4, -8, INT64_MIN, INT64_MAX};
   e->launches[0] = (plan_launch){.kernel = "embed_0",
                                  .what = "embed \"input\"",
+                                 .shape = "4x8",
+                                 .group = 2,
+                                 .flops = 5,
+                                 .bytes = INT64_MAX,
                                  .args = row,
                                  .arg_count = 5,
                                  .dims = dims,
@@ -182,6 +188,9 @@ static void same_again(void **state) {
   assert_int_equal(p->entries[1].phase, -1);
   const plan_launch *l = p->entries[0].launches;
   assert_true(l[0].kind == LAUNCH_KERNEL && l[1].kind == LAUNCH_GEMM && l[2].kernel == NULL && l[2].what == NULL);
+  assert_true(l[0].group == 2 && l[0].flops == 5 && l[0].bytes == INT64_MAX && !l[1].group && !l[1].shape);
+  assert_string_equal(l[0].shape, "4x8");
+  assert_string_equal(p->groups[0], "v[0], \"v[1]\"");
   assert_true(l[0].dims[2] == INT64_MIN && l[0].dims[3] == INT64_MAX && l[0].scratch == 256);
   assert_true(l[1].gemm.trans_b && !l[1].gemm.trans_a && l[1].gemm.accumulate && l[1].gemm.groups == 2 &&
               l[2].gemm.trans_a);
@@ -303,6 +312,8 @@ static void refused(void **state) {
       {"a65532 ", "a65540 ",
        "entries[0].launches[0].args[2]: a65540 must be a multiple of 4 within the 65536 bytes of space arena"},
       {"a65532 ", "a65531 ", "entries[0].launches[0].args[2]"},
+      {"\"group\":2", "\"group\":3", "entries[0].launches[0].group: is 3; there are 2"},
+      {"\"input\"]", "7]", "groups[1]: must be text"},
       {"a65532 ", "a-4 ", "entries[0].launches[0].args[2]: a-4 must be a multiple of 4 within"},
       {"a65532 ", "a99999999999999999999 ", "entries[0].launches[0].args[2]: must be a space's letter and an offset"},
       {"a65532 ", "a ", "entries[0].launches[0].args[2]: must be a space's letter and an offset"},

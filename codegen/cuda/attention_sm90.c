@@ -1,0 +1,140 @@
+// Attention in bf16 for sm_90a, heads of 64 columns: the launches with their tensor maps, and what the .cuh files leave
+// to the text before them.
+#include "codegen/cuda/attention.h"
+#include "codegen/cuda/texts.h"
+
+#include <string.h>
+
+enum {
+  PROCESSORS = 132, // of an H100 or H200; with fewer the last blocks wait for their turn
+  HEAD = 64,
+  GROUP_MAX = 64,
+  ELEMENT = 2, // bytes
+  TILE = 64 * HEAD * ELEMENT,
+  PADDED = 128
+};
+
+typedef enum { FORWARD, GRAD_QUERIES, GRAD_KEYS } kernel_kind;
+
+// As measured on an H200 (docs/gpu.md): the widths of blocks that keep all values in registers and are the fastest.
+static const struct {
+  const char *function;
+  int consumers, keys, stages;
+  int tiles; // of 64 rows that each consumer has in shared memory
+} kernels[] = {
+    [FORWARD] = {"attention", 3, 128, 4, 3},
+    [GRAD_QUERIES] = {"attention_grad_queries", 3, 48, 6, 4},
+    [GRAD_KEYS] = {"attention_grad_keys", 2, 64, 4, 4},
+};
+
+bool attention_sm90_can(const cuda_entry *e, const attention *a) {
+  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && a->head == HEAD && !a->starts &&
+         a->heads / a->key_heads <= GROUP_MAX;
+}
+
+static int64_t group_of(const attention *a) { return a->heads / a->key_heads; }
+static int64_t tokens_of(const attention *a) { return 64 / group_of(a); }
+
+// Boxes of `rows` positions of one head, of rows of `heads` heads.
+static void add_map(cuda_entry *e, plan_launch *l, const attention *a, plan_ref at, int64_t heads, int64_t rows) {
+  int64_t columns = heads * HEAD;
+  launch_map(e->arena, l,
+             (plan_map){.at = at,
+                        .bytes = ELEMENT,
+                        .columns = columns,
+                        .rows = a->length,
+                        .count = a->sequences,
+                        .row_stride = columns * ELEMENT,
+                        .stride = a->length * columns * ELEMENT,
+                        .box_columns = HEAD,
+                        .box_rows = rows,
+                        .swizzle = HEAD * ELEMENT});
+}
+
+// name(d, a, b, add): D (+)= A B with A of 64 x 16 and B of 16 x `width`. registers: A is in registers, else in shared
+// memory; rows: B lies by its 16 rows, else by its columns; d has `size` floats.
+static void write_wgmma(const char *name, int width, bool registers, bool rows, int size, text *out) {
+  int sums = width / 2, lefts = registers ? 4 : 1;
+  text_printf(out,
+              "static __device__ __forceinline__ void %s(float (&d)[%d], %s, u64 b, int add) {\n"
+              "  asm volatile(\"{ .reg .pred p; setp.ne.b32 p, %%%d, 0; wgmma.mma_async.sync.aligned.m64n%dk16.f32."
+              "bf16.bf16 {",
+              name, size, registers ? "u32 a0, u32 a1, u32 a2, u32 a3" : "u64 a", sums + lefts + 1, width);
+  for (int i = 0; i < sums; ++i) text_printf(out, "%s%%%d", i ? ", " : "", i);
+  text_printf(out, registers ? "}, {%%%d, %%%d, %%%d, %%%d}, " : "}, %%%d, ", sums, sums + 1, sums + 2, sums + 3);
+  text_printf(out, "%%%d, p, 1, 1, %s%d; }\"\n               : ", sums + lefts, registers ? "" : "0, ", rows);
+  for (int i = 0; i < sums; ++i)
+    text_printf(out, "%s%s\"+f\"(d[%d])", i ? "," : "", !i ? "" : i % 8 ? " " : "\n                 ", i);
+  text_printf(out, "\n               : %s, \"l\"(b), \"r\"(add));\n}\n",
+              registers ? "\"r\"(a0), \"r\"(a1), \"r\"(a2), \"r\"(a3)" : "\"l\"(a)");
+}
+
+static void write_text(const attention *a, kernel_kind kind, cuda_source *s) {
+  static const char *const files[] = {cuda_text_attention_sm90_forward, cuda_text_attention_sm90_queries,
+                                      cuda_text_attention_sm90_keys};
+  int keys = kernels[kind].keys;
+  text *out = &s->functions;
+  text_printf(out,
+              "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
+              "constexpr int GROUP = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d;\nconstexpr float SCALE = ",
+              (long long)group_of(a), kernels[kind].consumers, keys, kernels[kind].stages);
+  cuda_float(out, a->scale);
+  text_add(out, ";\n\n");
+  write_wgmma("wgmma_scores", keys, kind != FORWARD, false, keys / 2, out);
+  write_wgmma("wgmma_values", HEAD, true, true, HEAD / 2, out);
+  if (kind == FORWARD) write_wgmma("wgmma_half", keys / 2, false, false, keys / 2, out);
+  text_add(out, "\n");
+  cuda_include(s, cuda_text_attention_sm90);
+  cuda_include(s, files[kind]);
+  text_printf(&s->body, "  %s(p);\n", kernels[kind].function);
+}
+
+static bool finish(cuda_entry *e, plan_launch *l, kernel_kind kind, const attention *a, lmn_error *error) {
+  enum { ALIGNMENT = 1024, WARPGROUP = 128 };
+  int64_t consumers = kernels[kind].consumers, rows = consumers * (kind == GRAD_KEYS ? 64 : tokens_of(a));
+  int64_t items = a->sequences * a->key_heads * blocks_of(a->length, rows);
+  cuda_source s = {0};
+  write_text(a, kind, &s);
+  attention_dims(e, l, a);
+  cuda_dim(e, l, blocks_of(a->length, PADDED) * PADDED);
+  cuda_dim(e, l, a->sequences);
+  l->shared = ALIGNMENT + consumers * kernels[kind].tiles * TILE +
+              2 * (int64_t)kernels[kind].stages * kernels[kind].keys * HEAD * ELEMENT;
+  cuda_grid(l, items < PROCESSORS ? items : PROCESSORS, 1, 1, (consumers + 1) * WARPGROUP);
+  return cuda_finish(e, l, arena_printf(e->arena, "%s_sm90", kernels[kind].function), &s, error);
+}
+
+bool attention_sm90(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error) {
+  plan_launch *l = cuda_launch(e, op);
+  plan_ref qkv = ir_place(ir_operand(e->ir, op, 0)), out = ir_place(ir_result(e->ir, op, 0));
+  int64_t all = a->heads + 2 * a->key_heads;
+  add_map(e, l, a, qkv, all, tokens_of(a));
+  add_map(e, l, a, qkv, all, kernels[FORWARD].keys / 2);
+  add_map(e, l, a, out, a->heads, tokens_of(a));
+  cuda_arg(e, l, qkv);
+  cuda_arg(e, l, out);
+  cuda_arg_value(e, l, ir_result(e->ir, op, 1));
+  return finish(e, l, FORWARD, a, error);
+}
+
+bool attention_sm90_grad(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error) {
+  plan_ref places[] = {ir_place(ir_operand(e->ir, op, 0)), ir_place(ir_operand(e->ir, op, 1)),
+                       ir_place(ir_operand(e->ir, op, 2)), ir_place(ir_operand(e->ir, op, 3)),
+                       ir_place(ir_result(e->ir, op, 0)),  attention_workspace(e, a)};
+  const plan_ref qkv = places[0], out = places[1], dout = places[3], dqkv = places[4];
+  int64_t all = a->heads + 2 * a->key_heads;
+  for (kernel_kind kind = GRAD_QUERIES; kind <= GRAD_KEYS; ++kind) {
+    plan_launch *l = cuda_launch(e, op);
+    int64_t rows = kind == GRAD_KEYS ? 64 : tokens_of(a);
+    add_map(e, l, a, qkv, all, rows);
+    if (kind == GRAD_QUERIES) {
+      add_map(e, l, a, qkv, all, kernels[kind].keys);
+      add_map(e, l, a, out, a->heads, rows);
+    }
+    add_map(e, l, a, dout, a->heads, rows);
+    add_map(e, l, a, dqkv, all, rows);
+    for (size_t i = 0; i < LENGTH(places); ++i) cuda_arg(e, l, places[i]);
+    if (!finish(e, l, kind, a, error)) return false;
+  }
+  return true;
+}

@@ -1,0 +1,199 @@
+// Causal attention in bf16 for sm_90a, heads of 64 columns: wgmma on tiles that TMA brings. A block is a producer warp
+// and CONSUMERS warpgroups; as many blocks as multiprocessors, which do one item after the other, the longest first and
+// back and forth. A consumer's 64 rows are TOKENS = 64 / GROUP positions of all GROUP query heads that share a key
+// head, head by head, so that keys and values are loaded once for all of them. The next scores and the last block's
+// values are multiplied while the softmax runs. The text before fixes GROUP, SCALE, CONSUMERS, KEYS (keys of a block),
+// STAGES, u32, u64, wgmma_scores (A of 64 rows, B of KEYS rows of 64), wgmma_values (A in registers, B of rows of 64 as
+// they are).
+//
+// Registers that a wgmma reads or writes must be tied down by hand until it has been waited for: ptxas may hand them
+// out again, without a word. Every change here needs its results checked on a GPU.
+
+constexpr int HEAD = 64, TOKENS = 64 / GROUP, TILE_BYTES = 64 * HEAD * 2, BLOCK_BYTES = KEYS * HEAD * 2;
+constexpr int THREADS = (CONSUMERS + 1) * 128, REGISTERS = CONSUMERS == 3 ? 160 : 240,
+              FEW_REGISTERS = CONSUMERS == 3 ? 32 : 24;
+constexpr float LOG2E = 1.4426950408889634f, LN2 = 0.6931471805599453f, POWER = SCALE * LOG2E;
+
+extern __shared__ unsigned char memory[];
+
+// ---- barriers, copies, fragments
+
+static __device__ __forceinline__ u32 shared_address(const void *p) { return (u32)__cvta_generic_to_shared(p); }
+static __device__ __forceinline__ void barrier_init(u32 barrier, u32 count) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
+}
+static __device__ __forceinline__ void expect_bytes(u32 barrier, u32 bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
+}
+static __device__ __forceinline__ void arrive(u32 barrier) { // by one lane of a warp
+  if (threadIdx.x % 32 == 0) asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+static __device__ __forceinline__ void wait(u32 barrier, u32 phase) {
+  u32 done;
+  do
+    asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p; }"
+                 : "=r"(done)
+                 : "r"(barrier), "r"(phase)
+                 : "memory");
+  while (!done);
+}
+static __device__ __forceinline__ void barriers_ready() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+static __device__ __forceinline__ void named_sync(int barrier, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+static __device__ __forceinline__ void named_arrive(int barrier, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
+}
+
+// A box of a tensor map at column x, row y of matrix z.
+static __device__ __forceinline__ void load(u32 to, const tensor_map *map, int x, int y, int z, u32 barrier) {
+  asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], "
+               "[%5];" ::"r"(to),
+               "l"(map), "r"(x), "r"(y), "r"(z), "r"(barrier)
+               : "memory");
+}
+static __device__ __forceinline__ void store(const tensor_map *map, int x, int y, int z, u32 from) {
+  asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%1, %2, %3}], [%4];" ::"l"(map), "r"(x),
+               "r"(y), "r"(z), "r"(from)
+               : "memory");
+}
+static __device__ __forceinline__ void stores_end() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+static __device__ __forceinline__ void stores_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
+static __device__ __forceinline__ void stores_done() { asm volatile("cp.async.bulk.wait_group 0;" ::: "memory"); }
+static __device__ __forceinline__ void fence_copies() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
+
+static __device__ __forceinline__ void wgmma_begin() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
+static __device__ __forceinline__ void wgmma_end() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
+template <int LEFT> static __device__ __forceinline__ void wgmma_wait() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
+}
+template <int N> static __device__ __forceinline__ void tie(float (&x)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) asm volatile("" : "+f"(x[i])::"memory");
+}
+template <int N> static __device__ __forceinline__ void tie(u32 (&x)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) asm volatile("" : "+r"(x[i])::"memory");
+}
+
+// A matrix in shared memory, swizzled by 128 bytes: 8 rows every 1024 bytes.
+static __device__ __forceinline__ u64 descriptor(u32 address) {
+  return (u64)((address & 0x3ffff) >> 4) | (u64)(8192 >> 4) << 16 | (u64)(1024 >> 4) << 32 | 1ull << 62;
+}
+static __device__ __forceinline__ float power_of_2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+static __device__ __forceinline__ u32 pack(float low, float high) {
+  u32 both;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+  return both;
+}
+static __device__ __forceinline__ float quad_sum(float x) { // over the lanes that share a row of an accumulator
+  x += __shfl_xor_sync(0xffffffffu, x, 1);
+  return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+static __device__ __forceinline__ float quad_max(float x) {
+  x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
+  return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
+}
+
+// A warp's 16 rows of a swizzled tile of 64 x 64: piece `chunk` of 16 bytes of the lane's row.
+static __device__ __forceinline__ u32 tile_place(u32 tile, int chunk) {
+  const int row = threadIdx.x / 32 % 4 * 16 + threadIdx.x % 16;
+  return tile + row * 128 + ((chunk ^ (row & 7)) << 4);
+}
+// Accumulators, times first in rows lane / 4 and second 8 rows below, to a tile in bf16.
+static __device__ __forceinline__ void stage(u32 tile, const float (&o)[32], float first, float second) {
+#pragma unroll
+  for (int j = 0; j < 4; ++j)
+    asm volatile(
+        "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(
+            tile_place(tile, 2 * j + threadIdx.x % 32 / 16)),
+        "r"(pack(o[8 * j] * first, o[8 * j + 1] * first)), "r"(pack(o[8 * j + 2] * second, o[8 * j + 3] * second)),
+        "r"(pack(o[8 * j + 4] * first, o[8 * j + 5] * first)), "r"(pack(o[8 * j + 6] * second, o[8 * j + 7] * second))
+        : "memory");
+}
+// The warp's rows of a tile as the left side of wgmma.
+static __device__ __forceinline__ void load_left(u32 (&r)[16], u32 tile) {
+#pragma unroll
+  for (int k = 0; k < 4; ++k)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(r[4 * k]), "=r"(r[4 * k + 1]), "=r"(r[4 * k + 2]), "=r"(r[4 * k + 3])
+                 : "r"(tile_place(tile, 2 * k + threadIdx.x % 32 / 16))
+                 : "memory");
+}
+
+// ---- the work. dims: length, batch, segments, heads, key heads, padded length, sequences.
+
+struct shape {
+  int length, batch, segments, heads, key_heads, padded, sequences;
+};
+template <typename P> static __device__ __forceinline__ shape shape_of(const P &p) {
+  return {(int)p.dims[0], (int)p.dims[1], (int)p.dims[2], (int)p.dims[3],
+          (int)p.dims[4], (int)p.dims[5], (int)p.dims[6]};
+}
+
+struct item {
+  int first, key_head, sequence, segment; // first: position
+};
+
+// Item i of this block: `rows` positions of a key head; the last ones, which see most, first where `down`.
+static __device__ __forceinline__ bool item_at(const shape &s, int i, int rows, bool down, item &it) {
+  const int each = s.sequences * s.key_heads, blocks = (s.length + rows - 1) / rows;
+  const int n = i * gridDim.x + (i % 2 ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
+  if (n >= each * blocks) return false;
+  const int block = n / each, rest = n % each;
+  it.first = (down ? blocks - 1 - block : block) * rows;
+  it.key_head = rest % s.key_heads, it.sequence = rest / s.key_heads;
+  it.segment = it.sequence / s.batch % s.segments;
+  return true;
+}
+
+// A ring of stages: which comes next and in which phase.
+struct ring {
+  u32 stage, phase;
+  __device__ __forceinline__ void next(u32 count) {
+    if (++stage == count) stage = 0, phase ^= 1;
+  }
+};
+
+// The positions of all GROUP heads, of one consumer each, as boxes of TOKENS rows: a lane each.
+static __device__ __forceinline__ void load_rows(u32 to, const tensor_map *map, const item &it, u32 barrier) {
+#pragma unroll 1
+  for (int n = threadIdx.x % 32; n < CONSUMERS * GROUP; n += 32) {
+    const int w = n / GROUP, h = n % GROUP;
+    load(to + w * TILE_BYTES + h * TOKENS * 128, map, (it.key_head * GROUP + h) * HEAD, it.first + w * TOKENS,
+         it.sequence, barrier);
+  }
+}
+static __device__ __forceinline__ void store_rows(u32 from, const tensor_map *map, const item &it, int first) {
+  const int h = threadIdx.x % 128;
+  if (h >= GROUP) return;
+  store(map, (it.key_head * GROUP + h) * HEAD, first, it.sequence, from + h * TOKENS * 128);
+  stores_end();
+}
+
+// threadIdx.x, in a way that what follows from it is worked out where it is needed and lies in no registers meanwhile.
+static __device__ __forceinline__ int thread_again() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread;
+}
+
+// Scores of keys from `key` on that a row does not see become none. least: the consumer's first position. N columns.
+template <int N, int SIZE> static __device__ __forceinline__ void mask_keys(float (&x)[SIZE], int key, int least) {
+  if (key + N - 1 <= least) return;
+  const int thread = thread_again(), row = thread / 32 % 4 * 16 + thread % 32 / 4, column = thread % 4 * 2;
+  const int last_a = least + row % TOKENS - key - column, last_b = least + (row + 8) % TOKENS - key - column;
+#pragma unroll
+  for (int q = 0; q < N / 8; ++q) {
+    if (8 * q > last_a) x[4 * q] = -1e30f;
+    if (8 * q + 1 > last_a) x[4 * q + 1] = -1e30f;
+    if (8 * q > last_b) x[4 * q + 2] = -1e30f;
+    if (8 * q + 1 > last_b) x[4 * q + 3] = -1e30f;
+  }
+}

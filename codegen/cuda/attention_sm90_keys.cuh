@@ -1,0 +1,187 @@
+// dK and dV: a consumer has 64 keys and walks the query blocks of all heads of the key head and of all later segments;
+// products are turned (keys are the rows), so that their results are the left sides of the next ones. Needs
+// attention_sm90.cuh with KEYS 64 (queries of a block), wgmma_scores with A in registers.
+// maps: qkv, dout, dqkv (box 64 x 64). args: qkv, out, lse, dout, dqkv, workspace.
+
+constexpr int ROWS = CONSUMERS * 64;
+
+struct keys_memory {
+  u32 keys, values, staged, query, gradient, rows; // rows: of a stage lse, then delta
+  u32 full, empty, keys_full, keys_empty;
+};
+
+static __device__ __forceinline__ void load_floats(u32 to, const float *from, u32 bytes, u32 barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+               "l"(from), "r"(bytes), "r"(barrier)
+               : "memory");
+}
+static __device__ __forceinline__ float2 shared_floats(u32 at) {
+  float2 v;
+  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(at));
+  return v;
+}
+
+template <typename P>
+static __device__ __forceinline__ void keys_produce(const P &p, const shape &s, const keys_memory &m) {
+  const int blocks = (s.length + KEYS - 1) / KEYS;
+  const float *lse = (const float *)p.args[5], *delta = lse + (long long)s.sequences * s.heads * s.padded;
+  ring q = {0, 0};
+  u32 phase = 0;
+  item it;
+  for (int i = 0; item_at(s, i, ROWS, false, it); ++i, phase ^= 1) {
+    const int key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
+    wait(m.keys_empty, phase ^ 1);
+    expect_bytes(m.keys_full, 2 * CONSUMERS * TILE_BYTES);
+    for (int w = 0; w < CONSUMERS; ++w) {
+      load(m.keys + w * TILE_BYTES, &p.maps[0], key_x, it.first + 64 * w, it.sequence, m.keys_full);
+      load(m.values + w * TILE_BYTES, &p.maps[0], value_x, it.first + 64 * w, it.sequence, m.keys_full);
+    }
+    for (int z = it.sequence; z < it.sequence + (s.segments - it.segment) * s.batch; z += s.batch)
+      for (int h = it.key_head * GROUP; h < (it.key_head + 1) * GROUP; ++h)
+        for (int j = it.first / KEYS; j < blocks; ++j, q.next(STAGES)) {
+          const u32 full = m.full + 8 * q.stage, rows = m.rows + q.stage * 8 * KEYS;
+          const long long at = (long long)(z * s.heads + h) * s.padded + j * KEYS;
+          wait(m.empty + 8 * q.stage, q.phase ^ 1);
+          expect_bytes(full, 2 * BLOCK_BYTES + 8 * KEYS);
+          load(m.query + q.stage * BLOCK_BYTES, &p.maps[0], h * HEAD, j * KEYS, z, full);
+          load_floats(rows, lse + at, 4 * KEYS, full);
+          load(m.gradient + q.stage * BLOCK_BYTES, &p.maps[1], h * HEAD, j * KEYS, z, full);
+          load_floats(rows + 4 * KEYS, delta + at, 4 * KEYS, full);
+        }
+  }
+}
+
+template <typename P>
+static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, const keys_memory &m) {
+  const int w = threadIdx.x / 128 - 1, lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
+  const int blocks = (s.length + KEYS - 1) / KEYS;
+  ring q = {0, 0};
+  u32 phase = 0;
+  item it;
+#pragma unroll 1
+  for (int i = 0; item_at(s, i, ROWS, false, it); ++i) {
+    const int first = it.first + 64 * w;
+    float x[KEYS / 2], y[KEYS / 2], dk[32], dv[32];
+    u32 keys[16], values[16], powers[KEYS / 4], left[KEYS / 4];
+    wait(m.keys_full, phase);
+    phase ^= 1;
+#pragma unroll
+    for (int e = 0; e < 32; ++e) dk[e] = dv[e] = 0.0f;
+#pragma unroll 1
+    for (int walk = GROUP * (s.segments - it.segment); walk; --walk) {
+      int j = it.first / KEYS;
+      for (; j < blocks && (j + 1) * KEYS <= first; ++j, q.next(STAGES)) { // queries before this consumer's keys
+        wait(m.full + 8 * q.stage, q.phase);
+        arrive(m.empty + 8 * q.stage);
+      }
+#pragma unroll 1
+      for (; j < blocks; ++j, q.next(STAGES)) {
+        const u64 query = descriptor(m.query + q.stage * BLOCK_BYTES);
+        const u64 gradient = descriptor(m.gradient + q.stage * BLOCK_BYTES);
+        load_left(keys, m.keys + w * TILE_BYTES); // each time anew: else ptxas may lose them
+        load_left(values, m.values + w * TILE_BYTES);
+        wait(m.full + 8 * q.stage, q.phase);
+        wgmma_begin();
+#pragma unroll
+        for (int k = 0; k < 4; ++k)
+          wgmma_scores(x, keys[4 * k], keys[4 * k + 1], keys[4 * k + 2], keys[4 * k + 3], query + 2 * k, k);
+        wgmma_end();
+#pragma unroll
+        for (int k = 0; k < 4; ++k)
+          wgmma_scores(y, values[4 * k], values[4 * k + 1], values[4 * k + 2], values[4 * k + 3], gradient + 2 * k, k);
+        wgmma_end();
+        wgmma_wait<1>();
+        tie(x);
+        const u32 lse = m.rows + q.stage * 8 * KEYS + 8 * (lane % 4), delta = lse + 4 * KEYS;
+#pragma unroll
+        for (int e = 0; e < KEYS / 8; ++e) {
+          const float2 l = shared_floats(lse + 32 * e);
+          x[4 * e] = power_of_2(fmaf(x[4 * e], POWER, -l.x)),
+                x[4 * e + 1] = power_of_2(fmaf(x[4 * e + 1], POWER, -l.y));
+          x[4 * e + 2] = power_of_2(fmaf(x[4 * e + 2], POWER, -l.x));
+          x[4 * e + 3] = power_of_2(fmaf(x[4 * e + 3], POWER, -l.y));
+        }
+        if (j * KEYS < first + 63) { // queries before a key
+          const int least_a = first + row - j * KEYS - 2 * (lane % 4), least_b = least_a + 8;
+#pragma unroll
+          for (int e = 0; e < KEYS / 8; ++e) {
+            if (8 * e < least_a) x[4 * e] = 0.0f;
+            if (8 * e + 1 < least_a) x[4 * e + 1] = 0.0f;
+            if (8 * e < least_b) x[4 * e + 2] = 0.0f;
+            if (8 * e + 1 < least_b) x[4 * e + 3] = 0.0f;
+          }
+        }
+#pragma unroll
+        for (int e = 0; e < KEYS / 4; ++e) powers[e] = pack(x[2 * e], x[2 * e + 1]);
+        wgmma_begin();
+#pragma unroll
+        for (int k = 0; k < KEYS / 16; ++k)
+          wgmma_values(dv, powers[4 * k], powers[4 * k + 1], powers[4 * k + 2], powers[4 * k + 3], gradient + 128 * k,
+                       1);
+        wgmma_end();
+        wgmma_wait<1>();
+        tie(y);
+#pragma unroll
+        for (int e = 0; e < KEYS / 8; ++e) {
+          const float2 l = shared_floats(delta + 32 * e);
+          left[2 * e] = pack(x[4 * e] * (y[4 * e] - l.x), x[4 * e + 1] * (y[4 * e + 1] - l.y));
+          left[2 * e + 1] = pack(x[4 * e + 2] * (y[4 * e + 2] - l.x), x[4 * e + 3] * (y[4 * e + 3] - l.y));
+        }
+        wgmma_begin();
+#pragma unroll
+        for (int k = 0; k < KEYS / 16; ++k)
+          wgmma_values(dk, left[4 * k], left[4 * k + 1], left[4 * k + 2], left[4 * k + 3], query + 128 * k, 1);
+        wgmma_end();
+        wgmma_wait<0>();
+        tie(dk);
+        tie(dv);
+        tie(powers);
+        tie(left);
+        tie(keys);
+        tie(values);
+        arrive(m.empty + 8 * q.stage);
+      }
+    }
+    __syncwarp();
+    arrive(m.keys_empty);
+    stores_read();
+    named_sync(1 + w, 128);
+    const u32 staged = m.staged + w * 2 * TILE_BYTES;
+    stage(staged, dk, SCALE, SCALE);
+    stage(staged + TILE_BYTES, dv, 1.0f, 1.0f);
+    fence_copies();
+    named_sync(1 + w, 128);
+    if (threadIdx.x % 128 == 0) {
+      const int x_at = (s.heads + it.key_head) * HEAD;
+      store(&p.maps[2], x_at, first, it.sequence, staged);
+      store(&p.maps[2], x_at + s.key_heads * HEAD, first, it.sequence, staged + TILE_BYTES);
+      stores_end();
+    }
+  }
+  stores_done();
+}
+
+template <typename P> static __device__ __forceinline__ void attention_grad_keys(const P &p) {
+  __shared__ __align__(8) u64 barriers[2 * STAGES + 2];
+  __shared__ __align__(16) float rows[STAGES][2 * KEYS];
+  const u32 barrier = shared_address(barriers);
+  keys_memory m;
+  m.keys = (shared_address(memory) + 1023) & ~1023u, m.values = m.keys + CONSUMERS * TILE_BYTES;
+  m.staged = m.values + CONSUMERS * TILE_BYTES, m.query = m.staged + CONSUMERS * 2 * TILE_BYTES;
+  m.gradient = m.query + STAGES * BLOCK_BYTES, m.rows = shared_address(rows);
+  m.full = barrier, m.empty = barrier + 8 * STAGES, m.keys_full = barrier + 16 * STAGES, m.keys_empty = m.keys_full + 8;
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < STAGES; ++i) barrier_init(m.full + 8 * i, 1), barrier_init(m.empty + 8 * i, 4 * CONSUMERS);
+    barrier_init(m.keys_full, 1), barrier_init(m.keys_empty, 4 * CONSUMERS);
+    barriers_ready();
+  }
+  __syncthreads();
+  const shape s = shape_of(p);
+  if (threadIdx.x < 128) {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(FEW_REGISTERS));
+    if (threadIdx.x == 0) keys_produce(p, s, m);
+  } else {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
+    keys_consume(p, s, m);
+  }
+}
