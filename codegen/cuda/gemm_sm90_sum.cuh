@@ -12,19 +12,12 @@ static __device__ __forceinline__ void sum_parts(const parameters &p) {
             at = blockIdx.y % (BN / 8);
   const float4 *from = (const float4 *)scratch_of(p) + (long long)rank * EACH * 256 + blockIdx.y * 256 + threadIdx.x;
   const long long slot = (long long)CLUSTER * EACH * 256;
-  float4 sum = make_float4(0, 0, 0, 0);
-#pragma unroll 4
-  for (int i = 0; i < s.whole; ++i) {
-    const float4 x = from[(left * s.whole + i) * slot];
-    sum.x += x.x, sum.y += x.y, sum.z += x.z, sum.w += x.w;
-  }
+  // Its parts: a share of each whole cluster, then one of each cluster that has some of the tail.
+  int parts = s.whole, tail = 0;
   if (s.tail) {
     const int total = s.left * s.tail, first = ((left * s.tail + 1) * s.rest + total - 1) / total - 1;
-    const int last = ((left + 1) * s.tail * s.rest + total - 1) / total - 1;
-    for (int c = first; c <= last; ++c) {
-      const float4 x = from[(s.whole * s.left + c + left) * slot];
-      sum.x += x.x, sum.y += x.y, sum.z += x.z, sum.w += x.w;
-    }
+    parts += ((left + 1) * s.tail * s.rest + total - 1) / total - first;
+    tail = s.whole * s.left + first + left - s.whole;
   }
   const tile_place t = place_of(s.first + left, rows, columns);
   const int row = t.row * (BM * CLUSTER_M) + (CLUSTER_M > 1 ? rank * BM : 0) + threadIdx.x / 128 * 64 * BLOCKS +
@@ -32,11 +25,22 @@ static __device__ __forceinline__ void sum_parts(const parameters &p) {
   const int column = t.column * (BN * CLUSTER_N) + (CLUSTER_N > 1 ? rank * BN : 0) + 8 * at + 2 * (threadIdx.x % 4);
   const int m = (int)p.dims[DIM_M], n = (int)p.dims[DIM_N];
   float *to = (float *)c_of(p, t.group) + (long long)row * p.dims[DIM_LDC] + column;
+  float *places[4] = {to, to + 1, to + 8 * p.dims[DIM_LDC], to + 8 * p.dims[DIM_LDC] + 1};
+  float sums[4] = {};
+  bool inside[4];
 #pragma unroll
-  for (int i = 0; i < 2; ++i, to += 8 * p.dims[DIM_LDC]) {
-    const float x = i ? sum.z : sum.x, y = i ? sum.w : sum.y;
-    if (row + 8 * i >= m || column >= n) continue;
-    to[0] = ACCUMULATE ? to[0] + x : x;
-    if (column + 1 < n) to[1] = ACCUMULATE ? to[1] + y : y;
+  for (int i = 0; i < 4; ++i) {
+    inside[i] = row + i / 2 * 8 < m && column + i % 2 < n;
+    sums[i] = ACCUMULATE && inside[i] ? *places[i] : 0.0f; // on its way while the parts are
   }
+  float4 sum = make_float4(0, 0, 0, 0);
+#pragma unroll 4
+  for (int i = 0; i < parts; ++i) {
+    const float4 x = from[(i < s.whole ? left * s.whole + i : tail + i) * slot];
+    sum.x += x.x, sum.y += x.y, sum.z += x.z, sum.w += x.w;
+  }
+  const float added[4] = {sum.x, sum.y, sum.z, sum.w};
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+    if (inside[i]) *places[i] = sums[i] + added[i];
 }

@@ -152,6 +152,15 @@ static bool fill_shared(const product *p, choice *c) {
   return false;
 }
 
+// Tiles that are cut, and the bytes of their parts; see gemm_sm90_order.cuh.
+static int64_t tiles_cut(const product *p, const choice *c, int64_t *bytes) {
+  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), waves = tiles / clusters, over = tiles % clusters;
+  if (waves && over && over < clusters / 8) --waves;
+  int64_t left = tiles - waves * clusters;
+  *bytes = (clusters + left) * c->cluster_m * c->cluster_n * rows_of(c) * c->width * (int64_t)sizeof(float);
+  return left;
+}
+
 // What was measured on an H100 of products of whole tiles, TFLOP/s: of B as it is stored for a forward product and
 // for an input gradient, each of a few and of many steps, and of a weight gradient.
 typedef struct candidate {
@@ -168,20 +177,23 @@ static const candidate candidates[] = {
     {{.width = 224, .blocks = 1, .cluster_m = 1, .cluster_n = 1}, {646, 687}, {570, 545}, 630},
     {{.width = 224, .blocks = 1, .cluster_m = 2, .cluster_n = 1}, {652, 707}, {656, 676}, 670},
     {{.width = 256, .blocks = 1, .cluster_m = 1, .cluster_n = 1}, {645, 632}, {680, 660}, 480},
-    {{.width = 192, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {500, 480}, {480, 480}, 400},
+    {{.width = 192, .blocks = 1, .cluster_m = 1, .cluster_n = 1}, {600, 600}, {550, 520}, 600},
+    {{.width = 192, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {600, 560}, {575, 560}, 400},
     {{.width = 64, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {350, 350}, {350, 350}, 300},
     {{.width = 64, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {230, 230}, {230, 230}, 200},
 };
 
 // The time of a product, in microseconds.
 static double time_of(const product *p, const candidate *from, const choice *c) {
-  enum { MANY_STEPS = 32 };
+  enum { MANY_STEPS = 32, LAUNCH = 8, MEMORY = 2000000 }; // microseconds; bytes in one
   const int many = steps_of(p) >= MANY_STEPS;
   const int rate = p->gemm.trans_a ? from->weight : p->gemm.trans_b ? from->forward[many] : from->input[many];
   int64_t tiles = tiles_of(p, c), clusters = clusters_of(c);
   double work = 2.0 * rows_of(c) * c->width * STEP * (double)steps_of(p) * PROCESSORS;
   double waves = c->split ? (double)tiles / (double)clusters : (double)blocks_of(tiles, clusters);
-  return waves * work / (rate * 1e6) + (c->split ? 8 : 0); // adding the parts
+  int64_t parts = 0;
+  if (c->split) tiles_cut(p, c, &parts);
+  return waves * work / (rate * 1e6) + (c->split ? LAUNCH + 2.0 * (double)parts / MEMORY : 0);
 }
 
 static bool usable(const product *p, choice *c, bool staged) {
@@ -214,10 +226,11 @@ static choice choose(cuda_entry *e, const plan_launch *l, const product *p) {
   if (e->tiles && read_choice(e->tiles, &best)) return usable(p, &best, staged) ? best : (choice){0};
   for (size_t i = 0; i < LENGTH(candidates); ++i) {
     choice c = candidates[i].choice;
-    if (!usable(p, &c, staged)) continue;
-    double time = time_of(p, &candidates[i], &c);
-    if (best.width && time >= least) continue;
-    best = c, least = time;
+    for (bool more = usable(p, &c, staged); more; c.split = false) {
+      double time = time_of(p, &candidates[i], &c);
+      if (!best.width || time < least) best = c, least = time;
+      more = c.split; // then whole
+    }
   }
   return best;
 }
@@ -392,15 +405,6 @@ static const char *kind_of(cuda_entry *e, const product *p, const choice *c, con
 static const char *cluster_text(cuda_entry *e, const choice *c) {
   int size = c->cluster_m * c->cluster_n;
   return size > 1 ? arena_printf(e->arena, "__cluster_dims__(%d, 1, 1) ", size) : NULL;
-}
-
-// Tiles that are cut, and the bytes of their parts; see gemm_sm90_order.cuh.
-static int64_t tiles_cut(const product *p, const choice *c, int64_t *bytes) {
-  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), waves = tiles / clusters, over = tiles % clusters;
-  if (waves && over && over < clusters / 8) --waves;
-  int64_t left = tiles - waves * clusters;
-  *bytes = (clusters + left) * c->cluster_m * c->cluster_n * rows_of(c) * c->width * (int64_t)sizeof(float);
-  return left;
 }
 
 static bool add_parts(cuda_entry *e, MlirOperation op, const product *p, const choice *c, const plan_ref *places,
