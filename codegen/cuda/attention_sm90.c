@@ -16,7 +16,7 @@ enum {
 
 typedef enum { FORWARD, GRAD_QUERIES, GRAD_KEYS } kernel_kind;
 
-// As measured on an H200 (docs/gpu.md): the widths of blocks that keep all values in registers and are the fastest.
+// The widths of blocks that keep all values in registers and were the fastest on an H200.
 static const struct {
   const char *function;
   int consumers, keys, stages;

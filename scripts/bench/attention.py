@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""Checks and times attention and its gradient in bf16 on a GPU, against PyTorch in the same process.
+
+  build/tests/cuda_attention TARGET FOLDER <SPECS          where lmnc is built; SPECS: tests/cuda/attention.txt
+  python3 scripts/bench/attention.py FOLDER [--time] [NAME …]   where the GPU is; needs PyTorch, no lmnc
+
+Every case: out, log-sum-exp and gradients whole against float64, results filled with NaN before, what lies around them
+unchanged, the same bits a second time. --time: TFLOP/s beside PyTorch's scaled_dot_product_attention (cuDNN,
+FlashAttention) in CUDA graphs, rounds in random order, of cases of one segment without starts. Exit status 1: a case is
+wrong.
+"""
+import ctypes as C
+import json
+import os
+import random
+import statistics
+import sys
+
+import torch
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+driver = C.CDLL("libcuda.so.1")
+BARS = {"out": 4e-3, "lse": 1e-3, "dq": 8e-3, "dk": 8e-3, "dv": 5e-3}
+
+
+def call(name, *arguments):
+    result = getattr(driver, name)(*arguments)
+    if result:
+        text = C.c_char_p()
+        driver.cuGetErrorString(result, C.byref(text))
+        raise RuntimeError(f"{name}: {result} {text.value}")
+
+
+def encoded_map(text, base):
+    at, *n = text.split()
+    size, columns, rows, count, row_stride, stride, box_columns, box_rows, swizzle = map(int, n)
+    raw = C.create_string_buffer(128 + 64)
+    to = (C.addressof(raw) + 63) & ~63
+    call("cuTensorMapEncodeTiled", C.c_void_p(to), {2: 9, 4: 7}[size], 3, C.c_void_p(base + int(at[1:])),
+         (C.c_uint64 * 3)(columns, rows, count), (C.c_uint64 * 2)(row_stride, stride),
+         (C.c_uint32 * 3)(box_columns, box_rows, 1), (C.c_uint32 * 3)(1, 1, 1), 0, {0: 0, 32: 1, 64: 2, 128: 3}[swizzle], 3, 0)
+    return C.string_at(to, 128)
+
+
+class Launch:
+    """A launch of the plan over an arena at some address."""
+    def __init__(self, folder, launch, base):
+        self.grid = [int(x) for x in launch["cuda"].split()]
+        module, self.function = C.c_void_p(), C.c_void_p()
+        with open(f"{folder}/kernels/{launch['kernel']}.cubin", "rb") as f:
+            call("cuModuleLoadData", C.byref(module), f.read())
+        call("cuModuleGetFunction", C.byref(self.function), module, launch["kernel"].encode())
+        call("cuFuncSetAttribute", self.function, 8, self.grid[4])
+        data = b"".join(encoded_map(text, base) for text in launch.get("maps", []))
+        data += b"".join((base + int(a[1:])).to_bytes(8, "little") for a in launch["args"].split())
+        data += b"".join(int(d).to_bytes(8, "little") for d in launch.get("dims", "").split())
+        data += bytes(-len(data) % 64) if launch.get("maps") else b""
+        self.data = C.create_string_buffer(data, len(data))
+        self.parameters = (C.c_void_p * 1)(C.addressof(self.data))
+
+    def __call__(self):
+        x, y, z, threads, shared = self.grid
+        stream = C.c_void_p(torch.cuda.current_stream().cuda_stream)
+        call("cuLaunchKernel", self.function, x, y, z, threads, 1, 1, shared, stream, self.parameters, None)
+
+
+class Case:
+    """Attention with its own memory, operands random, the rest NaN."""
+    def __init__(self, folder, spec, entry):
+        self.spec = s = spec
+        self.memory = torch.full((entry["arena_bytes"] // 2 + 128,), 0x7FC5, dtype=torch.int16, device="cuda").view(torch.uint8)
+        self.rows = s["vertices"] * s["segments"] * s["b"] * s["t"]
+        self.columns = (s["heads"] + 2 * s["kv"]) * s["d"]
+        self.qkv = self.view("qkv", self.columns).normal_()
+        self.dout = self.view("dout", s["heads"] * s["d"]).normal_()
+        self.out = self.view("out", s["heads"] * s["d"])
+        self.lse = self.view("lse", s["heads"], torch.float32)
+        self.dqkv = self.view("dqkv", self.columns)
+        self.starts = None
+        if s["starts"]:
+            self.starts = self.view("starts", s["t"], torch.int32, s["b"])
+            draw = random.Random(7)
+            for row in self.starts:
+                at = 0
+                while at < s["t"]:
+                    length = draw.randint(1, max(1, s["t"] // 2))
+                    row[at:at + length] = at
+                    at += length
+        self.launches = [Launch(folder, launch, self.memory.data_ptr()) for launch in entry["launches"]]
+
+    def view(self, name, columns, dtype=torch.bfloat16, rows=None):
+        at, rows = self.spec[name + "_at"], rows or self.rows
+        return self.memory[at:at + rows * columns * dtype.itemsize].view(dtype).view(rows, columns)
+
+    def run(self):
+        for launch in self.launches:
+            launch()
+
+    def expected(self):
+        s = self.spec
+        v, n, b, t, h, kv, d = (s[x] for x in ("vertices", "segments", "b", "t", "heads", "kv", "d"))
+        x = self.qkv.double().view(v, n, b, t, h + 2 * kv, d)
+        q, k, w = (y.contiguous().requires_grad_() for y in x.split((h, kv, kv), 4))
+        flat = lambda y, heads: y.permute(0, 2, 4, 1, 3, 5).reshape(v, b, heads, n * t, d)
+        back = lambda y: y.view(v, b, h, n, t, -1).permute(0, 3, 1, 4, 2, 5)
+        place, segment = torch.arange(t, device="cuda"), torch.arange(n, device="cuda")
+        seen = (place[None, :] <= place[:, None])[None].expand(b, t, t)
+        if s["starts"]:
+            seen = seen & (place[None, None, :] >= self.starts[:, :, None])
+        seen = ((segment[None, :] <= segment[:, None])[None, :, None, :, None] & seen[:, None, :, None, :]).reshape(b, n * t, n * t)
+        scores = flat(q, h) @ flat(k, kv).repeat_interleave(h // kv, 2).transpose(-1, -2) * d ** -0.5
+        scores = scores.masked_fill(~seen[None, :, None], float("-inf"))
+        out = back(scores.softmax(-1) @ flat(w, kv).repeat_interleave(h // kv, 2))
+        gradients = torch.autograd.grad(out, (q, k, w), self.dout.double().view(v, n, b, t, h, d))
+        return out.detach(), back(scores.logsumexp(-1)[..., None])[..., 0].detach(), gradients
+
+    def check(self):
+        s, start = self.spec, self.memory.clone()
+        h, kv, d = s["heads"], s["kv"], s["d"]
+        out, lse, gradients = self.expected()
+        self.run()
+        torch.cuda.synchronize()
+        errors = {"lse": (self.lse.view_as(lse) - lse).abs().max().item()}
+        parts = self.dqkv.view(*out.shape[:4], h + 2 * kv, d).split((h, kv, kv), 4)
+        for name, made, right in zip(("out", "dq", "dk", "dv"), (self.out.view_as(out), *parts), (out, *gradients)):
+            # of gradients that are nearly 0 (one row) the rounding of what they are made of
+            errors[name] = (made.double() - right).norm().item() / max(right.norm().item(), 0.02 * right.numel() ** 0.5)
+        ok = all(errors[x] < BARS[x] for x in BARS)
+        once, values = self.memory.clone(), slice(0, s["values_bytes"])
+        touched = once[values] != start[values]
+        for x in (self.out, self.lse, self.dqkv):
+            at = x.data_ptr() - self.memory.data_ptr()
+            touched[at:at + x.numel() * x.itemsize] = False
+        self.memory.copy_(start)
+        self.run()
+        torch.cuda.synchronize()
+        note = ", ".join(f"{x} {errors[x]:.1e}" for x in BARS)
+        if touched.any():
+            ok, note = False, note + ", wrote outside of its results"
+        if not torch.equal(once[values], self.memory[values]):
+            ok, note = False, note + ", not the same twice"
+        return ok, note
+
+    def peers(self, backend):
+        s = self.spec
+        x = self.qkv.view(s["b"], s["t"], -1, s["d"]).transpose(1, 2)
+        q, k, v = (y.contiguous().requires_grad_() for y in x.split((s["heads"], s["kv"], s["kv"]), 1))
+        gradient = self.dout.view(s["b"], s["t"], s["heads"], s["d"]).transpose(1, 2).contiguous()
+        forward = lambda: F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+        with sdpa_kernel(backend):
+            side = torch.cuda.Stream()
+            with torch.cuda.stream(side):
+                out = forward()
+                backward = lambda: torch.autograd.grad(out, (q, k, v), gradient, retain_graph=True)
+                backward()
+                torch.cuda.synchronize()
+                def inference():
+                    with torch.no_grad():
+                        return forward()
+                return graph(inference), graph(backward)
+
+
+COUNT = 20
+
+
+def graph(work):
+    work()
+    torch.cuda.synchronize()
+    recorded = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(recorded):
+        for _ in range(COUNT):
+            work()
+    recorded.keep = work
+    return recorded
+
+
+def measure(graphs):
+    seconds, events = {x: [] for x in graphs}, [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+    for turn in range(5):
+        order = list(graphs)
+        random.Random(turn).shuffle(order)
+        for name in order:
+            graphs[name].replay()
+            events[0].record()
+            graphs[name].replay()
+            events[1].record()
+            torch.cuda.synchronize()
+            seconds[name].append(events[0].elapsed_time(events[1]) * 1e-3 / COUNT)
+    return {x: statistics.median(t) for x, t in seconds.items()}
+
+
+def show_times(case):
+    s = case.spec
+    products = 2 * s["vertices"] * s["b"] * s["heads"] * s["t"] ** 2 * s["d"]
+    graphs = {"forward": graph(case.launches[0]), "backward": graph(lambda: [launch() for launch in case.launches[1:]])}
+    for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
+        name = backend.name.split("_")[0]
+        graphs[f"{name} forward"], graphs[f"{name} backward"] = case.peers(backend)
+    for name, t in measure(graphs).items():
+        rate = products * (2.5 if "backward" in name else 1) / t / 1e12
+        print(f"  {name:16s} {t * 1e6:8.1f} us {rate:6.0f} TFLOP/s", flush=True)
+
+
+def main():
+    words = [x for x in sys.argv[1:] if not x.startswith("--")]
+    if not words or "--help" in sys.argv:
+        print(__doc__)
+        sys.exit(not words)
+    folder, chosen = words[0], words[1:]
+    with open(f"{folder}/plan.json") as f:
+        entries = {e["name"]: e for e in json.load(f)["entries"]}
+    with open(f"{folder}/cases.json") as f:
+        specs = [s for s in json.load(f) if not chosen or s["name"] in chosen]
+    torch.manual_seed(1)
+    torch.empty(1, device="cuda")
+    wrong = 0
+    for s in specs:
+        try:
+            case = Case(folder, s, entries[s["name"]])
+            ok, note = case.check()
+        except RuntimeError as e:
+            print(f"{s['name']:16s} {e}", flush=True)
+            os._exit(1)  # nothing more runs after a kernel's fault
+        wrong += not ok
+        print(f"{s['name']:16s} {'ok' if ok else 'WRONG'}, {note}", flush=True)
+        if "--time" in sys.argv and s["segments"] == 1 and s["vertices"] == 1 and not s["starts"]:
+            show_times(case)
+    print(f"{len(specs) - wrong} of {len(specs)} are right")
+    sys.exit(wrong > 0)
+
+
+main()
