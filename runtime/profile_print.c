@@ -139,9 +139,9 @@ static void print_table(const profile *p, share_list *list, const char *title, d
   if (list->count) qsort(list->items, (size_t)list->count, sizeof *list->items, compare_shares);
   fprintf(out, "\n%9s %5s %8s %8s %6s %8s %6s  %s\n", "ms", "%", "launches", "TFLOP/s", "of max", "GB/s", "of max",
           title);
-  while (shown < list->count && shown < MOST && list->items[shown].seconds > 0.001 * all) ++shown;
+  while (shown < list->count && (list->count <= MOST || (shown < MOST && list->items[shown].seconds > 0.001 * all)))
+    ++shown;
   int left = list->count - shown;
-  if (left < 4) shown = list->count, left = 0;
   for (int i = 0; i < list->count; ++i)
     if (i < shown) print_row(p, &list->items[i], all, out);
     else add(&rest, &list->items[i], 1);

@@ -24,7 +24,7 @@ grep -q 'a step of 256 tokens: .* tokens/s; its [0-9]* launches one by one' "$wo
 awk '$2 == "%" {++table} table && $1 ~ /^[0-9.]+$/ {sum[table] += $1}
   END {exit !(table == 3 && sum[1] > 0 && sum[2] / sum[1] > 0.99 && sum[2] / sum[1] < 1.01 && sum[3] / sum[1] > 0.99 && sum[3] / sum[1] < 1.01)}' \
   "$work/err" || fail "the tables differ"
-for name in 'adamw' 'vertices (share-vertices)' 'arrows (fuse-edges)' ' output$' ' -> '; do
+for name in ' gemm ' 'vertices (share-vertices)' 'arrows (fuse-edges)' ' output$' ' -> '; do
   grep -q -e "$name" "$work/err" || fail "says nothing of $name"
 done
 # Slices of kernels: as many as launches, in each of the steps that were timed.

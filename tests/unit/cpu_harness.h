@@ -175,7 +175,7 @@ static inline void harness_run(harness *h) {
   text_printf(&module, "module {\n%s  func.func @entry() {\n%s    return\n  }\n}\n",
               h->functions.data ? h->functions.data : "", h->body.data);
   if (!ir_parse(m, module.data, &error) || !ir_verify(m, &error)) fail_msg("%s\n%s", error.text, module.data);
-  plan *p = &h->plan;
+  plan *p = m->plan = &h->plan;
   plan_entry entry = {.name = "test", .phase = -1, .arena_bytes = h->used * 4};
   entry.cache_bytes = h->space_bytes[SPACE_CACHE];
   p->network = "test", p->target = "cpu", p->cpu = cpu_name(), p->cpu_features = cpu_features();
