@@ -47,7 +47,7 @@ grep -q '"precision":"bf16"' "$work/plan.json" || fail "a GPU's usual precision"
 # spilled NET OPTION …: kernels of the network, for each architecture and precision, that are not all in registers.
 check() {
   for target in $targets; do
-    for precision in f32 bf16; do
+    for precision in $precisions; do
       what="$* for $target in $precision"
       "$LMNC" summary --kernels --target "$target" --precision $precision --json -B 2 -T 16 "$@" >"$work/table" \
         2>"$work/log" || fail "$what"
@@ -64,12 +64,18 @@ if ! "$LMNC" summary --kernels --target sm_90a "$net" >"$work/out" 2>"$work/log"
 fi
 grep -q '^gemm_.* 0 .*gemm .*net.lmn:' "$work/out" || fail "the table of kernels"
 
-# The first for every architecture, the rest, whose kernels differ in little else than their bodies, for one.
-targets='sm_80 sm_89 sm_90a'
-check "$golden/paper-121-qwen/net.lmn"
-targets=sm_90a
-for folder in "$golden"/*/; do check "$folder/net.lmn"; done
-check "$LMN_SOURCE/examples/peer.lmn" --random-weights -D weights="$LMN_SOURCE/examples/models/smollm2-135m"
+# The first for every architecture, the rest, whose kernels differ in little else than their bodies, for one. Under
+# sanitizers (LMN_GOLDEN_FEW) one is enough: what takes the time is NVRTC.
+targets=sm_90a precisions='bf16 f32'
+if [ -n "${LMN_GOLDEN_FEW:-}" ]; then check "$golden/single-qwen/net.lmn"
+else
+  check "$golden/paper-121-qwen/net.lmn"
+  targets='sm_80 sm_89' precisions=bf16
+  check "$golden/paper-121-qwen/net.lmn"
+  targets=sm_90a
+  for folder in "$golden"/*/; do check "$folder/net.lmn"; done
+  check "$LMN_SOURCE/examples/peer.lmn" --random-weights -D weights="$LMN_SOURCE/examples/models/smollm2-135m"
+fi
 
 # An artifact has a cubin for each of its kernels, and making it again finds them all in the cache.
 "$LMNC" compile --target sm_90a "$net" -B 2 -T 12 -o "$work/net.lmnx" 2>"$work/log" || fail "compile"
