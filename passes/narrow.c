@@ -11,6 +11,7 @@
 // An output that kernels read too is copied into float32 for whoever reads it.
 #include "passes/passes.h"
 
+#include "passes/copy.h"
 #include "passes/map.h"
 
 #include <string.h>
@@ -138,30 +139,12 @@ static void narrow_results(narrowing *n, MlirOperation op) {
   if (code == KERNEL_ATTENTION_CACHED && some) ir_set_int(m, op, "cache", ir_int(op, "cache") / 2);
 }
 
-static MlirValue converted(builder *b, MlirValue v, MlirType type) {
-  op_spec s = op_begin(b, KERNEL_COPY);
-  int64_t zero = 0, columns = value_columns(v);
-  op_segment(&s, &v, 1);
-  op_result(&s, type);
-  op_int(&s, "n0", 1);
-  op_int(&s, "n1", value_rows(v));
-  op_int(&s, "columns", columns);
-  op_int(&s, "from", 0);
-  op_int(&s, "from0", 0);
-  op_int(&s, "from1", columns);
-  op_ints(&s, "to", &zero, 1);
-  op_int(&s, "to0", 0);
-  op_int(&s, "to1", columns);
-  op_int(&s, "zero", 0);
-  return op_end_value(&s);
-}
-
 static void widen_operand(narrowing *n, MlirOperation op, int index) {
   MlirValue v = mlirOperationGetOperand(op, index);
   builder b = builder_before(n->m, op);
   if (value_is_bf16(v))
     mlirOperationSetOperand(op, index,
-                            converted(&b, v, ir_with_element(mlirValueGetType(v), mlirF32TypeGet(n->m->context))));
+                            copy_of(&b, v, ir_with_element(mlirValueGetType(v), mlirF32TypeGet(n->m->context))));
 }
 
 // Operands of a segment that has some of both are all bf16.
@@ -174,8 +157,7 @@ static void unify(narrowing *n, MlirOperation op, segment first, segment second)
         MlirValue v = mlirOperationGetOperand(op, i);
         builder b = builder_before(n->m, op);
         if (!pass) some = some || value_is_bf16(v);
-        else if (some && is_matrix(v))
-          mlirOperationSetOperand(op, i, converted(&b, v, narrowed(n, mlirValueGetType(v))));
+        else if (some && is_matrix(v)) mlirOperationSetOperand(op, i, copy_of(&b, v, narrowed(n, mlirValueGetType(v))));
       }
 }
 

@@ -9,6 +9,7 @@
 #include "passes/passes.h"
 
 #include "passes/constants.h"
+#include "passes/copy.h"
 #include "passes/map.h"
 
 #include <stdlib.h>
@@ -52,25 +53,6 @@ static bool can_own(ir *m, MlirValue v, const map *claimed) {
   return code != KERNEL_BUFFER && code != KERNEL_VIEW && !map_get(claimed, v.ptr, 0);
 }
 
-static MlirValue copied(ir *m, MlirOperation before, MlirValue v) {
-  builder b = builder_before(m, before);
-  op_spec s = op_begin(&b, KERNEL_COPY);
-  int64_t zero = 0, elements = value_elements(v), columns = value_columns(v);
-  op_segment(&s, &v, 1);
-  op_result(&s, mlirValueGetType(v));
-  op_int(&s, "n0", 1);
-  op_int(&s, "n1", elements / columns);
-  op_int(&s, "columns", columns);
-  op_int(&s, "from", 0);
-  op_int(&s, "from0", 0);
-  op_int(&s, "from1", columns);
-  op_ints(&s, "to", &zero, 1);
-  op_int(&s, "to0", 0);
-  op_int(&s, "to1", columns);
-  op_int(&s, "zero", 0);
-  return op_end_value(&s);
-}
-
 static void own_sinks(ir *m) {
   op_list ops = ir_ops(m);
   map claimed = {0};
@@ -84,7 +66,8 @@ static void own_sinks(ir *m) {
     if (!is_sink(code)) continue;
     MlirValue v = mlirOperationGetOperand(ops.items[i], 0);
     if (!can_own(m, v, &claimed)) {
-      v = copied(m, ops.items[i], v);
+      builder b = builder_before(m, ops.items[i]);
+      v = copy_of(&b, v, mlirValueGetType(v));
       mlirOperationSetOperand(ops.items[i], 0, v);
     }
     map_put(&claimed, v.ptr, 1);
