@@ -1,27 +1,16 @@
-// Products of bf16 for sm_90a: the choice of tiles, the launch with its tensor maps, and what gemm_sm90.cuh leaves to
-// the text in front of it. args and dims: as products.c has them, then groups and the first piece of every group; a
-// product cut along k has its scratch memory as the last arg and a second launch, which adds the parts.
-#include "codegen/cuda/products.h"
+// Products of bf16 for sm_90a: the launch with its tensor maps, and what gemm_sm90.cuh leaves to the text in front of
+// it; products_sm90_tiles.c chooses the tiles. args and dims: as products.c has them, then groups and the first piece
+// of every group; a product cut along k has its scratch memory as the last arg and a second launch, which adds the
+// parts.
+#include "codegen/cuda/products_sm90_tiles.h"
 #include "codegen/cuda/texts.h"
 
 #include <string.h>
 
 enum {
-  PROCESSORS = 132, // of an H100 or H200; with fewer the last blocks wait for their turn
-  STEP = 64,        // of k a stage
   THREADS = 384,
-  SWIZZLE = 128,      // bytes
-  ALIGNMENT = 16,     // of places and rows, for TMA
-  SHARED_SPARE = 1536 // of shared memory: up to a multiple of 1024, and the barriers
+  ALIGNMENT = 16 // of places and rows, for TMA
 };
-
-typedef struct choice {
-  int width, blocks; // of a tile: columns; 64 rows each, of a consumer
-  bool ping_pong;    // a tile of its own for each consumer
-  int cluster_m, cluster_n;
-  bool staged, split; // results through shared memory; tiles that are too few cut along k
-  int stages, chunk, buffers;
-} choice;
 
 // The places of an operand's matrices, and their one shape.
 typedef struct matrices {
@@ -31,8 +20,6 @@ typedef struct matrices {
 } matrices;
 
 // ---- operands
-
-static bool is_bf16(const char *type) { return !strcmp(type, "bf16"); }
 
 // With a distance between them where one arg holds them all.
 static matrices matrices_of(cuda_entry *e, const plan_launch *l, int64_t first, int64_t count, int64_t distance,
@@ -89,7 +76,7 @@ static bool evenly(const matrices *m, int64_t *distance) {
   return even;
 }
 
-// ---- the choice
+// ---- results through shared memory
 
 static bool all_bf16(const product *p) {
   return is_bf16(p->types.c) && (!p->rows || is_bf16(p->row_type)) && (!p->extras || is_bf16(p->extra_type));
@@ -107,132 +94,6 @@ static bool can_stage(cuda_entry *e, const plan_launch *l, const product *p) {
     can = aligned(&m);
   }
   return can;
-}
-
-static int rows_of(const choice *c) { return 64 * c->blocks * (c->ping_pong ? 1 : 2); }
-
-static int64_t tiles_of(const product *p, const choice *c) {
-  return blocks_of(p->gemm.m, (int64_t)rows_of(c) * c->cluster_m) *
-         blocks_of(p->gemm.n, (int64_t)c->width * c->cluster_n) * p->gemm.groups;
-}
-
-static int clusters_of(const choice *c) { return PROCESSORS / (c->cluster_m * c->cluster_n); }
-
-// Steps of k of one tile, where all groups have as many pieces.
-static int64_t steps_of(const product *p) { return blocks_of(p->gemm.k, STEP) * (p->pieces / p->gemm.groups); }
-
-static int64_t stage_bytes(const product *p, const choice *c) {
-  int64_t b = p->gemm.trans_b ? c->width * SWIZZLE : blocks_of(c->width, 64) * 64 * SWIZZLE;
-  return rows_of(c) * SWIZZLE + b;
-}
-
-static int64_t buffer_bytes(const product *p, const choice *c) { // of both consumers
-  int parts = p->rows > 1 + p->extras ? p->rows : 1 + p->extras;
-  return 2 * (int64_t)parts * 64 * c->blocks * c->chunk * 2;
-}
-
-static int64_t shared_bytes(const product *p, const choice *c) {
-  return c->stages * stage_bytes(p, c) + (c->staged ? c->buffers * buffer_bytes(p, c) : 0) + 1024;
-}
-
-// As many stages as there is room for beside the least number of buffers, which get what is left.
-static bool fill_shared(const product *p, choice *c) {
-  enum { STAGES_MOST = 7, STAGES_GOOD = 4, STAGES_LEAST = 2, BUFFERS_MOST = 6 };
-  const int64_t room = CUDA_SHARED_BYTES - SHARED_SPARE;
-  const int least = !c->staged ? 0 : p->rows ? 2 : 1;
-  for (int wanted = STAGES_GOOD; wanted >= STAGES_LEAST; wanted -= STAGES_GOOD - STAGES_LEAST)
-    for (c->chunk = c->width % 64 ? 32 : 64; c->chunk >= 32; c->chunk /= 2) {
-      int64_t buffers = c->staged ? buffer_bytes(p, c) : 0, stages = (room - least * buffers) / stage_bytes(p, c);
-      if (stages < wanted) continue;
-      c->stages = stages > STAGES_MOST ? STAGES_MOST : (int)stages;
-      int64_t left = buffers ? (room - c->stages * stage_bytes(p, c)) / buffers : 1;
-      c->buffers = left > BUFFERS_MOST ? BUFFERS_MOST : (int)left;
-      return true;
-    }
-  return false;
-}
-
-// Tiles that are cut, and the bytes of their parts; see gemm_sm90_order.cuh.
-static int64_t tiles_cut(const product *p, const choice *c, int64_t *bytes) {
-  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), waves = tiles / clusters, over = tiles % clusters;
-  if (waves && over && over < clusters / 8) --waves;
-  int64_t left = tiles - waves * clusters;
-  *bytes = (clusters + left) * c->cluster_m * c->cluster_n * rows_of(c) * c->width * (int64_t)sizeof(float);
-  return left;
-}
-
-// What was measured on an H100 of products of whole tiles, TFLOP/s: of B as it is stored for a forward product and
-// for an input gradient, each of a few and of many steps, and of a weight gradient.
-typedef struct candidate {
-  choice choice;
-  int forward[2], input[2], weight;
-} candidate;
-
-static const candidate candidates[] = {
-    {{.width = 192, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {714, 600}, {675, 610}, 1},
-    {{.width = 192, .blocks = 2, .ping_pong = true, .cluster_m = 2, .cluster_n = 1}, {700, 646}, {1, 1}, 1},
-    {{.width = 128, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {535, 538}, {545, 523}, 400},
-    {{.width = 128, .blocks = 2, .ping_pong = true, .cluster_m = 2, .cluster_n = 1}, {600, 597}, {600, 556}, 1},
-    {{.width = 128, .blocks = 2, .cluster_m = 2, .cluster_n = 1}, {580, 600}, {607, 670}, 540},
-    {{.width = 224, .blocks = 1, .cluster_m = 1, .cluster_n = 1}, {646, 687}, {570, 545}, 630},
-    {{.width = 224, .blocks = 1, .cluster_m = 2, .cluster_n = 1}, {652, 707}, {656, 676}, 670},
-    {{.width = 256, .blocks = 1, .cluster_m = 1, .cluster_n = 1}, {645, 632}, {680, 660}, 480},
-    {{.width = 192, .blocks = 1, .cluster_m = 1, .cluster_n = 1}, {600, 600}, {550, 520}, 600},
-    {{.width = 192, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {600, 560}, {575, 560}, 400},
-    {{.width = 64, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {350, 350}, {350, 350}, 300},
-    {{.width = 64, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {230, 230}, {230, 230}, 200},
-};
-
-// The time of a product, in microseconds.
-static double time_of(const product *p, const candidate *from, const choice *c) {
-  enum { MANY_STEPS = 32, LAUNCH = 8, MEMORY = 2000000 }; // microseconds; bytes in one
-  const int many = steps_of(p) >= MANY_STEPS;
-  const int rate = p->gemm.trans_a ? from->weight : p->gemm.trans_b ? from->forward[many] : from->input[many];
-  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c);
-  double work = 2.0 * rows_of(c) * c->width * STEP * (double)steps_of(p) * PROCESSORS;
-  double waves = c->split ? (double)tiles / (double)clusters : (double)blocks_of(tiles, clusters);
-  int64_t parts = 0;
-  if (c->split) tiles_cut(p, c, &parts);
-  return waves * work / (rate * 1e6) + (c->split ? LAUNCH + 2.0 * (double)parts / MEMORY : 0);
-}
-
-static bool usable(const product *p, choice *c, bool staged) {
-  enum { SUMS = 256 }; // of a row, beside which there are registers for more than a plain result
-  bool halves = c->cluster_m == 1 || p->gemm.trans_b || blocks_of(c->width, 64) % 2 == 0; // what each block loads of B
-  bool plain = staged && p->kinds + p->rows + p->extras <= 1, fits = plain || c->width * c->blocks <= SUMS;
-  if (!halves || !fits) return false;
-  c->staged = staged;
-  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), steps = steps_of(p);
-  bool same = p->pieces % p->gemm.groups == 0;
-  c->split = !staged && !p->body && !is_bf16(p->types.c) && !c->ping_pong && (!p->several || p->gemm.groups == 1) &&
-             same && tiles % clusters != 0 && steps >= 16 && tiles * steps < INT32_MAX / (2 * PROCESSORS);
-  return fill_shared(p, c);
-}
-
-// "192x2p 2x1": the width, 64-row blocks of a consumer, p of ping-pong, the cluster; what measurements are made with.
-static bool read_choice(const char *tiles, choice *c) {
-  char mode[2] = "";
-  *c = (choice){0};
-  int count = sscanf(tiles, "%dx%d%1[p] %dx%d", &c->width, &c->blocks, mode, &c->cluster_m, &c->cluster_n);
-  if (count != 5) count = 1 + sscanf(tiles, "%dx%d %dx%d", &c->width, &c->blocks, &c->cluster_m, &c->cluster_n);
-  c->ping_pong = *mode != 0;
-  return count == 5;
-}
-
-static choice choose(cuda_entry *e, const plan_launch *l, const product *p) {
-  bool staged = can_stage(e, l, p);
-  choice best = {0};
-  double least = 0;
-  if (e->tiles && read_choice(e->tiles, &best)) return usable(p, &best, staged) ? best : (choice){0};
-  for (size_t i = 0; i < LENGTH(candidates); ++i) {
-    choice c = candidates[i].choice;
-    for (bool more = usable(p, &c, staged); more; c.split = false) {
-      double time = time_of(p, &candidates[i], &c);
-      if (!best.width || time < least) best = c, least = time;
-      more = c.split; // then whole
-    }
-  }
-  return best;
 }
 
 bool sm90_takes(const cuda_entry *e, const plan_launch *l, const product *p) {
@@ -451,7 +312,7 @@ static void write_kernel(cuda_entry *e, plan_launch *l, const product *p, const 
 
 bool sm90_product(cuda_entry *e, MlirOperation op, plan_launch *l, const product *p, cuda_source *s, lmn_error *error) {
   const plan_gemm *g = &p->gemm;
-  choice c = choose(e, l, p);
+  choice c = choose_tiles(p, can_stage(e, l, p), e->tiles);
   if (!c.width) return fail(error, "no tile of a product has room in shared memory");
   int64_t parts_bytes, cut = tiles_cut(p, &c, &parts_bytes), clusters = clusters_of(&c), tiles = tiles_of(p, &c);
   plan_ref scratch = {0}, *places = ARENA_ARRAY(e->arena, plan_ref, (int)g->groups);
