@@ -177,14 +177,23 @@ static void buffer(lowering *l, MlirOperation op, const char *space, const char 
   lower_replace(op, op_end(&s));
 }
 
+static bool is_gpu(const ir *m) { return m->plan && m->plan->target && strcmp(m->plan->target, "cpu"); }
+
 // Products with fewer rows read the head's weight too often for what they do, and leave most of a GPU idle; more make
 // the logits large.
 static int64_t rows_of_logits(const ir *m, int64_t vocabulary) {
   enum { CPU_ROWS = 256, GPU_ROWS = 2048, GPU_ELEMENTS = 1 << 27 };
-  if (!m->plan || !m->plan->target || !strcmp(m->plan->target, "cpu")) return CPU_ROWS;
+  if (!is_gpu(m)) return CPU_ROWS;
   int64_t rows = GPU_ROWS;
   while (rows > CPU_ROWS && rows * vocabulary > GPU_ELEMENTS) rows /= 2;
   return rows;
+}
+
+// Columns of the chunk of logits: on a GPU rows begin where it can copy boxes from and to (see products_sm90.c),
+// whatever the vocabulary.
+static int64_t columns_of_logits(const ir *m, int64_t vocabulary) {
+  enum { MULTIPLE = 64 };
+  return is_gpu(m) ? (vocabulary + MULTIPLE - 1) / MULTIPLE * MULTIPLE : vocabulary;
 }
 
 static void lower_cross_entropy(lowering *l, MlirOperation op) {
@@ -200,7 +209,7 @@ static void lower_cross_entropy(lowering *l, MlirOperation op) {
   op_segment(&s, NULL, 0);
   op_result(&s, ir_vector(m, 1));
   op_result(&s, ir_vector(m, 1));
-  op_result(&s, ir_matrix(m, chunk, vocabulary));
+  op_result(&s, ir_matrix(m, chunk, columns_of_logits(m, vocabulary)));
   op_result(&s, ir_vector(m, rows));
   op_result(&s, ir_vector(m, rows));
   op_results(&s, &hidden_type, value_is(dhidden));

@@ -4,10 +4,10 @@
 #include "codegen/cuda/cuda.h"
 #include "codegen/cuda/texts.h"
 
-enum { TEAM = 512 };
+enum { TEAM = 512, MANY = 4 }; // MANY: elements side by side that a thread takes
 
 typedef struct loss {
-  int64_t rows, columns, vocabulary, chunk;
+  int64_t rows, columns, vocabulary, stride, chunk; // stride: of a row of logits
   double smoothing;
   bool gradient;
   MlirValue hidden, weight, labels, scale, loss, right, workspace, row_losses, row_right, dhidden, dweight;
@@ -28,11 +28,12 @@ static bool loss_rows(cuda_entry *e, MlirOperation op, const loss *l, int64_t fi
   cuda_arg(e, launch, row_of(l->row_losses, first, 1));
   cuda_arg(e, launch, row_of(l->row_right, first, 1));
   cuda_dim(e, launch, l->vocabulary);
+  cuda_dim(e, launch, l->stride);
   cuda_grid(launch, rows, 1, 1, TEAM);
   cuda_include(&s, cuda_text_team);
   cuda_include(&s, cuda_text_loss);
-  text_printf(&s.body, "  loss_row<%d, %s, %s, %s>(p, ", TEAM, l->gradient ? "true" : "false",
-              l->smoothing != 0 ? "true" : "false", cuda_type(l->workspace));
+  text_printf(&s.body, "  loss_row<%d, %d, %s, %s, %s>(p, ", TEAM, l->stride % MANY ? 1 : MANY,
+              l->gradient ? "true" : "false", l->smoothing != 0 ? "true" : "false", cuda_type(l->workspace));
   cuda_float(&s.body, l->smoothing);
   text_add(&s.body, ");\n");
   return cuda_finish(e, launch, "cross_entropy", &s, error);
@@ -40,20 +41,21 @@ static bool loss_rows(cuda_entry *e, MlirOperation op, const loss *l, int64_t fi
 
 static bool loss_chunk(cuda_entry *e, MlirOperation op, const loss *l, int64_t first, bool accumulate,
                        lmn_error *error) {
-  int64_t rows = l->rows - first < l->chunk ? l->rows - first : l->chunk, d = l->columns, v = l->vocabulary;
+  int64_t rows = l->rows - first < l->chunk ? l->rows - first : l->chunk, d = l->columns, v = l->vocabulary,
+          stride = l->stride;
   plan_ref hidden = row_of(l->hidden, first, d), logits = ir_place(l->workspace), weight = ir_place(l->weight);
   const char *hidden_type = cuda_type(l->hidden), *weight_type = cuda_type(l->weight), *type = cuda_type(l->workspace);
-  plan_gemm forward = {.m = rows, .n = v, .k = d, .lda = d, .ldb = d, .ldc = v, .trans_b = true};
+  plan_gemm forward = {.m = rows, .n = v, .k = d, .lda = d, .ldb = d, .ldc = stride, .trans_b = true};
   if (!cuda_product(e, op, &forward, (cuda_product_types){hidden_type, weight_type, type}, hidden, weight, logits,
                     error) ||
       !loss_rows(e, op, l, first, rows, error))
     return false;
-  plan_gemm dhidden = {.m = rows, .n = d, .k = v, .lda = v, .ldb = d, .ldc = d};
+  plan_gemm dhidden = {.m = rows, .n = d, .k = v, .lda = stride, .ldb = d, .ldc = d};
   if (value_is(l->dhidden) &&
       !cuda_product(e, op, &dhidden, (cuda_product_types){type, weight_type, cuda_type(l->dhidden)}, logits, weight,
                     row_of(l->dhidden, first, d), error))
     return false;
-  plan_gemm dweight = {.m = v, .n = d, .k = rows, .lda = v, .ldb = d, .ldc = d, .trans_a = true};
+  plan_gemm dweight = {.m = v, .n = d, .k = rows, .lda = stride, .ldb = d, .ldc = d, .trans_a = true};
   dweight.accumulate = accumulate;
   return !value_is(l->dweight) ||
          cuda_product(e, op, &dweight, (cuda_product_types){type, hidden_type, cuda_type(l->dweight)}, logits, hidden,
@@ -87,9 +89,10 @@ bool cuda_emit_cross_entropy(cuda_entry *e, MlirOperation op, lmn_error *error) 
             .dhidden = ir_result(m, op, 5),
             .dweight = ir_result(m, op, 6)};
   l.rows = value_rows(l.hidden), l.columns = value_columns(l.hidden), l.vocabulary = value_rows(l.weight);
-  l.chunk = ir_int(op, "chunk"), l.smoothing = ir_real(op, "smoothing");
+  l.stride = value_columns(l.workspace), l.chunk = ir_int(op, "chunk"), l.smoothing = ir_real(op, "smoothing");
   l.gradient = value_is(l.dhidden) || value_is(l.dweight);
   if (l.chunk < 1) return fail(error, "kernel.cross_entropy: its chunk must be positive");
+  if (l.stride < l.vocabulary) return fail(error, "kernel.cross_entropy: a row of its workspace has no room");
   if (value_elements(l.labels) != l.rows) return fail(error, "kernel.cross_entropy: needs a label for each row");
   MlirValue accumulate = ir_operand(m, op, 4);
   if (value_is(accumulate) && value_is(l.dweight)) {
