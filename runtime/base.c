@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -331,27 +330,6 @@ uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length) {
   const unsigned char *p = bytes;
   for (size_t i = 0; i < length; ++i) hash = (hash ^ p[i]) * 0x100000001b3u;
   return hash;
-}
-
-random_stream random_named(uint64_t seed, const char *name) {
-  uint64_t hash = hash_bytes(HASH_START, &seed, sizeof seed);
-  return (random_stream){hash_bytes(hash, name, strlen(name))};
-}
-
-uint64_t random_next(random_stream *r) {
-  uint64_t z = r->state += 0x9e3779b97f4a7c15u;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
-
-void random_skip(random_stream *r, uint64_t count) { r->state += count * 0x9e3779b97f4a7c15u; }
-
-double random_uniform(random_stream *r) { return (double)(random_next(r) >> 11) * 0x1p-53; }
-
-double random_normal(random_stream *r) {
-  double u = 1.0 - random_uniform(r), v = random_uniform(r);
-  return sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v);
 }
 
 double clock_seconds(void) {

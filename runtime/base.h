@@ -86,7 +86,7 @@ bool directory_remove(const char *path);                 // with its files
 uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length);
 #define HASH_START 0xcbf29ce484222325u
 
-// Counter-based random numbers (splitmix64): the same key gives the same stream on every machine.
+// random.c: counter-based random numbers (splitmix64): the same key gives the same stream on every machine.
 typedef struct random_stream {
   uint64_t state;
 } random_stream;
@@ -95,6 +95,8 @@ uint64_t random_next(random_stream *r);
 void random_skip(random_stream *r, uint64_t count); // as that many calls of random_next
 double random_uniform(random_stream *r);            // in [0, 1)
 double random_normal(random_stream *r);
+// mean + std times as many of them, in turn.
+void random_normals(random_stream *r, double mean, double std, float *out, int64_t count);
 
 double clock_seconds(void); // monotonic
 
