@@ -42,7 +42,8 @@ static bool export_model(arena *a, const graph *g, const export_options *o, lmn_
   const plan *p = plan_create(a, g, graph_parameters(a, g, o->random_weights));
   float *base = aligned_alloc(64, (size_t)(p->parameter_bytes + 63) / 64 * 64);
   if (!base) return fail(error, "%lld bytes for the parameters are more than there are", (long long)p->parameter_bytes);
-  bool ok = parameters_load(p, base, 0, error) && (!o->init || parameters_replace(p, base, o->init, error)) &&
+  const parameters_place to = {.base = base};
+  bool ok = parameters_load(p, &to, 0, error) && (!o->init || parameters_replace(p, &to, o->init, error)) &&
             parameters_save_model(p, base, model, source, o->output, error);
   free(base);
   return ok;

@@ -26,12 +26,28 @@ const char *device_name(const device *d) {
   return f->name ? f->name(d) : "CPU";
 }
 
+void device_started(device *d, const char *what, double seconds) {
+  device_base *b = base_of(d);
+  int i = 0;
+  while (i < b->start_count && strcmp(b->starts[i].what, what)) ++i;
+  if (i == DEVICE_STARTS) return;
+  if (i == b->start_count) b->starts[b->start_count++] = (start_part){.what = what};
+  b->starts[i].seconds += seconds;
+}
+
+const start_part *device_starts(const device *d, int *count) {
+  *count = const_base_of(d)->start_count;
+  return const_base_of(d)->starts;
+}
+
 // ---- memory -------------------------------------------------------------------------------------
 
 bool device_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error) {
   device_base *b = base_of(d);
   if (bytes < 0) return fail(error, "%s: a size of %lld bytes", plan_space_names[space], (long long)bytes);
+  double began = clock_seconds();
   bool ok = b->functions->reserve(d, space, bytes, error);
+  device_started(d, "memory", clock_seconds() - began);
   b->reserved[space] = ok ? bytes : 0;
   if (device_bytes(d) > b->most) b->most = device_bytes(d);
   return ok || fail_in(error, "%s memory", plan_space_names[space]);

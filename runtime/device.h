@@ -19,6 +19,16 @@ void device_close(device *d);
 int device_threads(const device *d);      // of the CPU; 1 of a GPU
 const char *device_name(const device *d); // of a GPU: as its driver says it; "CPU"
 
+// Where the time from the start of a program to the end of its first step goes, in parts ("driver", "parameters"): in
+// seconds, added up by name, which is to be a constant.
+enum { DEVICE_STARTS = 12 };
+typedef struct start_part {
+  const char *what;
+  double seconds;
+} start_part;
+void device_started(device *d, const char *what, double seconds);
+const start_part *device_starts(const device *d, int *count);
+
 // Memory of a space, 64-byte aligned, zeroed; the device keeps it until close or until it is reserved anew with another
 // size. False with a message where there is no memory. Reserving a size that is there already keeps the contents.
 bool device_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error);
@@ -29,6 +39,7 @@ int64_t device_available(const device *d);  // bytes that could be reserved besi
 // A space's bytes in the host's memory, or NULL: they are on a GPU, reached by write and read alone. Input and output
 // are always there: a GPU gets the one before a run and gives the other after it.
 void *device_map(const device *d, plan_space space);
+// write: also by several threads at once, to places of their own.
 bool device_write(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes, lmn_error *error);
 bool device_read(device *d, plan_space space, int64_t offset, void *data, int64_t bytes, lmn_error *error);
 bool device_clear(device *d, plan_space space, lmn_error *error); // zeros

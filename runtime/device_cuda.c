@@ -7,6 +7,7 @@
 #include "runtime/device_parts.h"
 #include "runtime/safetensors_type.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +26,8 @@ typedef struct cuda_entry {
   CUgraphExec graph;           // of a whole run with these; NULL: none yet
 } cuda_entry;
 
+enum { PIECES = 8 };
+
 struct device {
   device_base base;
   const char *artifact;
@@ -40,6 +43,10 @@ struct device {
   void *host[SPACE_COUNT]; // pinned, of input and output
   int64_t layout;          // counted up when a space moves
   bool always_sync, graphs, lost;
+  pthread_mutex_t lock; // of the driver, and the pieces, where several threads write
+  pthread_cond_t given;
+  char *pieces; // PIECES of them; NULL: none yet
+  bool taken[PIECES];
 };
 
 // ---- errors -------------------------------------------------------------------------------------
@@ -138,28 +145,56 @@ static void *map(const device *d, plan_space space) { return d->host[space]; }
 
 static bool copy_to(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes, lmn_error *error) {
   CUresult result = d->cuda.cuMemcpyHtoDAsync(d->spaces[space] + (CUdeviceptr)offset, data, (size_t)bytes, d->stream);
-  return result ? failed(d, result, error, "nothing can be copied to it") : wait(d, error);
+  return !result || failed(d, result, error, "nothing can be copied to it");
 }
 
-// The bf16 copy of parameters that are written, a part at a time.
-static bool copy_weights(device *d, int64_t offset, const float *parameters, int64_t count, lmn_error *error) {
-  enum { PART = 1 << 22 };
-  uint16_t *part = memory_alloc((size_t)(count < PART ? count : PART) * sizeof *part);
-  bool ok = true;
-  for (int64_t first = 0; ok && first < count; first += PART) {
-    int64_t elements = count - first < PART ? count - first : PART;
-    floats_to_bf16(parameters + first, elements, part);
-    ok = copy_to(d, SPACE_WEIGHT, offset / 2 + first * 2, part, elements * 2, error);
+// A piece of pinned memory, on its way to a space; parameters have their bf16 copy behind them.
+enum { PIECE = 1 << 20 };
+
+static char *take_piece(device *d, lmn_error *error) {
+  char *piece = NULL;
+  pthread_mutex_lock(&d->lock);
+  if (!d->pieces && enter(d, error)) {
+    CUresult result = d->cuda.cuMemAllocHost((void **)&d->pieces, (size_t)PIECES * (PIECE + PIECE / 2));
+    if (result) d->pieces = NULL, failed(d, result, error, "pinned memory of the host cannot be had");
   }
-  free(part);
+  for (int i = 0; d->pieces && !piece;) {
+    if (!d->taken[i]) d->taken[i] = true, piece = d->pieces + (size_t)i * (PIECE + PIECE / 2);
+    else if (++i == PIECES) pthread_cond_wait(&d->given, &d->lock), i = 0;
+  }
+  pthread_mutex_unlock(&d->lock);
+  return piece;
+}
+
+static void give_piece(device *d, const char *piece) {
+  pthread_mutex_lock(&d->lock);
+  d->taken[(size_t)(piece - d->pieces) / (PIECE + PIECE / 2)] = false;
+  pthread_cond_signal(&d->given);
+  pthread_mutex_unlock(&d->lock);
+}
+
+// What threads do side by side is filling their pieces; the driver is asked by one at a time.
+static bool write_piece(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes,
+                        lmn_error *error) {
+  bool weights = space == SPACE_PARAMETER && plan_is_bf16(d->base.plan);
+  char *piece = take_piece(d, error);
+  if (!piece) return false;
+  memcpy(piece, data, (size_t)bytes);
+  if (weights) floats_to_bf16((const float *)piece, bytes / (int64_t)sizeof(float), (uint16_t *)(piece + PIECE));
+  pthread_mutex_lock(&d->lock);
+  bool ok = enter(d, error) && copy_to(d, space, offset, piece, bytes, error) &&
+            (!weights || copy_to(d, SPACE_WEIGHT, offset / 2, piece + PIECE, bytes / 2, error)) && wait(d, error);
+  pthread_mutex_unlock(&d->lock);
+  give_piece(d, piece);
   return ok;
 }
 
 static bool write_space(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes,
                         lmn_error *error) {
-  if (!enter(d, error) || !copy_to(d, space, offset, data, bytes, error)) return false;
-  bool weights = space == SPACE_PARAMETER && plan_is_bf16(d->base.plan);
-  return !weights || copy_weights(d, offset, data, bytes / (int64_t)sizeof(float), error);
+  bool ok = true;
+  for (int64_t at = 0; ok && at < bytes; at += PIECE)
+    ok = write_piece(d, space, offset + at, (const char *)data + at, bytes - at < PIECE ? bytes - at : PIECE, error);
+  return ok;
 }
 
 static bool read_space(device *d, plan_space space, int64_t offset, void *data, int64_t bytes, lmn_error *error) {
@@ -425,9 +460,13 @@ static bool says(const char *variable, bool usually) {
 static bool open_device(device *d, lmn_error *error) {
   d->always_sync = says("LMN_CUDA_SYNC", false);
   d->graphs = says("LMN_CUDA_GRAPH", true);
-  if (!cuda_driver_open(&d->cuda, error) || !find_gpu(d, error) || !check_capability(d, error) || !start(d, error) ||
-      !cuda_kernels_load(&d->cuda, d->base.plan, d->artifact, &d->kernels, error))
+  double began = clock_seconds();
+  if (!cuda_driver_open(&d->cuda, error) || !find_gpu(d, error) || !check_capability(d, error) || !start(d, error))
     return false;
+  device_started(d, "driver", clock_seconds() - began);
+  began = clock_seconds();
+  if (!cuda_kernels_load(&d->cuda, d->base.plan, d->artifact, &d->kernels, error)) return false;
+  device_started(d, "kernels", clock_seconds() - began);
   for (int i = 0; i < d->base.plan->entry_count; ++i) lay_out(d, i);
   return true;
 }
@@ -435,6 +474,7 @@ static bool open_device(device *d, lmn_error *error) {
 static void close_device(device *d) {
   if (d->context && !d->cuda.cuCtxSetCurrent(d->context)) {
     for (int i = 0; i < SPACE_COUNT; ++i) release(d, (plan_space)i);
+    if (d->pieces) d->cuda.cuMemFreeHost(d->pieces);
     for (int i = 0; i < d->base.plan->entry_count; ++i) {
       drop_graph(d, &d->entries[i]);
       if (d->entries[i].tables) d->cuda.cuMemFree(d->entries[i].tables);
@@ -472,6 +512,8 @@ device *device_cuda_open(const plan *p, const char *artifact, int gpu, lmn_error
   d->artifact = artifact;
   d->gpu = gpu;
   d->layout = 1;
+  d->lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+  d->given = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
   d->entries = memory_zero((size_t)(p->entry_count + 1) * sizeof *d->entries);
   if (open_device(d, error)) return d;
   close_device(d);

@@ -27,6 +27,8 @@ typedef struct device_base {
   int64_t most;                  // of all, ever
   int64_t vertex_runs;
   double *profile; // NULL: off
+  start_part starts[DEVICE_STARTS];
+  int start_count;
 } device_base;
 
 device *device_cpu_open(const plan *p, const char *artifact, int threads, lmn_error *error);

@@ -42,12 +42,16 @@ static bool network_open(lmn_network *n, const char *artifact, const lmn_options
   if (!file_exists(path))
     return fail(error, "%s: is no artifact: it has no plan.json; make one with `lmnc compile NET -o %s`", artifact,
                 artifact);
+  double began = clock_seconds();
   if (!plan_read(n->arena, path, &n->plan, error)) return false;
+  double read = clock_seconds() - began;
   plan_find_models(n->plan, n->arena);
   device_options on = {.threads = options ? options->threads : 0, .gpu = options ? options->gpu : 0};
   if (!threads_of_environment(&on.threads, error)) return false;
   n->device = device_open(n->plan, artifact, &on, error);
-  return n->device && anything_fits(n, error) && network_reserve(n, SPACE_PARAMETER, n->plan->parameter_bytes, error) &&
+  if (!n->device) return false;
+  device_started(n->device, "plan", read);
+  return anything_fits(n, error) && network_reserve(n, SPACE_PARAMETER, n->plan->parameter_bytes, error) &&
          network_reserve(n, SPACE_WEIGHT, plan_weight_bytes(n->plan), error) &&
          network_reserve(n, SPACE_CONSTANT, n->plan->constant_bytes, error) && fill_constants(n, error);
 }
@@ -313,16 +317,28 @@ bool network_update(lmn_network *n, int phase, double learning_rate, double *gra
               p->name, learning_rate);
 }
 
+static bool write_values(void *context, int64_t offset, const float *values, int64_t count, lmn_error *error) {
+  return device_write(context, SPACE_PARAMETER, offset, values, count * (int64_t)sizeof *values, error);
+}
+
+static parameters_place place_of(const lmn_network *n) {
+  return (parameters_place){device_map(n->device, SPACE_PARAMETER), write_values, n->device};
+}
+
 bool lmn_load(lmn_network *n, uint64_t seed, lmn_error *error) {
-  space_view view;
-  if (!network_view(n, SPACE_PARAMETER, VIEW_WRITE, &view, error)) return false;
-  return network_view_end(n, &view, parameters_load(n->plan, (float *)view.bytes, seed, error), error);
+  double began = clock_seconds();
+  parameters_place to = place_of(n);
+  bool ok = parameters_load(n->plan, &to, seed, error);
+  device_started(n->device, "parameters", clock_seconds() - began);
+  return ok;
 }
 
 bool lmn_replace(lmn_network *n, const char *safetensors, lmn_error *error) {
-  space_view view;
-  if (!network_view(n, SPACE_PARAMETER, VIEW_READ | VIEW_WRITE, &view, error)) return false;
-  return network_view_end(n, &view, parameters_replace(n->plan, (float *)view.bytes, safetensors, error), error);
+  double began = clock_seconds();
+  parameters_place to = place_of(n);
+  bool ok = parameters_replace(n->plan, &to, safetensors, error);
+  device_started(n->device, "parameters", clock_seconds() - began);
+  return ok;
 }
 
 bool lmn_save(lmn_network *n, const char *safetensors, lmn_error *error) {

@@ -8,14 +8,14 @@
 
 #include "runtime/parameters_source.h"
 
-enum { CHUNK = 1 << 20, THREADS = 16 }; // elements a thread takes at a time; threads at most
+enum { CHUNK = 1 << 18, THREADS = 16 }; // elements a thread takes at a time; threads at most
 
 // What the threads share. Each takes the next chunk of the next parameter until all are done or one has failed.
 struct loading {
   const plan *plan;
-  float *base;
+  const parameters_place *to;
   uint64_t seed;
-  const struct source *sources; // of each parameter: where its values come from
+  const struct source *sources; // of each parameter: the tensor that its values come from
   int64_t *first_chunk;         // of each parameter, and their total
   atomic_llong next;
   atomic_bool failed;
@@ -23,17 +23,17 @@ struct loading {
   lmn_error *error;
 };
 
-static bool fill(const struct loading *l, int index, int64_t begin, int64_t count, lmn_error *error) {
+static bool fill(const struct loading *l, int index, int64_t begin, int64_t count, float *out, lmn_error *error) {
   const plan_parameter *parameter = &l->plan->parameters[index];
-  float *out = l->base + parameter->offset / (int64_t)sizeof(float) + begin;
+  const struct source *source = &l->sources[index];
   random_stream stream;
+  if (source->file) return safetensors_floats(source->file, source->tensor, begin, count, out, error);
   switch (parameter->source) {
-  case SOURCE_TENSOR:
-    return safetensors_floats(l->sources[index].file, l->sources[index].tensor, begin, count, out, error);
+  case SOURCE_TENSOR: break;
   case SOURCE_NORMAL:
     stream = random_named(l->seed, parameter->name);
     random_skip(&stream, 2 * (uint64_t)begin); // a normal number takes two
-    for (int64_t i = 0; i < count; ++i) out[i] = (float)(parameter->mean + parameter->std * random_normal(&stream));
+    random_normals(&stream, parameter->mean, parameter->std, out, count);
     return true;
   case SOURCE_ONES:
     for (int64_t i = 0; i < count; ++i) out[i] = 1;
@@ -54,19 +54,30 @@ static int parameter_of(const struct loading *l, int64_t chunk) {
   return low;
 }
 
+// `piece`: memory of the thread's own, where values do not go to their place at once.
+static bool load_chunk(const struct loading *l, int64_t chunk, float *piece, lmn_error *error) {
+  int index = parameter_of(l, chunk);
+  int64_t begin = (chunk - l->first_chunk[index]) * CHUNK, left = l->plan->parameters[index].elements - begin;
+  int64_t count = left < CHUNK ? left : CHUNK;
+  int64_t offset = l->plan->parameters[index].offset + begin * (int64_t)sizeof(float);
+  float *out = l->to->base ? l->to->base + offset / (int64_t)sizeof(float) : piece;
+  return fill(l, index, begin, count, out, error) &&
+         (l->to->base || l->to->write(l->to->context, offset, out, count, error));
+}
+
 static void *load_chunks(void *context) {
   struct loading *l = context;
   int64_t total = l->first_chunk[l->plan->parameter_count];
+  float *piece = l->to->base ? NULL : memory_alloc(CHUNK * sizeof *piece);
   for (int64_t chunk; !atomic_load(&l->failed) && (chunk = atomic_fetch_add(&l->next, 1)) < total;) {
-    int index = parameter_of(l, chunk);
-    int64_t begin = (chunk - l->first_chunk[index]) * CHUNK, left = l->plan->parameters[index].elements - begin;
     lmn_error own = {0};
-    if (fill(l, index, begin, left < CHUNK ? left : CHUNK, &own)) continue;
+    if (load_chunk(l, chunk, piece, &own)) continue;
     pthread_mutex_lock(&l->mutex);
     fail(l->error, "%s", own.text);
     pthread_mutex_unlock(&l->mutex);
     atomic_store(&l->failed, true);
   }
+  free(piece);
   return NULL;
 }
 
@@ -83,18 +94,26 @@ static bool run_threads(struct loading *l) {
   return !atomic_load(&l->failed);
 }
 
-bool parameters_load(const plan *p, float *base, uint64_t seed, lmn_error *error) {
-  struct loading l = {.plan = p, .base = base, .seed = seed, .mutex = PTHREAD_MUTEX_INITIALIZER, .error = error};
-  struct sources *sources = sources_open(p, error);
-  if (!sources) return false;
-  l.sources = sources_of(sources);
+// The parameters that have a source, or all.
+static bool load_from(const plan *p, const parameters_place *to, uint64_t seed, const struct source *sources, bool all,
+                      lmn_error *error) {
+  struct loading l = {
+      .plan = p, .to = to, .seed = seed, .sources = sources, .mutex = PTHREAD_MUTEX_INITIALIZER, .error = error};
   l.first_chunk = memory_alloc((size_t)(p->parameter_count + 1) * sizeof *l.first_chunk);
   l.first_chunk[0] = 0;
-  for (int i = 0; i < p->parameter_count; ++i)
-    l.first_chunk[i + 1] = l.first_chunk[i] + (p->parameters[i].elements + CHUNK - 1) / CHUNK;
+  for (int i = 0; i < p->parameter_count; ++i) {
+    int64_t chunks = all || sources[i].file ? (p->parameters[i].elements + CHUNK - 1) / CHUNK : 0;
+    l.first_chunk[i + 1] = l.first_chunk[i] + chunks;
+  }
   bool ok = run_threads(&l);
   free(l.first_chunk);
-  sources_close(sources);
+  return ok;
+}
+
+bool parameters_load(const plan *p, const parameters_place *to, uint64_t seed, lmn_error *error) {
+  struct sources *sources = sources_open(p, error);
+  bool ok = sources && load_from(p, to, seed, sources_of(sources), true, error);
+  if (sources) sources_close(sources);
   return ok;
 }
 
@@ -120,7 +139,8 @@ static const char *first_unknown(const plan *p, const safetensors *file) {
   return "?";
 }
 
-static bool replace_from(const plan *p, float *base, const safetensors *file, const char *path, lmn_error *error) {
+static bool find_all(const plan *p, const safetensors *file, const char *path, struct source *sources,
+                     lmn_error *error) {
   int found = 0;
   for (int i = 0; i < p->parameter_count; ++i) {
     const safetensors_tensor *tensor = safetensors_find(file, p->parameters[i].name);
@@ -129,24 +149,21 @@ static bool replace_from(const plan *p, float *base, const safetensors *file, co
     float probe;
     if (!parameters_same_shape(&p->parameters[i], tensor, error)) return false;
     if (tensor->elements && !safetensors_floats(file, tensor, 0, 1, &probe, error)) return false;
+    sources[i] = (struct source){file, tensor};
   }
-  if (found < safetensors_count(file))
-    return fail(
-        error,
-        "%s: tensor \"%s\" is no parameter of this network (%d of the file's %d are not); `lmnc summary` lists them",
-        path, first_unknown(p, file), safetensors_count(file) - found, safetensors_count(file));
-  for (int i = 0; i < p->parameter_count; ++i) {
-    const safetensors_tensor *tensor = safetensors_find(file, p->parameters[i].name);
-    float *out = base + p->parameters[i].offset / (int64_t)sizeof(float);
-    if (tensor && !safetensors_floats(file, tensor, 0, tensor->elements, out, error)) return false;
-  }
-  return true;
+  return found == safetensors_count(file) ||
+         fail(error,
+              "%s: tensor \"%s\" is no parameter of this network (%d of the file's %d are not); `lmnc summary` lists "
+              "them",
+              path, first_unknown(p, file), safetensors_count(file) - found, safetensors_count(file));
 }
 
-bool parameters_replace(const plan *p, float *base, const char *path, lmn_error *error) {
+bool parameters_replace(const plan *p, const parameters_place *to, const char *path, lmn_error *error) {
   safetensors *file = safetensors_open(path, error);
   if (!file) return false;
-  bool ok = replace_from(p, base, file, path, error);
+  struct source *sources = memory_zero((size_t)p->parameter_count * sizeof *sources + 1);
+  bool ok = find_all(p, file, path, sources, error) && load_from(p, to, 0, sources, false, error);
+  free(sources);
   safetensors_close(file);
   return ok;
 }

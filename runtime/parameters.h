@@ -6,15 +6,23 @@
 #include "runtime/plan.h"
 #include "runtime/safetensors.h"
 
-// Every function takes `base`, the plan's parameter_bytes of memory, aligned for float.
+// `base` is the plan's parameter_bytes of memory, aligned for float.
+
+// Where values go: to `base`, or, where that is NULL, a piece at a time through `write` (offset: bytes in
+// SPACE_PARAMETER), which several threads call at once.
+typedef struct parameters_place {
+  float *base;
+  bool (*write)(void *context, int64_t offset, const float *values, int64_t count, lmn_error *error);
+  void *context;
+} parameters_place;
 
 // Fills every parameter from its source, in several threads. The same seed gives the same values, whatever the number
 // of threads.
-bool parameters_load(const plan *p, float *base, uint64_t seed, lmn_error *error);
+bool parameters_load(const plan *p, const parameters_place *to, uint64_t seed, lmn_error *error);
 
 // Replaces those that the file has. A tensor that is no parameter of the network, or has another shape, is an error,
 // found before anything is replaced.
-bool parameters_replace(const plan *p, float *base, const char *file, lmn_error *error);
+bool parameters_replace(const plan *p, const parameters_place *to, const char *file, lmn_error *error);
 
 // Writes all of them by name, as float32, with the metadata given.
 bool parameters_save(const plan *p, const float *base, const char *file, const safetensors_pair *metadata,

@@ -8,6 +8,7 @@ enum { TIMED_STEPS = 10 };
 profile *profile_create(const plan *p, const device *d) {
   profile *result = memory_zero(sizeof *result);
   result->plan = p;
+  result->on = d;
   snprintf(result->device, sizeof result->device, "%s", device_name(d));
   result->rates = gpu_rates_of(result->device);
   return result;

@@ -7,7 +7,7 @@
 #include "runtime/device.h"
 
 typedef struct profile profile;
-profile *profile_create(const plan *p, const device *d);
+profile *profile_create(const plan *p, const device *d); // both outlive it
 void profile_destroy(profile *p);
 
 // Around every step. The first one, which is cold, counts for nothing.

@@ -13,6 +13,7 @@ typedef struct profile_run_record { // one run of an entry, launch by launch
 
 struct profile {
   const plan *plan;
+  const struct device *on;
   char device[160];
   const gpu_rates *rates; // NULL: not known
   int64_t step, tokens;   // steps begun; tokens of a step

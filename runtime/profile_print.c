@@ -187,6 +187,15 @@ static void print_step(const profile *p, const share *all, FILE *out) {
             100 * flops / seconds / peak_flops(p), token / 1e9, rate, peak_flops(p) / 1e12);
 }
 
+// "start: driver 0.31 s, kernels 0.12, parameters 0.52".
+static void print_start(const profile *p, FILE *out) {
+  int count;
+  const start_part *parts = device_starts(p->on, &count);
+  for (int i = 0; i < count; ++i)
+    fprintf(out, "%s%s %.2f%s", i ? ", " : "start: ", parts[i].what, parts[i].seconds, i ? "" : " s");
+  if (count) fputc('\n', out);
+}
+
 void profile_print(const profile *p, FILE *out) {
   print_device(p, out);
   if (!p->timed || !p->tokens) {
@@ -196,6 +205,7 @@ void profile_print(const profile *p, FILE *out) {
   tables t = {0};
   gather(p, &t);
   print_step(p, &t.all, out);
+  print_start(p, out);
   print_table(p, &t.kernels, "kernel", t.all.seconds, out);
   print_table(p, &t.groups, "what passes have put together", t.all.seconds, out);
   print_table(p, &t.nodes, "node or arrow (an equal share of what is done together)", t.all.seconds, out);

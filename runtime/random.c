@@ -81,7 +81,7 @@ INLINE void cosines(numbers x, numbers *out) {
   integers k = __builtin_convertvector(x * 0.6366197723675814 + 0.5, integers);
   numbers turns = __builtin_convertvector(k, numbers), r = (x - turns * high) - turns * low, square = r * r;
   numbers s = r * series(sine, LENGTH(sine), square), c = series(cosine, LENGTH(cosine), square);
-  words odd = (words)-(k & 1), negative = (words)((k + 1) & 2) << 62; // k: cos r, -sin r, -cos r, sin r, cos r
+  words odd = (words) - (k & 1), negative = (words)((k + 1) & 2) << 62; // k: cos r, -sin r, -cos r, sin r, cos r
   *out = (numbers)((((words)s & odd) | ((words)c & ~odd)) ^ negative);
 }
 

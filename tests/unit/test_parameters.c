@@ -59,7 +59,7 @@ static float *memory_of(arena *a, const plan *p) { return ARENA_ARRAY(a, float, 
 static float *loaded(arena *a, const plan *p, uint64_t seed) {
   float *base = memory_of(a, p);
   lmn_error error = {0};
-  if (!parameters_load(p, base, seed, &error)) fail_msg("%s", error.text);
+  if (!parameters_load(p, &(parameters_place){.base = base}, seed, &error)) fail_msg("%s", error.text);
   return base;
 }
 
@@ -146,7 +146,7 @@ static void from_seeds(void **state) {
   plan *p = plan_of(a, parameters, LENGTH(parameters));
   float *base = memory_of(a, p);
   memset(base, 0xff, (size_t)p->parameter_bytes);
-  assert_true(parameters_load(p, base, 7, NULL));
+  assert_true(parameters_load(p, &(parameters_place){.base = base}, 7, NULL));
   double sum = 0, squares = 0;
   random_stream r = random_named(7, "large");
   for (int64_t i = 0; i < 1300000; ++i) {
@@ -167,7 +167,8 @@ static void from_seeds(void **state) {
 static void expect_load_error(const plan *p, const char *expected) {
   arena *a = arena_create();
   lmn_error error = {0};
-  if (parameters_load(p, memory_of(a, p), 1, &error)) fail_msg("loaded; expected: %s", expected);
+  if (parameters_load(p, &(parameters_place){.base = memory_of(a, p)}, 1, &error))
+    fail_msg("loaded; expected: %s", expected);
   if (!strstr(error.text, expected)) fail_msg("%s\nhas no: %s", error.text, expected);
   arena_destroy(a);
 }
@@ -210,7 +211,7 @@ static void replaced_and_saved(void **state) {
   const safetensors_pair metadata = {"step", "12"};
   const char *path = temporary_path("checkpoint.safetensors");
   if (!parameters_save(p, base, path, &metadata, 1, &error)) fail_msg("%s", error.text);
-  if (!parameters_replace(p, other, path, &error)) fail_msg("%s", error.text);
+  if (!parameters_replace(p, &(parameters_place){.base = other}, path, &error)) fail_msg("%s", error.text);
   assert_memory_equal(base, other, (size_t)p->parameter_bytes);
   safetensors *s = open_good(path);
   assert_string_equal(safetensors_metadata(s, "step"), "12");
@@ -224,25 +225,25 @@ static void replaced_and_saved(void **state) {
   const safetensors_item wrong = {"llama.model.norm.weight", STORED_F32, 2, {4, 10}, one};
   const char *few = temporary_path("few.safetensors");
   assert_true(safetensors_write(few, some, 2, NULL, 0, &error));
-  assert_false(parameters_replace(p, other, few, &error));
+  assert_false(parameters_replace(p, &(parameters_place){.base = other}, few, &error));
   assert_non_null(
       strstr(error.text,
              "few.safetensors: tensor \"llama.unknown\" is no parameter of this network (1 of the file's 2 are not)"));
   assert_memory_equal(base, other, (size_t)p->parameter_bytes); // nothing was replaced
   error.text[0] = 0;
   assert_true(safetensors_write(few, &wrong, 1, NULL, 0, &error));
-  assert_false(parameters_replace(p, other, few, &error));
+  assert_false(parameters_replace(p, &(parameters_place){.base = other}, few, &error));
   assert_non_null(
       strstr(error.text, "has shape [4, 10]; parameter \"llama.model.norm.weight\" of the network needs [40]"));
   error.text[0] = 0;
   assert_true(safetensors_write(few, some, 1, NULL, 0, &error));
-  assert_true(parameters_replace(p, other, few, &error));
+  assert_true(parameters_replace(p, &(parameters_place){.base = other}, few, &error));
   const plan_parameter *norm = parameters_find(p, "llama.model.norm.weight");
   assert_memory_equal(other + norm->offset / 4, one, sizeof one);
   memcpy(other + norm->offset / 4, base + norm->offset / 4, sizeof one);
   assert_memory_equal(base, other, (size_t)p->parameter_bytes); // and only that one
   assert_null(parameters_find(p, "llama.unknown"));
-  assert_false(parameters_replace(p, other, "/nowhere.safetensors", &error));
+  assert_false(parameters_replace(p, &(parameters_place){.base = other}, "/nowhere.safetensors", &error));
   arena_destroy(a);
 }
 
