@@ -13,6 +13,7 @@ typedef struct CUfunc_st *CUfunction;
 typedef struct CUstream_st *CUstream;
 typedef struct CUevent_st *CUevent;
 typedef struct CUgraph_st *CUgraph;
+typedef struct CUgraphNode_st *CUgraphNode;
 typedef struct CUgraphExec_st *CUgraphExec;
 
 enum { // CUresult
@@ -34,7 +35,7 @@ enum { // of cuTensorMapEncodeTiled
   CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 = 9,
   CU_TENSOR_MAP_L2_PROMOTION_L2_256B = 3,
 };
-enum { CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1 };
+enum { CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1, CU_STREAM_SET_CAPTURE_DEPENDENCIES = 1 };
 #define CU_LAUNCH_PARAM_END ((void *)0)
 #define CU_LAUNCH_PARAM_BUFFER_POINTER ((void *)1)
 #define CU_LAUNCH_PARAM_BUFFER_SIZE ((void *)2)
@@ -79,6 +80,10 @@ enum { CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1 };
   X(cuEventElapsedTime, cuEventElapsedTime, (float *milliseconds, CUevent from, CUevent to))                           \
   X(cuStreamBeginCapture, cuStreamBeginCapture_v2, (CUstream stream, int mode))                                        \
   X(cuStreamEndCapture, cuStreamEndCapture, (CUstream stream, CUgraph * graph))                                        \
+  X(cuStreamGetCaptureInfo, cuStreamGetCaptureInfo_v2,                                                                 \
+    (CUstream stream, int *status, unsigned long long *id, CUgraph *graph, const CUgraphNode **nodes, size_t *count))  \
+  X(cuStreamUpdateCaptureDependencies, cuStreamUpdateCaptureDependencies,                                              \
+    (CUstream stream, CUgraphNode * nodes, size_t count, unsigned flags))                                              \
   X(cuGraphInstantiateWithFlags, cuGraphInstantiateWithFlags,                                                          \
     (CUgraphExec * exec, CUgraph graph, unsigned long long flags))                                                     \
   X(cuGraphLaunch, cuGraphLaunch, (CUgraphExec exec, CUstream stream))                                                 \

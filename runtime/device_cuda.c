@@ -40,10 +40,10 @@ struct device {
   cuda_kernels kernels;
   cuda_entry *entries; // of the plan
   CUdeviceptr spaces[SPACE_COUNT];
-  void *host[SPACE_COUNT]; // pinned, of input and output
-  int64_t layout;          // counted up when a space moves
-  bool always_sync, graphs, lost;
-  pthread_mutex_t lock; // of the driver, and the pieces, where several threads write
+  void *host[SPACE_COUNT];               // pinned, of input and output
+  int64_t layout;                        // counted up when a space moves
+  bool always_sync, graphs, chain, lost; // chain: in a graph, too, each launch waits for the one before it
+  pthread_mutex_t lock;                  // of the driver, and the pieces, where several threads write
   pthread_cond_t given;
   char *pieces; // PIECES of them; NULL: none yet
   bool taken[PIECES];
@@ -330,12 +330,71 @@ static bool run_all(device *d, int index, lmn_error *error) {
   return ok && copy_out(d, entry, error);
 }
 
+// The nodes of what is recorded of an entry.
+typedef struct recording {
+  CUgraphNode *nodes, start; // of each launch; of the copy of the input, NULL: there is none
+  bool *waited;              // of each launch: another one waits for it
+  CUgraphNode *wanted;
+} recording;
+
+static bool recorded(device *d, CUgraphNode *node, lmn_error *error) {
+  const CUgraphNode *nodes;
+  size_t count;
+  int status;
+  CUresult result = d->cuda.cuStreamGetCaptureInfo(d->stream, &status, NULL, NULL, &nodes, &count);
+  *node = !result && count == 1 ? nodes[0] : NULL;
+  return !result || failed(d, result, error, "a run cannot be recorded");
+}
+
+// What is recorded next waits for the first `count` of r->wanted, or the start.
+static bool wait_for(device *d, recording *r, size_t count, lmn_error *error) {
+  if (!count && r->start) r->wanted[count++] = r->start;
+  CUresult result =
+      d->cuda.cuStreamUpdateCaptureDependencies(d->stream, r->wanted, count, CU_STREAM_SET_CAPTURE_DEPENDENCIES);
+  return !result || failed(d, result, error, "a run cannot be recorded");
+}
+
+static bool record_launch(device *d, int index, int i, recording *r, lmn_error *error) {
+  const plan_launch *l = &d->base.plan->entries[index].launches[i];
+  size_t count = 0;
+  for (int k = 0; k < (l->ordered ? l->after_count : i > 0); ++k) {
+    int64_t other = l->ordered ? l->after[k] : i - 1;
+    r->wanted[count++] = r->nodes[other];
+    r->waited[other] = true;
+  }
+  return wait_for(d, r, count, error) && launch(d, l, &d->entries[index].launches[i], error) &&
+         recorded(d, &r->nodes[i], error);
+}
+
+// Recorded, each launch waits for those alone that it has to.
+static bool record_all(device *d, int index, recording *r, lmn_error *error) {
+  const plan_entry *entry = &d->base.plan->entries[index];
+  bool ok = copy_in(d, entry, error) && recorded(d, &r->start, error);
+  for (int i = 0; ok && i < entry->launch_count; ++i) ok = record_launch(d, index, i, r, error);
+  size_t last = 0;
+  for (int i = 0; i < entry->launch_count; ++i)
+    if (!r->waited[i]) r->wanted[last++] = r->nodes[i];
+  return ok && wait_for(d, r, last, error) && copy_out(d, entry, error);
+}
+
+static bool record_run(device *d, int index, lmn_error *error) {
+  size_t count = (size_t)d->base.plan->entries[index].launch_count + 1;
+  recording r = {.nodes = memory_zero(count * sizeof *r.nodes),
+                 .waited = memory_zero(count * sizeof *r.waited),
+                 .wanted = memory_zero(count * sizeof *r.wanted)};
+  bool ok = d->chain ? run_all(d, index, error) : record_all(d, index, &r, error);
+  free(r.nodes);
+  free(r.waited);
+  free(r.wanted);
+  return ok;
+}
+
 // What run_all asks for, recorded and not done. A GPU without memory for the graph does without.
 static bool record(device *d, int index, lmn_error *error) {
   CUgraph graph = NULL;
   CUresult result = d->cuda.cuStreamBeginCapture(d->stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
   if (result) return failed(d, result, error, "a run cannot be recorded");
-  bool ok = run_all(d, index, error);
+  bool ok = record_run(d, index, error);
   result = d->cuda.cuStreamEndCapture(d->stream, &graph);
   if (ok && !result) result = d->cuda.cuGraphInstantiateWithFlags(&d->entries[index].graph, graph, 0);
   if (graph) d->cuda.cuGraphDestroy(graph);
@@ -460,6 +519,7 @@ static bool says(const char *variable, bool usually) {
 static bool open_device(device *d, lmn_error *error) {
   d->always_sync = says("LMN_CUDA_SYNC", false);
   d->graphs = says("LMN_CUDA_GRAPH", true);
+  d->chain = !strcmp(getenv("LMN_CUDA_GRAPH") ? getenv("LMN_CUDA_GRAPH") : "", "chain");
   double began = clock_seconds();
   if (!cuda_driver_open(&d->cuda, error) || !find_gpu(d, error) || !check_capability(d, error) || !start(d, error))
     return false;

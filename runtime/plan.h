@@ -114,6 +114,9 @@ typedef struct plan_launch {
   bool table;
   plan_map *maps;
   int map_count;
+  bool ordered; // of CUDA: runs when those launches of `after` have; else when the one before it has
+  int64_t *after;
+  int after_count;
 } plan_launch;
 
 typedef enum { ENTRY_TRAIN, ENTRY_UPDATE, ENTRY_EVALUATE, ENTRY_EXTEND, ENTRY_TRACE } entry_kind;

@@ -458,9 +458,22 @@ static void read_cuda(struct object *o, plan_launch *l, const int64_t bytes[SPAC
   if (l->rides || l->scratch) BAD(o, "cuda", "does not go with rides and scratch");
 }
 
+// "12 15": launches before this one, which is the index-th.
+static void read_after(struct object *o, plan_launch *l, int index) {
+  const char *said = string_or_null(o, "after");
+  if (!said) return;
+  l->ordered = true;
+  l->after = scan_numbers(o, "after", said, &l->after_count);
+  for (int i = 0; i < l->after_count; ++i)
+    if (l->after[i] < (i ? l->after[i - 1] + 1 : 0) || l->after[i] >= index) {
+      BAD(o, "after", "must be launches before this one, in order");
+      return;
+    }
+}
+
 static bool is_cpu(const plan *p) { return !strcmp(p->target, "cpu"); }
 
-static void read_launch(struct object *o, plan_launch *l, const int64_t bytes[SPACE_COUNT]) {
+static void read_launch(struct object *o, plan_launch *l, int index, const int64_t bytes[SPACE_COUNT]) {
   l->kernel = string_or_null(o, "kernel");
   if (l->kernel &&
       (!*l->kernel || l->kernel[strspn(l->kernel, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_")]))
@@ -488,6 +501,7 @@ static void read_launch(struct object *o, plan_launch *l, const int64_t bytes[SP
     bad(o->reader, &o->place, "is no launch for the target %s", o->reader->plan->target);
   if (l->kind == LAUNCH_GEMM && !o->reader->failed) read_gemm(o, l, bytes);
   if (l->kind == LAUNCH_CUDA && !o->reader->failed) read_cuda(o, l, bytes);
+  if (l->kind == LAUNCH_CUDA && !o->reader->failed) read_after(o, l, index);
   if (l->kind != LAUNCH_GEMM && !l->kernel) BAD(o, "kernel", "is missing");
 }
 
@@ -543,7 +557,7 @@ static void read_entry(struct object *o, plan_entry *e) {
   READ_LIST(o, "outputs", e->outputs, e->output_count, plan_value, read_value(&element, item, false, bytes));
   char why[PLAN_WHY];
   if (!o->reader->failed && !plan_check_entry(whole, e, why)) bad(o->reader, &o->place, "%s", why);
-  READ_LIST(o, "launches", e->launches, e->launch_count, plan_launch, read_launch(&element, item, bytes));
+  READ_LIST(o, "launches", e->launches, e->launch_count, plan_launch, read_launch(&element, item, i, bytes));
   check_riders(o, e);
 }
 

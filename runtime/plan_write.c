@@ -238,6 +238,12 @@ static void write_launch(text *out, const plan_launch *l) {
     text_add(out, "\"");
   }
   if (l->map_count) write_maps(out, l);
+  if (l->ordered) {
+    key(out, "after");
+    text_add(out, "\"");
+    add_numbers(out, l->after, l->after_count);
+    text_add(out, "\"");
+  }
   string(out, "kernel", l->kernel);
   flag(out, "table", l->table);
   flag(out, "rides", l->rides);

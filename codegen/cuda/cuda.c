@@ -1,5 +1,6 @@
 #include "codegen/cuda/internal.h"
 #include "codegen/cuda/texts.h"
+#include "codegen/order.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,7 @@ bool cuda_codegen_entry(cuda_codegen *cg, ir *m, plan_entry *entry, lmn_error *e
                   .tiles = cg->tiles,
                   .arena_bytes = entry->arena_bytes};
   op_list ops = ir_ops(m);
+  int *firsts = ARENA_ARRAY(cg->arena, int, ops.count + 1);
   for (int i = 0; i < ops.count; ++i) {
     op_code code = ir_code(m, ops.items[i]);
     if (code == OP_COUNT || !emitters[code]) {
@@ -63,10 +65,12 @@ bool cuda_codegen_entry(cuda_codegen *cg, ir *m, plan_entry *entry, lmn_error *e
                   "the CUDA back end has no kernel for %.*s; every op must have been lowered to the kernel dialect",
                   (int)name.length, name.data);
     }
-    int first = entry->launch_count;
+    int first = firsts[i] = entry->launch_count;
     if (!emitters[code](&e, ops.items[i], error)) return fail_in(error, "%s", op_name(code));
     launches_cost(&e.launches, first, cost_of_op(m, ops.items[i]));
   }
+  firsts[ops.count] = entry->launch_count;
+  order_launches(cg->arena, m, &ops, firsts, e.arena_bytes, entry);
   return true;
 }
 

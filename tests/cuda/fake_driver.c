@@ -42,6 +42,7 @@ typedef struct block {
 static block blocks[256];
 
 typedef enum { WORK_IN, WORK_OUT, WORK_SET, WORK_KERNEL } work_kind;
+enum { WAITS = 8 };
 typedef struct work {
   work_kind kind;
   CUdeviceptr device;
@@ -50,10 +51,13 @@ typedef struct work {
   unsigned char value;
   const kernel *kernel;
   char parameters[4096];
+  int after[WAITS], after_count; // recorded: work of the same graph
 } work;
 static work queue[512];
 static int queued;
-static int recording = -1; // -1: off; else what was queued before
+static int recording = -1;      // -1: off; else what was queued before
+static CUgraphNode last[WAITS]; // what is recorded next waits for: n of the recorded work, as the address n + 1
+static int last_count;
 
 struct CUgraph_st {
   int count;
@@ -228,8 +232,13 @@ CUresult cuMemFreeHost(void *memory) {
 
 static work *add_work(work_kind kind) {
   if (queued == (int)LENGTH(queue)) abort();
-  queue[queued] = (work){.kind = kind};
-  return &queue[queued++];
+  work *w = &queue[queued++];
+  *w = (work){.kind = kind};
+  if (recording < 0) return w;
+  for (int i = 0; i < last_count; ++i) w->after[w->after_count++] = (int)(intptr_t)last[i] - 1;
+  last[0] = (CUgraphNode)(intptr_t)(queued - recording); // NOLINT
+  last_count = 1;
+  return w;
 }
 
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream stream) {
@@ -373,6 +382,7 @@ CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
   (void)stream, (void)mode;
   ENTER(true);
   recording = queued;
+  last_count = 0;
   note("[");
   return 0;
 }
@@ -403,11 +413,46 @@ CUresult cuGraphInstantiateWithFlags(CUgraphExec *exec, CUgraph graph, unsigned 
   return 0;
 }
 
-CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream) {
-  const struct CUgraph_st *graph = (const struct CUgraph_st *)exec;
+CUresult cuStreamGetCaptureInfo_v2(CUstream stream, int *status, unsigned long long *id, CUgraph *graph,
+                                   const CUgraphNode **nodes, size_t *count) {
+  (void)stream, (void)id, (void)graph;
+  ENTER(true);
+  *status = recording >= 0;
+  *nodes = last;
+  *count = (size_t)last_count;
+  return 0;
+}
+
+CUresult cuStreamUpdateCaptureDependencies(CUstream stream, CUgraphNode *nodes, size_t count, unsigned flags) {
   (void)stream;
   ENTER(true);
-  for (int i = 0; i < graph->count; ++i) *add_work(WORK_SET) = graph->work[i];
+  if (recording < 0 || flags != CU_STREAM_SET_CAPTURE_DEPENDENCIES || count > WAITS) return ILLEGAL_VALUE;
+  for (size_t i = 0; i < count; ++i)
+    if (!nodes[i]) return ILLEGAL_VALUE;
+  if (count) memcpy(last, nodes, count * sizeof *nodes);
+  last_count = (int)count;
+  return 0;
+}
+
+static bool ready(const work *w, const bool *done) {
+  for (int i = 0; i < w->after_count; ++i)
+    if (!done[w->after[i]]) return false;
+  return true;
+}
+
+// In the order furthest from that of the recording that its work's waits leave.
+CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream) {
+  const struct CUgraph_st *graph = (const struct CUgraph_st *)exec;
+  bool done[LENGTH(queue)] = {false};
+  (void)stream;
+  ENTER(true);
+  for (int n = 0; n < graph->count; ++n) {
+    int i = graph->count - 1;
+    while (i >= 0 && (done[i] || !ready(&graph->work[i], done))) --i;
+    if (i < 0) return ILLEGAL_VALUE;
+    *add_work(WORK_SET) = graph->work[i];
+    done[i] = true;
+  }
   note("graph");
   return 0;
 }
