@@ -60,6 +60,7 @@ enum { CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1, CU_STREAM_SET_CAPTURE_DEPENDENCI
   X(cuMemFreeHost, cuMemFreeHost, (void *memory))                                                                      \
   X(cuMemcpyHtoDAsync, cuMemcpyHtoDAsync_v2, (CUdeviceptr to, const void *from, size_t bytes, CUstream stream))        \
   X(cuMemcpyDtoHAsync, cuMemcpyDtoHAsync_v2, (void *to, CUdeviceptr from, size_t bytes, CUstream stream))              \
+  X(cuMemcpyDtoDAsync, cuMemcpyDtoDAsync_v2, (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream))        \
   X(cuMemsetD8Async, cuMemsetD8Async, (CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream))            \
   X(cuModuleLoadData, cuModuleLoadData, (CUmodule * module, const void *image))                                        \
   X(cuModuleUnload, cuModuleUnload, (CUmodule module))                                                                 \

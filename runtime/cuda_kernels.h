@@ -23,4 +23,8 @@ bool cuda_kernels_load(const cuda_driver *c, const plan *p, const char *artifact
 void cuda_kernels_unload(const cuda_driver *c, cuda_kernels *kernels);
 CUfunction cuda_kernels_find(const cuda_kernels *kernels, const char *name); // of a kernel that the plan names
 
+// to[i] += from[i], float32. k: that kernel, all zero before the first call; cuModuleUnload gives it back.
+CUresult cuda_add(const cuda_driver *c, cuda_kernel *k, CUdeviceptr to, CUdeviceptr from, int64_t count,
+                  CUstream stream);
+
 #endif

@@ -101,6 +101,25 @@ bool device_clear(device *d, plan_space space, lmn_error *error) {
   return true;
 }
 
+bool device_copy(device *d, plan_space to, plan_space from, int64_t bytes, lmn_error *error) {
+  if (!in_space(base_of(d), to, 0, bytes, error) || !in_space(base_of(d), from, 0, bytes, error)) return false;
+  void *mapped = device_map(d, to);
+  if (!bytes) return true;
+  if (!mapped) return base_of(d)->functions->copy(d, to, from, bytes, error);
+  memcpy(mapped, device_map(d, from), (size_t)bytes);
+  return true;
+}
+
+bool device_add(device *d, plan_space to, plan_space from, int64_t bytes, lmn_error *error) {
+  if (!in_space(base_of(d), to, 0, bytes, error) || !in_space(base_of(d), from, 0, bytes, error)) return false;
+  float *sum = device_map(d, to);
+  if (!bytes) return true;
+  if (!sum) return base_of(d)->functions->add(d, to, from, bytes, error);
+  const float *values = device_map(d, from);
+  for (int64_t i = 0; i < bytes / (int64_t)sizeof *sum; ++i) sum[i] += values[i];
+  return true;
+}
+
 // ---- running ------------------------------------------------------------------------------------
 
 static bool is_reserved(const device_base *b, const plan_entry *entry, plan_space space, int64_t bytes,

@@ -43,6 +43,9 @@ void *device_map(const device *d, plan_space space);
 bool device_write(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes, lmn_error *error);
 bool device_read(device *d, plan_space space, int64_t offset, void *data, int64_t bytes, lmn_error *error);
 bool device_clear(device *d, plan_space space, lmn_error *error); // zeros
+// The first bytes of one space become those of another, or are added to it, as float32.
+bool device_copy(device *d, plan_space to, plan_space from, int64_t bytes, lmn_error *error);
+bool device_add(device *d, plan_space to, plan_space from, int64_t bytes, lmn_error *error);
 
 // Runs the entry's launches in order over the reserved spaces; returns when all are done.
 bool device_run(device *d, const plan_entry *entry, lmn_error *error);

@@ -38,6 +38,7 @@ struct device {
   CUcontext context;
   CUstream stream;
   cuda_kernels kernels;
+  cuda_kernel add;     // see cuda_add
   cuda_entry *entries; // of the plan
   CUdeviceptr spaces[SPACE_COUNT];
   void *host[SPACE_COUNT];               // pinned, of input and output
@@ -207,6 +208,18 @@ static bool clear(device *d, plan_space space, lmn_error *error) {
   if (!enter(d, error)) return false;
   CUresult result = d->cuda.cuMemsetD8Async(d->spaces[space], 0, (size_t)d->base.reserved[space], d->stream);
   return !result || failed(d, result, error, "its memory cannot be cleared");
+}
+
+static bool copy_space(device *d, plan_space to, plan_space from, int64_t bytes, lmn_error *error) {
+  if (!enter(d, error)) return false;
+  CUresult result = d->cuda.cuMemcpyDtoDAsync(d->spaces[to], d->spaces[from], (size_t)bytes, d->stream);
+  return !result || failed(d, result, error, "its memory cannot be copied");
+}
+
+static bool add_space(device *d, plan_space to, plan_space from, int64_t bytes, lmn_error *error) {
+  if (!enter(d, error)) return false;
+  CUresult result = cuda_add(&d->cuda, &d->add, d->spaces[to], d->spaces[from], bytes / 4, d->stream);
+  return !result || failed(d, result, error, "numbers cannot be added in its memory");
 }
 
 // ---- parameters of the launches -----------------------------------------------------------------
@@ -540,6 +553,7 @@ static void close_device(device *d) {
       if (d->entries[i].tables) d->cuda.cuMemFree(d->entries[i].tables);
     }
     cuda_kernels_unload(&d->cuda, &d->kernels);
+    if (d->add.module) d->cuda.cuModuleUnload(d->add.module);
     if (d->stream) d->cuda.cuStreamDestroy(d->stream);
     d->cuda.cuDevicePrimaryCtxRelease(d->device);
   }
@@ -566,6 +580,8 @@ device *device_cuda_open(const plan *p, const char *artifact, int gpu, lmn_error
                                              .write = write_space,
                                              .read = read_space,
                                              .clear = clear,
+                                             .copy = copy_space,
+                                             .add = add_space,
                                              .run = run};
   device *d = memory_zero(sizeof *d);
   d->base = (device_base){.functions = &functions, .plan = p};

@@ -5,8 +5,8 @@
 
 #include "runtime/device.h"
 
-// As the functions of device.h. write, read and clear are asked of spaces that are not mapped alone: a kind that maps
-// them all leaves these out.
+// As the functions of device.h. write, read, clear, copy and add are asked of spaces that are not mapped alone: a kind
+// that maps them all leaves these out.
 typedef struct device_functions {
   void (*close)(device *d);
   int (*threads)(const device *d);
@@ -17,6 +17,8 @@ typedef struct device_functions {
   bool (*write)(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes, lmn_error *error);
   bool (*read)(device *d, plan_space space, int64_t offset, void *data, int64_t bytes, lmn_error *error);
   bool (*clear)(device *d, plan_space space, lmn_error *error);
+  bool (*copy)(device *d, plan_space to, plan_space from, int64_t bytes, lmn_error *error);
+  bool (*add)(device *d, plan_space to, plan_space from, int64_t bytes, lmn_error *error);
   bool (*run)(device *d, int entry, lmn_error *error); // of plan.entries; its spaces are there
 } device_functions;
 

@@ -69,7 +69,6 @@ lmn_network *lmn_open(const char *artifact, const lmn_options *options, lmn_erro
 void lmn_close(lmn_network *n) {
   if (!n) return;
   if (n->device) device_close(n->device);
-  free(n->accumulated);
   free(n->lengths);
   free(n->logits);
   arena_destroy(n->arena);
@@ -82,7 +81,7 @@ int64_t lmn_vertex_runs(const lmn_network *n) { return n->vertex_runs; }
 int64_t lmn_bytes(const lmn_network *n) {
   int64_t vocabulary = n->plan->classes ? n->plan->classes : n->plan->vocabulary;
   int64_t generation = n->logits ? n->rows * vocabulary * (int64_t)sizeof(float) : 0;
-  return device_bytes(n->device) + n->accumulated_bytes + generation;
+  return device_bytes(n->device) + generation;
 }
 
 // ---- memory -------------------------------------------------------------------------------------

@@ -14,8 +14,6 @@ struct lmn_network {
   int64_t space_bytes[SPACE_COUNT]; // reserved so far
   int gradient_phase, moment_phase; // whose layout these spaces have, -1: none
   int64_t step;                     // optimizer steps done since moment_phase began
-  float *accumulated;               // sum of earlier micro-batches' gradients
-  int64_t accumulated_bytes;
   int64_t vertex_runs;
   profile *profile; // the caller's; NULL: none
   // Generation: `rows` sequences in entries of `cache_batch` rows.

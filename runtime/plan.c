@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-const char *const plan_space_names[SPACE_COUNT] = {"parameter", "gradient", "moment1",  "moment2", "arena",
-                                                   "input",     "output",   "constant", "cache",   "weight"};
+const char *const plan_space_names[SPACE_COUNT] = {"parameter", "gradient", "moment1", "moment2", "arena", "input",
+                                                   "output",    "constant", "cache",   "weight",  "sum"};
 const char *const entry_kind_names[5] = {"train", "update", "evaluate", "extend", "trace"};
 
 const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t batch, int64_t length) {
@@ -42,6 +42,7 @@ void plan_space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_CO
   bytes[SPACE_CONSTANT] = p->constant_bytes;
   bytes[SPACE_CACHE] = e->cache_bytes;
   bytes[SPACE_WEIGHT] = plan_weight_bytes(p);
+  bytes[SPACE_SUM] = e->kind == ENTRY_TRAIN && e->phase >= 0 && p->phases[e->phase].accumulate > 1 ? gradient : 0;
 }
 
 int64_t plan_bytes(const plan *p, const plan_entry *e) {

@@ -17,6 +17,7 @@ typedef enum {
   SPACE_CONSTANT, // rotary tables, filled once after opening
   SPACE_CACHE,    // KV caches of `extend` entries of one (B, capacity)
   SPACE_WEIGHT,   // of precision bf16: all parameters in bf16, each at half its offset in SPACE_PARAMETER
+  SPACE_SUM,      // of no launch: the gradients of the micro-batches so far, as in SPACE_GRADIENT
   SPACE_COUNT
 } plan_space;
 extern const char *const plan_space_names[SPACE_COUNT]; // "parameter", …

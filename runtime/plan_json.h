@@ -15,7 +15,7 @@ static const char usual_precision[] = "f32";                                    
 // m n k lda ldb ldc groups": A as it is, B transposed, added to C; a launch of CUDA "grid x y z, threads, bytes of
 // shared memory". A tensor map is "place, bytes of an element, columns, rows, count, stride of rows, of matrices, box
 // columns, rows, swizzle", without the commas.
-static const char space_letters[] = "pgmvaiockw"; // plan_space's order
+static const char space_letters[] = "pgmvaiockw"; // plan_space's order; what comes after them is in no plan
 static const char space_legend[] =
     "p parameter, g gradient, m moment1, v moment2, a arena, i input, o output, c constant, k cache, w weight";
 

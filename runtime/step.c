@@ -136,21 +136,11 @@ double network_loss(lmn_network *n, const plan_entry *entry) {
 static bool accumulate(lmn_network *n, int phase, int index, int count, lmn_error *error) {
   int64_t bytes = n->plan->phases[phase].gradient_bytes;
   if (count == 1 || !bytes) return true;
-  if (n->accumulated_bytes != bytes) {
-    n->accumulated = memory_grow(n->accumulated, (size_t)bytes);
-    n->accumulated_bytes = bytes;
-  }
-  space_view view;
-  int use = index < count - 1 ? VIEW_READ : VIEW_READ | VIEW_WRITE;
-  if (!network_view(n, SPACE_GRADIENT, use, &view, error)) return false;
-  float *gradient = (float *)view.bytes, *sum = n->accumulated;
-  int64_t elements = bytes / (int64_t)sizeof *gradient;
-  if (index == 0) memcpy(sum, gradient, (size_t)bytes);
-  else if (index < count - 1)
-    for (int64_t i = 0; i < elements; ++i) sum[i] += gradient[i];
-  else
-    for (int64_t i = 0; i < elements; ++i) gradient[i] = sum[i] + gradient[i];
-  return network_view_end(n, &view, true, error);
+  if (index == 0)
+    return network_reserve(n, SPACE_SUM, bytes, error) &&
+           device_copy(n->device, SPACE_SUM, SPACE_GRADIENT, bytes, error);
+  if (index < count - 1) return device_add(n->device, SPACE_SUM, SPACE_GRADIENT, bytes, error);
+  return device_add(n->device, SPACE_GRADIENT, SPACE_SUM, bytes, error);
 }
 
 static bool compute_gradients(lmn_network *n, int phase, const lmn_batch *batches, int count, int64_t labels,

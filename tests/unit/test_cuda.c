@@ -421,6 +421,54 @@ static void test_order(void **state) {
   check_order(true);
 }
 
+// The gradient of label 0 after a step in a graph whose second launch waits for what is said.
+static float gradient_after(const int64_t *after, int count) {
+  lmn_error error = {0};
+  lmn_network *n = open_loaded(on_gpu);
+  plan_entry *e = (plan_entry *)network_entry(n, ENTRY_TRAIN, 0, FAKE_BATCH, FAKE_LENGTH, false, &error);
+  e->launches[1].ordered = true, e->launches[1].after = (int64_t *)after, e->launches[1].after_count = count;
+  make_steps(n, 4);
+  float gradient[FAKE_VOCABULARY];
+  assert_true(lmn_read_gradient(n, 0, "w", gradient, &error));
+  lmn_close(n);
+  assert_all_given_back();
+  return gradient[1];
+}
+
+// In a graph a launch waits for those that it says: the fake driver turns around all others.
+static void test_dependencies(void **state) {
+  (void)state;
+  const int64_t clear = 0;
+  setenv("LMN_CUDA_GRAPH", "0", 1);
+  float expected = gradient_after(NULL, 0);
+  setenv("LMN_CUDA_GRAPH", "chain", 1);
+  assert_float_equal(gradient_after(NULL, 0), expected, 0);
+  unsetenv("LMN_CUDA_GRAPH");
+  assert_float_equal(gradient_after(&clear, 1), expected, 0);
+  assert_true(gradient_after(NULL, 0) != expected); // cleared after it was computed
+}
+
+// Micro-batches: the sums of the gradients are the CPU's, and stay on the GPU.
+static void test_accumulation(void **state) {
+  (void)state;
+  lmn_error error = {0};
+  int32_t ids[3][FAKE_BATCH * FAKE_LENGTH] = {
+      {1, 2, 3, 4, 5, 6, 7, 8}, {3, 3, 3, 9, 9, 1, 2, 0}, {7, 1, 7, 1, 8, 8, 2, 2}};
+  float gradients[2][FAKE_VOCABULARY];
+  for (int device = 0; device < 2; ++device) {
+    lmn_network *n = open_loaded(device ? on_gpu : on_cpu);
+    lmn_batch batches[3] = {0};
+    for (int i = 0; i < 3; ++i)
+      batches[i] = (lmn_batch){.batch = FAKE_BATCH, .length = FAKE_LENGTH, .input_ids = ids[i], .labels = ids[2 - i]};
+    double loss, norm;
+    for (int i = 0; i < 3; ++i) assert_true(lmn_step(n, 0, batches, 3, 0.1, &loss, &norm, &error));
+    assert_true(lmn_read_gradient(n, 0, "w", gradients[device], &error));
+    lmn_close(n);
+  }
+  assert_memory_equal(gradients[0], gradients[1], sizeof gradients[0]);
+  assert_all_given_back();
+}
+
 // ---- profiles -----------------------------------------------------------------------------------
 
 // Six steps; every launch takes 2 ms, as the fake driver's clock has it.
@@ -537,6 +585,8 @@ int main(void) {
       cmocka_unit_test(test_fault),
       cmocka_unit_test(test_gpu_lost),
       cmocka_unit_test(test_checkpoint_meanwhile),
+      cmocka_unit_test(test_dependencies),
+      cmocka_unit_test(test_accumulation),
       cmocka_unit_test(test_profile),
       cmocka_unit_test(test_every_call_fails),
       cmocka_unit_test(test_generation_is_the_cpus),
