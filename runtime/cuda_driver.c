@@ -14,6 +14,18 @@ const char *cuda_error_text(const cuda_driver *c, CUresult result, char out[CUDA
   return out;
 }
 
+const char *cuda_remedy(CUresult result) {
+  switch (result) {
+  case CUDA_ERROR_OUT_OF_MEMORY: return "; other programs may have its memory (nvidia-smi lists them)";
+  case CUDA_ERROR_DEVICE_UNAVAILABLE:
+    return "; another program may have it for itself (nvidia-smi lists them and the compute mode)";
+  case CUDA_ERROR_SYSTEM_NOT_READY: return "; NVIDIA's fabric manager must run on this machine";
+  case CUDA_ERROR_SYSTEM_DRIVER_MISMATCH:
+    return "; the driver's library and its kernel module are of two versions: start the machine again";
+  default: return "";
+  }
+}
+
 // The toolkit has a library of the same name to link against, in a folder "stubs": it only returns errors.
 static bool is_stub(const void *function, const char **path) {
   Dl_info info;
@@ -50,8 +62,8 @@ static bool start(cuda_driver *c, lmn_error *error) {
                 "NVIDIA's driver shows no GPU%s%s; see nvidia-smi and CUDA_VISIBLE_DEVICES, or compile the network "
                 "with --target cpu",
                 result ? ": " : "", result ? cuda_error_text(c, result, text) : "");
-  return !result || fail(error, "NVIDIA's driver, %s, cannot be started: %s; nvidia-smi may say more", path,
-                         cuda_error_text(c, result, text));
+  return !result || fail(error, "NVIDIA's driver, %s, cannot be started: %s%s; nvidia-smi may say more", path,
+                         cuda_error_text(c, result, text), cuda_remedy(result));
 }
 
 bool cuda_driver_open(cuda_driver *c, lmn_error *error) {

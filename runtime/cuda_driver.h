@@ -20,10 +20,13 @@ enum { // CUresult
   CUDA_SUCCESS = 0,
   CUDA_ERROR_OUT_OF_MEMORY = 2,
   CUDA_ERROR_STUB_LIBRARY = 34,
+  CUDA_ERROR_DEVICE_UNAVAILABLE = 46,
   CUDA_ERROR_NO_DEVICE = 100,
   CUDA_ERROR_INVALID_IMAGE = 200,
   CUDA_ERROR_NO_BINARY_FOR_GPU = 209,
   CUDA_ERROR_NOT_FOUND = 500,
+  CUDA_ERROR_SYSTEM_NOT_READY = 802,
+  CUDA_ERROR_SYSTEM_DRIVER_MISMATCH = 803,
 };
 enum { // CUdevice_attribute
   CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
@@ -107,5 +110,8 @@ void cuda_driver_close(cuda_driver *c);
 // "CUDA_ERROR_NO_DEVICE: no CUDA-capable device is detected", in `out`, which is returned.
 enum { CUDA_ERROR_TEXT = 256 };
 const char *cuda_error_text(const cuda_driver *c, CUresult result, char out[CUDA_ERROR_TEXT]);
+
+// What can be done about it, as the end of a message ("; …"); "": nothing is known.
+const char *cuda_remedy(CUresult result);
 
 #endif

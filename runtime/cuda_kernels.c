@@ -57,6 +57,8 @@ static bool load_module(const cuda_driver *c, const char *path, const char *cubi
   CUresult result = c->cuModuleLoadData(&k->module, cubin);
   if (result) {
     k->module = NULL;
+    if (*cuda_remedy(result))
+      return fail(error, "%s: cannot be loaded: %s%s", path, cuda_error_text(c, result, text), cuda_remedy(result));
     return fail(error, "%s: cannot be loaded by the driver, of CUDA %d.%d: %s; compile the network again", path,
                 c->version / 1000, c->version % 1000 / 10, cuda_error_text(c, result, text));
   }

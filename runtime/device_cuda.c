@@ -62,7 +62,8 @@ static bool is_lasting(CUresult result) {
 static bool failed(device *d, CUresult result, lmn_error *error, const char *what) {
   char text[CUDA_ERROR_TEXT];
   d->lost = d->lost || is_lasting(result);
-  return fail(error, "GPU %d (%s): %s: %s", d->gpu, d->name, what, cuda_error_text(&d->cuda, result, text));
+  return fail(error, "GPU %d (%s): %s: %s%s", d->gpu, d->name, what, cuda_error_text(&d->cuda, result, text),
+              cuda_remedy(result));
 }
 
 static bool fail_launch(device *d, CUresult result, const plan_launch *l, lmn_error *error) {
@@ -70,7 +71,7 @@ static bool fail_launch(device *d, CUresult result, const plan_launch *l, lmn_er
   d->lost = d->lost || is_lasting(result);
   return fail(error, "GPU %d (%s): %s (kernel %s) failed: %s%s", d->gpu, d->name, l->what ? l->what : "a launch",
               l->kernel, cuda_error_text(&d->cuda, result, text),
-              d->lost ? "; what was in the GPU's memory is lost" : "");
+              d->lost ? "; what was in the GPU's memory is lost" : cuda_remedy(result));
 }
 
 static bool fail_run(device *d, CUresult result, lmn_error *error) {

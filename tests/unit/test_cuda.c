@@ -131,6 +131,36 @@ static void test_no_driver(void **state) {
   assert_refused(NULL, "cannot be started", "CUDA_ERROR_803", "nvidia-smi");
 }
 
+// What only the driver knows of: said with what can be done, in whichever of its calls it comes up.
+static void test_remedies(void **state) {
+  (void)state;
+  const struct {
+    int result;
+    const char *what, *remedy;
+  } cases[] = {{802, "cannot be started", "fabric manager"},
+               {803, "cannot be started", "start the machine again"},
+               {2, "it cannot be used", "nvidia-smi lists them"},
+               {46, "it cannot be used", "another program may have it for itself"},
+               {2, "cannot be loaded", "other programs may have its memory"}};
+  enum { CALLS = 40 };
+  for (size_t i = 0; i < LENGTH(cases); ++i) {
+    int found = 0;
+    for (int at = 0; at < CALLS; ++at) {
+      lmn_error error;
+      healthy();
+      driver->fail_at = at, driver->fail_with = cases[i].result;
+      lmn_close(open_gpu(NULL, &error));
+      if (!strstr(error.text, cases[i].what)) continue;
+      if (!strstr(error.text, cases[i].remedy)) fail_msg("%s", error.text);
+      ++found;
+    }
+    if (!found) fail_msg("no call fails with \"%s\"", cases[i].what);
+  }
+  healthy();
+  *driver = (fake_cuda_state){.allocated = 0};
+  healthy();
+}
+
 static void test_no_gpu(void **state) {
   (void)state;
   driver->gpus = 0;
@@ -575,6 +605,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_no_driver),
       cmocka_unit_test(test_no_gpu),
+      cmocka_unit_test(test_remedies),
       cmocka_unit_test(test_capability),
       cmocka_unit_test(test_old_driver),
       cmocka_unit_test(test_broken_kernels),
