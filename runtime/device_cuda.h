@@ -1,0 +1,63 @@
+// Shared by device_cuda.c and device_cuda_run.c only.
+#ifndef LMN_DEVICE_CUDA_H
+#define LMN_DEVICE_CUDA_H
+
+#include "runtime/cuda_kernels.h"
+#include "runtime/device_parts.h"
+
+#include <pthread.h>
+
+typedef struct cuda_launch {
+  CUfunction function;
+  char *parameters; // what the kernel takes: its packed buffer, or that one's address in the tables
+  size_t size;
+  char *buffer; // the packed buffer: every arg's address, every dim
+} cuda_launch;
+
+typedef struct cuda_entry {
+  cuda_launch *launches;
+  char *memory, *table; // of all buffers; of those that go to the GPU as tables, one behind the other
+  CUdeviceptr tables;
+  int64_t table_bytes, layout; // layout: that the buffers are filled for
+  CUgraphExec graph;           // of a whole run with these; NULL: none yet
+} cuda_entry;
+
+enum { PIECES = 8 };
+
+struct device {
+  device_base base;
+  const char *artifact;
+  cuda_driver cuda;
+  int gpu, major, minor; // compute capability
+  char name[128];
+  CUdevice device;
+  CUcontext context;
+  CUstream stream;
+  cuda_kernels kernels;
+  cuda_kernel add;     // see cuda_add
+  cuda_entry *entries; // of the plan
+  CUdeviceptr spaces[SPACE_COUNT];
+  void *host[SPACE_COUNT];               // pinned, of input and output
+  int64_t layout;                        // counted up when a space moves
+  bool always_sync, graphs, chain, lost; // chain: in a graph, too, each launch waits for the one before it
+  pthread_mutex_t lock;                  // of the driver, and the pieces, where several threads write
+  pthread_cond_t given;
+  char *pieces; // PIECES of them; NULL: none yet
+  bool taken[PIECES];
+};
+
+// Errors, which say of which GPU. fail_run: of a run, after which nothing of its memory is known.
+bool gpu_failed(device *d, CUresult result, lmn_error *error, const char *what);
+bool gpu_fail_launch(device *d, CUresult result, const plan_launch *l, lmn_error *error);
+bool gpu_fail_run(device *d, CUresult result, lmn_error *error);
+bool gpu_enter(device *d, lmn_error *error); // makes the context current: the caller may be another thread than before
+bool gpu_wait(device *d, lmn_error *error);
+// bytes of the GPU's memory, zeroed; none where bytes is 0.
+bool gpu_allocate(device *d, int64_t bytes, CUdeviceptr *address, lmn_error *error);
+
+// device_cuda_run.c
+void gpu_lay_out(device *d, int index); // an entry, before its first run
+void gpu_drop(device *d, int index);    // what the GPU has of it
+bool gpu_run(device *d, int index, lmn_error *error);
+
+#endif
