@@ -131,7 +131,8 @@ static void add_main_page(text *out) {
            "set\n.TP\n.B LMN_CACHE\nthe folder of compiled kernels\n.TP\n.B LMN_CUDA_DRIVER\nanother file than "
            "libcuda.so.1 as "
            "NVIDIA's driver\n.TP\n.B LMN_CUDA_SYNC\n1: wait for every kernel on a GPU, so that one that fails is "
-           "named\n.TP\n.B LMN_CUDA_GRAPH\n0: run without CUDA graphs\n");
+           "named\n.TP\n.B LMN_CUDA_GRAPH\n0: run without CUDA graphs; chain: with graphs whose launches run one after "
+           "the other\n");
   add_example(out, program_examples);
   add_end(out, ".BR lmn\\-run (1)");
 }

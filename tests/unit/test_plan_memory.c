@@ -1,7 +1,8 @@
 // links: codegen
 // Whatever plan-memory does, an op must find in its operands' bytes what their makers left there. Every golden
 // network's entries are run symbolically: each element of memory holds the name of what was last written to it, each
-// value knows the names it should have.
+// value knows the names it should have. The same where ops run in any other order that their launches' `after` allows.
+#include "codegen/order.h"
 #include "codegen/plan.h"
 #include "ir/build.h"
 #include "passes/pipeline.h"
@@ -104,6 +105,75 @@ static void run_op(machine *w, MlirOperation op) {
   }
 }
 
+// ---- in other orders ----------------------------------------------------------------------------
+
+static bool launches(op_code code) {
+  return code != KERNEL_BUFFER && code != KERNEL_VIEW && code != KERNEL_MARK && code != KERNEL_OUTPUT &&
+         code != KERNEL_GRADIENT;
+}
+
+static bool may_run(const plan_launch *l, int i, const bool *done) {
+  if (!l->ordered) return !i || done[i - 1];
+  for (int k = 0; k < l->after_count; ++k)
+    if (!done[l->after[k]]) return false;
+  return true;
+}
+
+// Of the launches that may run the last one, or one drawn at random.
+static int next_launch(const plan_entry *e, const bool *done, random_stream *random) {
+  int found = -1;
+  uint64_t ready = 0;
+  for (int i = 0; i < e->launch_count; ++i)
+    if (!done[i] && may_run(&e->launches[i], i, done) && (!random || random_next(random) % ++ready == 0)) found = i;
+  return found;
+}
+
+static void write_names(machine *w, MlirOperation op) {
+  for (intptr_t r = 0; r < mlirOperationGetNumResults(op); ++r) {
+    MlirValue v = mlirOperationGetResult(op, r);
+    int64_t elements = value_elements(v);
+    memcpy(memory_of(w, ir_place(v), elements), expected_of(w, v), (size_t)elements * sizeof(int64_t));
+  }
+}
+
+static void run_again(machine *w, const op_list *ops, const plan_entry *e, const int *op_of, random_stream *random) {
+  bool *done = memory_zero((size_t)e->launch_count + 1);
+  for (int s = 0; s < SPACE_COUNT; ++s)
+    if (w->spaces[s].elements) memset(w->spaces[s].names, 0, (size_t)w->spaces[s].elements * sizeof(int64_t));
+  for (int i = 0; i < ops->count; ++i)
+    if (ir_code(w->m, ops->items[i]) == KERNEL_BUFFER) write_names(w, ops->items[i]);
+  for (int n = 0; n < e->launch_count; ++n) {
+    int i = next_launch(e, done, random);
+    check_operands(w, ops->items[op_of[i]]);
+    write_names(w, ops->items[op_of[i]]);
+    done[i] = true;
+  }
+  for (int i = 0; i < ops->count; ++i) // what is there at the end
+    if (!launches(ir_code(w->m, ops->items[i])) && ir_code(w->m, ops->items[i]) != KERNEL_BUFFER &&
+        !mlirOperationGetNumResults(ops->items[i]))
+      check_operands(w, ops->items[i]);
+  free(done);
+}
+
+// A launch for each op; how many wait for another one than that before them.
+static int run_in_other_orders(machine *w, const op_list *ops) {
+  int *first = ARENA_ARRAY(w->m->arena, int, ops->count + 1), *op_of = ARENA_ARRAY(w->m->arena, int, ops->count + 1);
+  plan_entry e = {.launches = ARENA_ARRAY(w->m->arena, plan_launch, ops->count + 1)};
+  memset(e.launches, 0, (size_t)(ops->count + 1) * sizeof *e.launches);
+  for (int i = 0; i < ops->count; ++i) {
+    first[i] = e.launch_count;
+    if (launches(ir_code(w->m, ops->items[i]))) op_of[e.launch_count++] = i;
+  }
+  first[ops->count] = e.launch_count;
+  order_launches(w->m->arena, w->m, ops, first, w->m->arena_bytes, &e);
+  random_stream random = random_named(1, "order");
+  run_again(w, ops, &e, op_of, NULL);
+  for (int k = 0; k < 3; ++k) run_again(w, ops, &e, op_of, &random);
+  int free_ones = 0;
+  for (int i = 0; i < e.launch_count; ++i) free_ones += e.launches[i].ordered;
+  return free_ones;
+}
+
 static void run_entry(arena *a, MlirContext context, graph *g, entry_shape shape, const char *const *disabled,
                       int disabled_count) {
   lmn_error error = {0};
@@ -116,6 +186,8 @@ static void run_entry(arena *a, MlirContext context, graph *g, entry_shape shape
   op_list ops = ir_ops(m);
   for (int i = 0; i < ops.count; ++i) run_op(&w, ops.items[i]);
   assert_true(w.checked > 10);
+  int free_ones = run_in_other_orders(&w, &ops);
+  assert_true(free_ones > 0 || shape.kind != ENTRY_TRAIN);
   for (int i = 0; i < SPACE_COUNT; ++i) free(w.spaces[i].names);
   free(w.values);
   free(w.keys);
