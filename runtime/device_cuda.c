@@ -1,7 +1,6 @@
 // A GPU as a device, through NVIDIA's driver: spaces in its memory, the plan's launches on one stream
 // (device_cuda_run.c). Input and output have pinned memory of the host beside them, copied before and after a run.
 #include "runtime/device_cuda.h"
-#include "runtime/safetensors_type.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -100,66 +99,6 @@ static bool reserve(device *d, plan_space space, int64_t bytes, lmn_error *error
 }
 
 static void *map(const device *d, plan_space space) { return d->host[space]; }
-
-static bool copy_to(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes, lmn_error *error) {
-  CUresult result = d->cuda.cuMemcpyHtoDAsync(d->spaces[space] + (CUdeviceptr)offset, data, (size_t)bytes, d->stream);
-  return !result || gpu_failed(d, result, error, "nothing can be copied to it");
-}
-
-// A piece of pinned memory, on its way to a space; parameters have their bf16 copy behind them.
-enum { PIECE = 1 << 20 };
-
-static char *take_piece(device *d, lmn_error *error) {
-  char *piece = NULL;
-  pthread_mutex_lock(&d->lock);
-  if (!d->pieces && gpu_enter(d, error)) {
-    CUresult result = d->cuda.cuMemAllocHost((void **)&d->pieces, (size_t)PIECES * (PIECE + PIECE / 2));
-    if (result) d->pieces = NULL, gpu_failed(d, result, error, "pinned memory of the host cannot be had");
-  }
-  for (int i = 0; d->pieces && !piece;) {
-    if (!d->taken[i]) d->taken[i] = true, piece = d->pieces + (size_t)i * (PIECE + PIECE / 2);
-    else if (++i == PIECES) pthread_cond_wait(&d->given, &d->lock), i = 0;
-  }
-  pthread_mutex_unlock(&d->lock);
-  return piece;
-}
-
-static void give_piece(device *d, const char *piece) {
-  pthread_mutex_lock(&d->lock);
-  d->taken[(size_t)(piece - d->pieces) / (PIECE + PIECE / 2)] = false;
-  pthread_cond_signal(&d->given);
-  pthread_mutex_unlock(&d->lock);
-}
-
-// What threads do side by side is filling their pieces; the driver is asked by one at a time.
-static bool write_piece(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes,
-                        lmn_error *error) {
-  bool weights = space == SPACE_PARAMETER && plan_is_bf16(d->base.plan);
-  char *piece = take_piece(d, error);
-  if (!piece) return false;
-  memcpy(piece, data, (size_t)bytes);
-  if (weights) floats_to_bf16((const float *)piece, bytes / (int64_t)sizeof(float), (uint16_t *)(piece + PIECE));
-  pthread_mutex_lock(&d->lock);
-  bool ok = gpu_enter(d, error) && copy_to(d, space, offset, piece, bytes, error) &&
-            (!weights || copy_to(d, SPACE_WEIGHT, offset / 2, piece + PIECE, bytes / 2, error)) && gpu_wait(d, error);
-  pthread_mutex_unlock(&d->lock);
-  give_piece(d, piece);
-  return ok;
-}
-
-static bool write_space(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes,
-                        lmn_error *error) {
-  bool ok = true;
-  for (int64_t at = 0; ok && at < bytes; at += PIECE)
-    ok = write_piece(d, space, offset + at, (const char *)data + at, bytes - at < PIECE ? bytes - at : PIECE, error);
-  return ok;
-}
-
-static bool read_space(device *d, plan_space space, int64_t offset, void *data, int64_t bytes, lmn_error *error) {
-  if (!gpu_enter(d, error)) return false;
-  CUresult result = d->cuda.cuMemcpyDtoHAsync(data, d->spaces[space] + (CUdeviceptr)offset, (size_t)bytes, d->stream);
-  return result ? gpu_failed(d, result, error, "nothing can be copied from it") : gpu_wait(d, error);
-}
 
 static bool clear(device *d, plan_space space, lmn_error *error) {
   if (!gpu_enter(d, error)) return false;
@@ -273,8 +212,8 @@ device *device_cuda_open(const plan *p, const char *artifact, int gpu, lmn_error
                                              .reserve = reserve,
                                              .available = available,
                                              .map = map,
-                                             .write = write_space,
-                                             .read = read_space,
+                                             .write = gpu_write,
+                                             .read = gpu_read,
                                              .clear = clear,
                                              .copy = copy_space,
                                              .add = add_space,

@@ -1,4 +1,4 @@
-// Shared by device_cuda.c and device_cuda_run.c only.
+// Shared by device_cuda*.c only.
 #ifndef LMN_DEVICE_CUDA_H
 #define LMN_DEVICE_CUDA_H
 
@@ -54,6 +54,10 @@ bool gpu_enter(device *d, lmn_error *error); // makes the context current: the c
 bool gpu_wait(device *d, lmn_error *error);
 // bytes of the GPU's memory, zeroed; none where bytes is 0.
 bool gpu_allocate(device *d, int64_t bytes, CUdeviceptr *address, lmn_error *error);
+
+// device_cuda_copy.c: see device_write, device_read
+bool gpu_write(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes, lmn_error *error);
+bool gpu_read(device *d, plan_space space, int64_t offset, void *data, int64_t bytes, lmn_error *error);
 
 // device_cuda_run.c
 void gpu_lay_out(device *d, int index); // an entry, before its first run

@@ -478,6 +478,28 @@ static void test_dependencies(void **state) {
   assert_true(gradient_after(NULL, 0) != expected); // cleared after it was computed
 }
 
+// Large copies are made by several threads; a call of one of them that fails is said.
+static void test_large_copies(void **state) {
+  (void)state;
+  enum { BYTES = (80 << 20) + 12, AT = 64 };
+  lmn_error error = {0};
+  lmn_network *n = open_loaded(on_gpu);
+  uint32_t *there = memory_alloc(BYTES), *back = memory_zero(BYTES);
+  for (uint32_t i = 0; i < BYTES / sizeof *there; ++i) there[i] = i * 2654435761u;
+  assert_true(device_reserve(n->device, SPACE_MOMENT1, BYTES + AT, &error));
+  assert_true(device_write(n->device, SPACE_MOMENT1, AT, there, BYTES, &error));
+  assert_true(device_read(n->device, SPACE_MOMENT1, AT, back, BYTES, &error));
+  assert_memory_equal(there, back, BYTES);
+  driver->fail_at = driver->calls + 100, driver->fail_with = 719;
+  assert_false(device_read(n->device, SPACE_MOMENT1, AT, back, BYTES, &error));
+  assert_non_null(strstr(error.text, "CUDA_ERROR_719"));
+  lmn_close(n);
+  free(there);
+  free(back);
+  *driver = (fake_cuda_state){.allocated = 0};
+  healthy();
+}
+
 // Micro-batches: the sums of the gradients are the CPU's, and stay on the GPU.
 static void test_accumulation(void **state) {
   (void)state;
@@ -617,6 +639,7 @@ int main(void) {
       cmocka_unit_test(test_gpu_lost),
       cmocka_unit_test(test_checkpoint_meanwhile),
       cmocka_unit_test(test_dependencies),
+      cmocka_unit_test(test_large_copies),
       cmocka_unit_test(test_accumulation),
       cmocka_unit_test(test_profile),
       cmocka_unit_test(test_every_call_fails),
