@@ -38,7 +38,7 @@ static void widen_operands(narrowing *n, MlirOperation op, segment s) {
 
 // Values of one segment have one type, in results as in operands.
 static void widen_result_segment(narrowing *n, MlirOperation op, int index) {
-  static const int segments[] = {[KERNEL_GEMM] = 2, [KERNEL_ROW] = 2};
+  static const int segments[] = {[KERNEL_GEMM] = 2, [KERNEL_ROW] = 2, [KERNEL_ROW_SUMS] = 2};
   op_code code = ir_code(n->m, op);
   int count = code < (op_code)LENGTH(segments) && segments[code] ? segments[code] : 0;
   for (int s = 0; s < count; ++s) {
@@ -170,6 +170,7 @@ static void fit_operands(narrowing *n, MlirOperation op) {
     unify(n, op, ir_operands(n->m, op, 4), none);
     break;
   case KERNEL_ROW:
+  case KERNEL_ROW_SUMS:
   case KERNEL_COLUMN:
   case KERNEL_COPY: unify(n, op, ir_operands(n->m, op, 0), none); break;
   default: break;

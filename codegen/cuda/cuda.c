@@ -28,6 +28,7 @@ static cuda_emitter *const emitters[OP_COUNT] = {
     [KERNEL_COPY] = cuda_emit_copy,
     [KERNEL_GEMM] = cuda_emit_gemm,
     [KERNEL_ROW] = cuda_emit_row,
+    [KERNEL_ROW_SUMS] = cuda_emit_row_sums,
     [KERNEL_COLUMN] = cuda_emit_column,
     [KERNEL_GLU] = cuda_emit_glu,
     [KERNEL_GLU_GRAD] = cuda_emit_glu_grad,
