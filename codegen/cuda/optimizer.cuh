@@ -6,7 +6,14 @@ template <int TEAM, typename P> static __device__ __forceinline__ void gradient_
   const long long begin = blockIdx.x * p.dims[1];
   const long long end = begin + p.dims[1] < p.dims[0] ? begin + p.dims[1] : p.dims[0];
   double sum = 0;
-  for (long long i = begin + threadIdx.x; i < end; i += TEAM) sum += (double)gradients[i] * gradients[i];
+#pragma unroll 4
+  for (long long i = begin + threadIdx.x * 4; i < end / 4 * 4; i += TEAM * 4) { // a part begins at a multiple of 4
+    float x[4];
+    load_many<4>(gradients + i, x);
+#pragma unroll
+    for (int q = 0; q < 4; ++q) sum += (double)x[q] * x[q];
+  }
+  for (long long i = end / 4 * 4 + threadIdx.x; i < end; i += TEAM) sum += (double)gradients[i] * gradients[i];
   sum = team_sum<TEAM>(sum);
   if (threadIdx.x == 0) ((float *)p.args[1])[blockIdx.x] = (float)sum;
 }
@@ -44,13 +51,37 @@ template <bool COPY, typename P> static __device__ __forceinline__ void adamw(co
   const float keep = row[4] ? 1.0f - scalars[LR] * scalars[DECAY] : 1.0f, new1 = 1.0f - scalars[BETA1];
   const float beta2 = scalars[BETA2], new2 = 1.0f - beta2, root = 1.0f / sqrtf(scalars[CORRECTION2]);
   const float step = scalars[LR] / scalars[CORRECTION1];
-  for (long long i = begin + threadIdx.x; i < end; i += blockDim.x) {
-    const float gradient = gradients[i] * factor, first = m[i] + new1 * (gradient - m[i]);
-    const float second = beta2 * v[i] + new2 * gradient * gradient;
-    m[i] = first;
-    v[i] = second;
-    const float updated = parameters[i] * keep - step * (first / (sqrtf(second) * root + scalars[EPS]));
-    parameters[i] = updated;
-    if (COPY) lmn_store((bf16 *)p.args[6] + row[1], i, updated);
+  const auto update = [&](float gradient, float &first, float &second, float &parameter) {
+    gradient *= factor;
+    first += new1 * (gradient - first);
+    second = beta2 * second + new2 * gradient * gradient;
+    parameter = parameter * keep - step * (first / (sqrtf(second) * root + scalars[EPS]));
+  };
+  constexpr int MANY = 4, AT_ONCE = 2; // elements side by side, and how often in flight
+  const long long wide = (row[1] | row[2]) % MANY ? begin : end - (end - begin) % MANY;
+  for (long long i = begin + threadIdx.x * MANY; i < wide; i += blockDim.x * (MANY * AT_ONCE)) {
+    many<float, MANY> read[AT_ONCE][4];
+#pragma unroll
+    for (int k = 0; k < AT_ONCE; ++k) {
+      const long long at = i + k * blockDim.x * MANY;
+      if (at >= wide) continue;
+      read[k][0].load(gradients + at), read[k][1].load(m + at);
+      read[k][2].load(v + at), read[k][3].load(parameters + at);
+    }
+#pragma unroll
+    for (int k = 0; k < AT_ONCE; ++k) {
+      const long long at = i + k * blockDim.x * MANY;
+      if (at >= wide) continue;
+      float gradient[MANY], first[MANY], second[MANY], parameter[MANY];
+      read[k][0].open(gradient), read[k][1].open(first), read[k][2].open(second), read[k][3].open(parameter);
+#pragma unroll
+      for (int q = 0; q < MANY; ++q) update(gradient[q], first[q], second[q], parameter[q]);
+      store_many<MANY>(m + at, first), store_many<MANY>(v + at, second), store_many<MANY>(parameters + at, parameter);
+      if (COPY) store_many<MANY>((bf16 *)p.args[6] + row[1] + at, parameter);
+    }
+  }
+  for (long long i = wide + threadIdx.x; i < end; i += blockDim.x) {
+    update(gradients[i], m[i], v[i], parameters[i]);
+    if (COPY) lmn_store((bf16 *)p.args[6] + row[1], i, parameters[i]);
   }
 }

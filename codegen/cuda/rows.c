@@ -119,7 +119,7 @@ static bool write_reductions(row_kernel *r, text *t, const char *body, const cha
     else text_printf(t, "        r%d = larger(r%d, v%d);\n", r->reductions + i, r->reductions + i, i);
   text_add(t, "      }\n    }\n");
   for (int i = 0; i < count; ++i)
-    text_printf(t, "    r%d = team_%s<TEAM>(r%d);\n", r->reductions + i, sums[i] ? "sum" : "max", r->reductions + i);
+    text_printf(t, "    r%d = team_%s<TEAM, TEAMS>(r%d);\n", r->reductions + i, sums[i] ? "sum" : "max", r->reductions + i);
   r->reductions += count;
   return true;
 }
@@ -246,10 +246,11 @@ static bool read_row_kernel(cuda_entry *e, MlirOperation op, row_kernel *r, lmn_
   return true;
 }
 
-// How many threads share a row, so that it fits in their registers: a warp if that is enough, else a block.
+// How many threads share a row, so that it fits in their registers: a warp if that is enough.
 static void choose_team(row_kernel *r, int64_t columns) {
-  enum { HELD = 32, SUMMED = 72, MOST = 1024 }; // elements a thread has of each row; of all sums
-  int most = r->sums * HELD > SUMMED ? SUMMED / r->sums : HELD;
+  enum { HELD = 32, WORDS = 72, MOST = 1024 }; // elements a thread has of each row; words it has of rows and sums
+  int halves = 2 * r->sums + r->rows * (strcmp(r->row_type, "bf16") ? 2 : 1), most = HELD;
+  if (r->sums && most * halves > 2 * WORDS) most = 2 * WORDS / halves;
   for (r->team = 32; r->team < MOST && columns > (int64_t)r->team * most; r->team *= 2) {}
   r->steps = (int)blocks_of(columns, (int64_t)r->team * r->many);
   if (r->steps * r->many > HELD + r->many) r->steps = 0, r->team = THREADS;
@@ -368,7 +369,6 @@ bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
   r.many = cuda_row_many(e, op, columns, 3, 1);
   choose_team(&r, columns);
   int teams = r.team < ROW_THREADS ? ROW_THREADS / r.team : 1;
-  if (r.team > 32) teams = 1;
   cuda_source s = {0};
   plan_launch *launch = begin_launch(e, op, &r, teams, &s);
   cuda_grid(launch, blocks_of(launch->dims[0], teams), 1, 1, teams * r.team);
@@ -419,14 +419,14 @@ static bool read_sums(cuda_entry *e, MlirOperation op, row_kernel *r, cuda_sourc
 }
 
 bool cuda_emit_row_sums(cuda_entry *e, MlirOperation op, lmn_error *error) {
-  enum { TEAMS = 8, BLOCKS = 256 }; // teams of a warp a block; BLOCKS: at most, of all groups
+  enum { BLOCKS = 256 }; // at most, of all groups
   row_kernel r;
   if (!read_row_kernel(e, op, &r, error)) return false;
   int64_t columns = row_columns(e, op);
   r.many = cuda_row_many(e, op, columns, 3, 1);
   choose_team(&r, columns);
-  if (!r.steps) return fail(error, "sums by columns of %lld columns are too many", (long long)columns);
-  int teams = r.team > 32 ? 1 : TEAMS;
+  if (!r.steps) return fail(error, "sums over rows of %lld columns: those are too many", (long long)columns);
+  int teams = r.team < THREADS ? THREADS / r.team : 1;
   cuda_source s = {0};
   plan_launch *launch = begin_launch(e, op, &r, teams, &s);
   cuda_args(e, launch, op, ir_results(e->ir, op, 2), true);
