@@ -1,37 +1,131 @@
-// kernel.column: sums over the rows of each group, by columns.
+// kernel.column and kernel.total: sums over rows, by columns.
 #include "codegen/cuda/rows.h"
 #include "codegen/cuda/texts.h"
+#include "passes/sum_parts.h"
 
 #include <string.h>
 
-// A block has LANES * MANY columns of a part of one group's rows: its warps take every so many rows, and their sums are
-// added in order. args: rows, scalars (of lists a group each, kind by kind), sums kind by kind a group each. dims: rows
-// a group, columns.
-enum { LANES = 32, WARPS = 8, AT_ONCE = 4, BLOCKS = 528 }; // AT_ONCE: rows a warp has in flight; BLOCKS: about
+enum { LANES = 32, WARPS = 8, AT_ONCE = 4 }; // AT_ONCE: rows a warp has in flight
 
+// ---- parts
+
+int64_t cuda_sum_parts(MlirOperation op, int64_t rows, int64_t columns, bool whole_rows) {
+  int64_t parts = ir_int(op, "parts");
+  return parts ? parts : sum_parts(rows, ir_int(op, "groups"), columns, whole_rows);
+}
+
+static plan_ref scratch_part(cuda_entry *e, int64_t part_bytes, int count, int i) {
+  plan_ref at = cuda_scratch(e, part_bytes * count);
+  at.offset += part_bytes * i;
+  return at;
+}
+
+bool cuda_sum_args(cuda_entry *e, plan_launch *launch, MlirOperation op, segment sums, int64_t parts, int64_t columns,
+                   lmn_error *error) {
+  for (int i = 0; i < sums.count; ++i) {
+    MlirValue sum = mlirOperationGetResult(op, sums.first + i);
+    bool whole = !ir_int(op, "parts");
+    if (value_elements(sum) != columns * (whole ? 1 : parts))
+      return fail(error, "a sum of %lld elements of %lld columns in %lld parts", (long long)value_elements(sum),
+                  (long long)columns, (long long)parts);
+    if (whole) cuda_arg(e, launch, scratch_part(e, parts * columns * (int64_t)sizeof(float), sums.count, i));
+    else cuda_arg_value(e, launch, sum);
+  }
+  return true;
+}
+
+// ---- kernel.total
+
+// Parts to be added up: part j of `rows` rows; sum i of those from firsts[i] on.
+typedef struct total {
+  plan_ref *parts, *sums;
+  int *firsts, part_count, sum_count;
+  int64_t rows, columns;
+} total;
+
+static total new_total(cuda_entry *e, int parts, int sums, int64_t rows, int64_t columns) {
+  return (total){.parts = ARENA_ARRAY(e->arena, plan_ref, parts),
+                 .sums = ARENA_ARRAY(e->arena, plan_ref, sums),
+                 .firsts = ARENA_ARRAY(e->arena, int, sums + 1),
+                 .part_count = parts,
+                 .sum_count = sums,
+                 .rows = rows,
+                 .columns = columns};
+}
+
+// A block some columns of a sum: its warps take every so many rows of each part, then their sums in order. args: parts,
+// sums. dims: columns, rows of a part, parts, then the first part of each sum.
+static bool emit_total(cuda_entry *e, MlirOperation op, const total *t, lmn_error *error) {
+  cuda_source s = {0};
+  plan_launch *launch = cuda_launch(e, op);
+  bool aligned = t->columns % 4 == 0;
+  for (int i = 0; i < t->part_count; ++i) aligned &= t->parts[i].offset % 16 == 0, cuda_arg(e, launch, t->parts[i]);
+  for (int i = 0; i < t->sum_count; ++i) cuda_arg(e, launch, t->sums[i]);
+  const int64_t dims[] = {t->columns, t->rows, t->part_count};
+  for (size_t i = 0; i < LENGTH(dims); ++i) cuda_dim(e, launch, dims[i]);
+  for (int i = 0; i <= t->sum_count; ++i) cuda_dim(e, launch, t->firsts[i]);
+  int many = aligned ? 4 : 1;
+  cuda_grid(launch, blocks_of(t->columns, LANES * many), t->sum_count, 1, LANES * WARPS);
+  text_printf(&s.body,
+              "  constexpr int MANY = %d, SLICE = %d * MANY, WARPS = %d;\n"
+              "  __shared__ __align__(16) float sums[WARPS][SLICE];\n"
+              "  const int lane = threadIdx.x %% %d, warp = threadIdx.x / %d;\n"
+              "  const long long columns = p.dims[0], left = (long long)blockIdx.x * SLICE, d = left + lane * MANY;\n"
+              "  const int rows = (int)p.dims[1], end = (int)p.dims[4 + blockIdx.y];\n"
+              "  float t[MANY] = {};\n"
+              "  for (int i = (int)p.dims[3 + blockIdx.y]; d < columns && i < end; ++i) {\n"
+              "    const float *x = (const float *)p.args[i] + d;\n"
+              "#pragma unroll 8\n    for (int r = warp; r < rows; r += WARPS) {\n"
+              "      float a[MANY];\n      load_many<MANY>(x + r * columns, a);\n"
+              "#pragma unroll\n      for (int q = 0; q < MANY; ++q) t[q] += a[q];\n    }\n  }\n"
+              "  store_many<MANY>(sums[warp] + lane * MANY, t);\n  __syncthreads();\n"
+              "  if (threadIdx.x >= SLICE || left + threadIdx.x >= columns) return;\n"
+              "  float sum = sums[0][threadIdx.x];\n"
+              "#pragma unroll\n  for (int w = 1; w < WARPS; ++w) sum += sums[w][threadIdx.x];\n"
+              "  ((float *)p.args[p.dims[2] + blockIdx.y])[left + threadIdx.x] = sum;\n",
+              many, LANES, WARPS, LANES, LANES);
+  return cuda_finish(e, launch, "total", &s, error);
+}
+
+bool cuda_emit_total(cuda_entry *e, MlirOperation op, lmn_error *error) {
+  int parts = (int)mlirOperationGetNumOperands(op), sums = (int)mlirOperationGetNumResults(op), first = 0;
+  if (!parts || ir_count(op, "counts") != sums) return fail(error, "%d parts and %d sums", parts, sums);
+  MlirValue shape = mlirOperationGetOperand(op, 0);
+  total t = new_total(e, parts, sums, value_rows(shape), value_columns(shape));
+  for (int i = 0; i < parts; ++i) t.parts[i] = ir_place(mlirOperationGetOperand(op, i));
+  for (int i = 0; i < sums; ++i) {
+    MlirValue sum = mlirOperationGetResult(op, i);
+    if (value_elements(sum) != t.columns) return fail(error, "sums and parts of different columns");
+    t.sums[i] = ir_place(sum);
+    t.firsts[i] = first, first += (int)ir_int_at(op, "counts", i);
+  }
+  t.firsts[sums] = first;
+  if (first != parts) return fail(error, "%d parts, and sums of %d", parts, first);
+  return emit_total(e, op, &t, error);
+}
+
+bool cuda_finish_sums(cuda_entry *e, MlirOperation op, segment sums, int64_t parts, int64_t columns, lmn_error *error) {
+  if (ir_int(op, "parts")) return true;
+  total t = new_total(e, sums.count, sums.count, parts, columns);
+  for (int i = 0; i < sums.count; ++i) {
+    t.parts[i] = scratch_part(e, parts * columns * (int64_t)sizeof(float), sums.count, i);
+    t.sums[i] = ir_place(mlirOperationGetResult(op, sums.first + i));
+    t.firsts[i] = i;
+  }
+  t.firsts[sums.count] = sums.count;
+  return emit_total(e, op, &t, error);
+}
+
+// ---- kernel.column
+
+// A block has LANES * MANY columns of a part of one group's rows: its warps take every so many rows, and their sums are
+// added in order. args: rows, scalars (of lists a group each, kind by kind), parts of the sums kind by kind a group
+// each. dims: rows a group, columns.
 typedef struct column_kernel {
   const char *body, *type;
   int rows, scalars, kinds, groups; // kinds: of sums
   bool lists;
 } column_kernel;
-
-int64_t cuda_column_parts(int64_t rows, int64_t most, int64_t at_once) {
-  most = most < 1 ? 1 : most > COLUMN_FAN * COLUMN_FAN ? COLUMN_FAN * COLUMN_FAN : most;
-  int64_t share = blocks_of(blocks_of(rows, most), at_once) * at_once;
-  return share ? blocks_of(rows, share) : 0;
-}
-
-static int64_t power_of_two(int64_t from) { // so that few shapes have a kernel of their own
-  int64_t power = 1;
-  while (power < from) power *= 2;
-  return power;
-}
-
-void cuda_column_memory(cuda_source *s, int64_t groups, int64_t parts, int64_t width) {
-  cuda_include(s, cuda_text_columns);
-  text_printf(&s->functions, "__device__ __align__(16) float partial[%lld];\n__device__ unsigned done[%lld];\n\n",
-              (long long)power_of_two(groups * parts * width), (long long)power_of_two(groups * (COLUMN_FAN + 1)));
-}
 
 // t0 … [MANY] = the sums of this warp's rows.
 static void write_rows(const column_kernel *c, text *t) {
@@ -66,26 +160,20 @@ static void write_rows(const column_kernel *c, text *t) {
 }
 
 static void write_sums(const column_kernel *c, text *t) {
-  text_printf(t,
-              "  __shared__ __align__(16) float sums[%d][SLICE];\n"
-              "  const long long place = group * gridDim.z + blockIdx.z;\n"
-              "  float *parts = partial + place * gridDim.x * (%d * SLICE), *mine = parts + blockIdx.x * (%d * SLICE);\n",
-              WARPS, c->kinds, c->kinds);
+  text_printf(t, "  __shared__ __align__(16) float sums[%d][SLICE];\n", WARPS);
   for (int i = 0; i < c->kinds; ++i)
     text_printf(t,
                 "%s  store_many<MANY>(sums[warp] + lane * MANY, t%d);\n  __syncthreads();\n"
-                "  for (int i = threadIdx.x; i < SLICE; i += blockDim.x) {\n    float sum = sums[0][i];\n"
-                "#pragma unroll\n    for (int w = 1; w < %d; ++w) sum += sums[w][i];\n    mine[%d * SLICE + i] = sum;\n  }\n",
-                i ? "  __syncthreads();\n" : "", i, WARPS, i);
-  text_printf(t,
-              "  add_parts(parts, done + place * (FAN + 1), %d * SLICE, blockIdx.x, gridDim.x, [&](int i, float sum) {\n"
-              "    if (left + i %% SLICE < columns) ((float *)p.args[%d + i / SLICE * %d + group])[left + i %% SLICE] = "
-              "sum;\n  });\n",
-              c->kinds, (c->rows + c->scalars) * (c->lists ? c->groups : 1), c->groups);
+                "  for (int i = threadIdx.x; i < SLICE && left + i < columns; i += blockDim.x) {\n"
+                "    float sum = sums[0][i];\n"
+                "#pragma unroll\n    for (int w = 1; w < %d; ++w) sum += sums[w][i];\n"
+                "    ((float *)p.args[%d + group])[blockIdx.x * columns + left + i] = sum;\n  }\n",
+                i ? "  __syncthreads();\n" : "", i, WARPS,
+                (c->rows + c->scalars) * (c->lists ? c->groups : 1) + i * c->groups);
 }
 
 bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
-  segment rows = ir_operands(e->ir, op, 0), scalars = ir_operands(e->ir, op, 1);
+  segment rows = ir_operands(e->ir, op, 0), scalars = ir_operands(e->ir, op, 1), sums = ir_results(e->ir, op, 0);
   int results = (int)mlirOperationGetNumResults(op), groups = (int)ir_int(op, "groups");
   bool lists = ir_int(op, "lists") != 0;
   if (groups < 1 || !rows.count || results % groups || (lists && (rows.count % groups || scalars.count % groups)))
@@ -104,18 +192,16 @@ bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
   if (!c.body) return cuda_drop(&s);
   int64_t columns = value_columns(shape), group_rows = value_rows(shape) / (lists ? 1 : groups);
   int many = cuda_row_many(e, op, columns, 1, 0), slice = LANES * many;
-  int64_t slices = blocks_of(columns, slice);
-  int64_t parts = cuda_column_parts(group_rows, slices ? BLOCKS / (groups * slices) : 1, WARPS * AT_ONCE);
+  int64_t parts = cuda_sum_parts(op, group_rows, columns, false);
   plan_launch *launch = cuda_launch(e, op);
   cuda_args(e, launch, op, rows, false);
   cuda_args(e, launch, op, scalars, false);
-  cuda_args(e, launch, op, (segment){0, results}, true);
+  if (!cuda_sum_args(e, launch, op, sums, parts, columns, error)) return cuda_drop(&s);
   cuda_dim(e, launch, group_rows);
   cuda_dim(e, launch, columns);
-  cuda_grid(launch, parts, groups, slices, LANES * WARPS);
+  cuda_grid(launch, parts, groups, blocks_of(columns, slice), LANES * WARPS);
   text_printf(&s.functions, "constexpr int MANY = %d, SLICE = %d; // columns a thread, a block\n", many, slice);
-  cuda_column_memory(&s, groups * slices, parts, (int64_t)c.kinds * slice);
   write_rows(&c, &s.body);
   write_sums(&c, &s.body);
-  return cuda_finish(e, launch, "column", &s, error);
+  return cuda_finish(e, launch, "column", &s, error) && cuda_finish_sums(e, op, sums, parts, columns, error);
 }

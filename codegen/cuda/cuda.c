@@ -30,6 +30,7 @@ static cuda_emitter *const emitters[OP_COUNT] = {
     [KERNEL_ROW] = cuda_emit_row,
     [KERNEL_ROW_SUMS] = cuda_emit_row_sums,
     [KERNEL_COLUMN] = cuda_emit_column,
+    [KERNEL_TOTAL] = cuda_emit_total,
     [KERNEL_GLU] = cuda_emit_glu,
     [KERNEL_GLU_GRAD] = cuda_emit_glu_grad,
     [KERNEL_ROPE] = cuda_emit_rope,

@@ -246,14 +246,30 @@ static bool read_row_kernel(cuda_entry *e, MlirOperation op, row_kernel *r, lmn_
   return true;
 }
 
+enum { SUM_THREADS = 512 }; // a block of a kernel with sums; without them it has ROW_THREADS
+enum { ROW_THREADS = 128 };
+
+static int teams_of(const row_kernel *r) {
+  int threads = r->sums ? SUM_THREADS : ROW_THREADS;
+  return r->team < threads ? threads / r->team : 1;
+}
+
+// Whether the threads of a team have room for a row, and for the sums, which meet in shared memory.
+static bool fits(const row_kernel *r, int64_t columns) {
+  enum { HELD = 32, WORDS = 80, SHARED = 48 * 1024 }; // elements a thread has of each row; words of rows and sums
+  int64_t elements = blocks_of(columns, (int64_t)r->team * r->many) * r->many;
+  int halves = 1 + 2 * r->sums + r->rows * (strcmp(r->row_type, "bf16") ? 2 : 1);
+  if (elements > HELD) return false;
+  return !r->sums || (elements * halves <= 2 * WORDS &&
+                      (teams_of(r) == 1 || teams_of(r) * (columns + 3) * (int64_t)sizeof(float) <= SHARED));
+}
+
 // How many threads share a row, so that it fits in their registers: a warp if that is enough.
 static void choose_team(row_kernel *r, int64_t columns) {
-  enum { HELD = 32, WORDS = 72, MOST = 1024 }; // elements a thread has of each row; words it has of rows and sums
-  int halves = 2 * r->sums + r->rows * (strcmp(r->row_type, "bf16") ? 2 : 1), most = HELD;
-  if (r->sums && most * halves > 2 * WORDS) most = 2 * WORDS / halves;
-  for (r->team = 32; r->team < MOST && columns > (int64_t)r->team * most; r->team *= 2) {}
+  enum { MOST = 1024 };
+  for (r->team = 32; r->team < MOST && !fits(r, columns); r->team *= 2) {}
   r->steps = (int)blocks_of(columns, (int64_t)r->team * r->many);
-  if (r->steps * r->many > HELD + r->many) r->steps = 0, r->team = THREADS;
+  if (!fits(r, columns)) r->steps = 0, r->team = THREADS;
 }
 
 static void shared_dims(cuda_entry *e, plan_launch *launch, MlirOperation op, int groups) {
@@ -360,7 +376,6 @@ static bool emit_elementwise(cuda_entry *e, MlirOperation op, lmn_error *error) 
 }
 
 bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
-  enum { ROW_THREADS = 128 };
   if (is_long_sum(e, op)) return emit_long_sum(e, op, error);
   if (is_elementwise(e, op)) return emit_elementwise(e, op, error);
   row_kernel r;
@@ -368,7 +383,7 @@ bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
   int64_t columns = row_columns(e, op);
   r.many = cuda_row_many(e, op, columns, 3, 1);
   choose_team(&r, columns);
-  int teams = r.team < ROW_THREADS ? ROW_THREADS / r.team : 1;
+  int teams = teams_of(&r);
   cuda_source s = {0};
   plan_launch *launch = begin_launch(e, op, &r, teams, &s);
   cuda_grid(launch, blocks_of(launch->dims[0], teams), 1, 1, teams * r.team);
@@ -385,27 +400,23 @@ bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
 
 // What a block has summed becomes its part of the group's sums; the sums of its teams are added in order.
 static void write_block_sums(const row_kernel *r, text *t, int teams) {
-  text_printf(t,
-              "  float *parts = partial + group * gridDim.x * (%d * columns), *mine = parts + blockIdx.x * (%d * columns);\n",
-              r->sums, r->sums);
   if (teams > 1) text_add(t, "  __shared__ __align__(16) float sums[TEAMS][(columns + 3) / 4 * 4];\n");
   for (int i = 0; i < r->sums; ++i) {
     if (teams > 1 && i) text_add(t, "  __syncthreads();\n");
-    text_add(t, "#pragma unroll\n  for (int k = 0, d = lane * MANY; k < STEPS; ++k, d += TEAM * MANY)\n"
-                "    if (d < columns) ");
-    if (teams == 1) text_printf(t, "store_many<MANY>(mine + %d * columns + d, t%d[k]);\n", i, i);
+    text_printf(t,
+                "  float *z%d = (float *)p.args[%d + group] + (long long)blockIdx.x * columns;\n"
+                "#pragma unroll\n  for (int k = 0, d = lane * MANY; k < STEPS; ++k, d += TEAM * MANY)\n"
+                "    if (d < columns) ",
+                i, r->first_sum + i * r->groups);
+    if (teams == 1) text_printf(t, "store_many<MANY>(z%d + d, t%d[k]);\n", i, i);
     else
       text_printf(t,
                   "store_many<MANY>(sums[team] + d, t%d[k]);\n  __syncthreads();\n"
                   "  for (int d = threadIdx.x; d < columns; d += blockDim.x) {\n    float sum = sums[0][d];\n"
                   "#pragma unroll\n    for (int i = 1; i < TEAMS; ++i) sum += sums[i][d];\n"
-                  "    mine[%d * columns + d] = sum;\n  }\n",
+                  "    z%d[d] = sum;\n  }\n",
                   i, i);
   }
-  text_printf(t,
-              "  add_parts(parts, done + group * (FAN + 1), %d * columns, blockIdx.x, gridDim.x, [&](int i, float sum) {\n"
-              "    ((float *)p.args[%d + i / columns * %d + group])[i %% columns] = sum;\n  });\n",
-              r->sums, r->first_sum, r->groups);
 }
 
 static bool read_sums(cuda_entry *e, MlirOperation op, row_kernel *r, cuda_source *s, lmn_error *error) {
@@ -419,27 +430,26 @@ static bool read_sums(cuda_entry *e, MlirOperation op, row_kernel *r, cuda_sourc
 }
 
 bool cuda_emit_row_sums(cuda_entry *e, MlirOperation op, lmn_error *error) {
-  enum { BLOCKS = 256 }; // at most, of all groups
   row_kernel r;
   if (!read_row_kernel(e, op, &r, error)) return false;
   int64_t columns = row_columns(e, op);
   r.many = cuda_row_many(e, op, columns, 3, 1);
   choose_team(&r, columns);
   if (!r.steps) return fail(error, "sums over rows of %lld columns: those are too many", (long long)columns);
-  int teams = r.team < THREADS ? THREADS / r.team : 1;
+  int teams = teams_of(&r);
+  segment sums = ir_results(e->ir, op, 2);
   cuda_source s = {0};
   plan_launch *launch = begin_launch(e, op, &r, teams, &s);
-  cuda_args(e, launch, op, ir_results(e->ir, op, 2), true);
-  int64_t parts = cuda_column_parts(launch->dims[2], BLOCKS / r.groups, teams);
+  int64_t parts = cuda_sum_parts(op, launch->dims[2], columns, true);
   cuda_grid(launch, parts, r.groups, 1, teams * r.team);
-  cuda_column_memory(&s, r.groups, parts, r.sums * columns);
+  if (!cuda_sum_args(e, launch, op, sums, parts, columns, error)) return cuda_drop(&s);
   if (!read_sums(e, op, &r, &s, error)) return cuda_drop(&s);
   begin_rows(&r, &s.body, columns);
   write_reads(&r, &s.body);
   if (!write_stages(e, op, &r, &s, error)) return cuda_drop(&s);
   text_add(&s.body, "  }\n");
   write_block_sums(&r, &s.body, teams);
-  return cuda_finish(e, launch, "row_sums", &s, error);
+  return cuda_finish(e, launch, "row_sums", &s, error) && cuda_finish_sums(e, op, sums, parts, columns, error);
 }
 
 // ---- kernel.glu and its gradient

@@ -10,10 +10,13 @@ int cuda_row_many(cuda_entry *e, MlirOperation op, int64_t elements, int operand
 // Appends prefix0, prefix1 … for the arguments of a body, each with `behind` behind it, and commas between.
 void cuda_names(text *t, const char *prefix, int count, const char *behind, bool *some);
 
-// Sums by columns (columns.cuh). Blocks that share a group's rows, and how many rows are a multiple of `at_once`.
-enum { COLUMN_FAN = 16 };                                                  // as in columns.cuh
-int64_t cuda_column_parts(int64_t rows, int64_t most, int64_t at_once);
-// Includes columns.cuh, and the kernel's own memory for that many parts of `width` sums of so many groups.
-void cuda_column_memory(cuda_source *s, int64_t groups, int64_t parts, int64_t width);
+// Sums by columns of one op. Each of `parts` blocks of a group has a part of its rows, and leaves what it sums in row
+// blockIdx.x of a matrix a kind and group. Those are the op's results, or scratch memory, and a second launch adds them.
+int64_t cuda_sum_parts(MlirOperation op, int64_t rows, int64_t columns, bool whole_rows);
+// The matrices as args of the launch; false: they are not those that `parts` says.
+bool cuda_sum_args(cuda_entry *e, plan_launch *launch, MlirOperation op, segment sums, int64_t parts, int64_t columns,
+                   lmn_error *error);
+// After the launch.
+bool cuda_finish_sums(cuda_entry *e, MlirOperation op, segment sums, int64_t parts, int64_t columns, lmn_error *error);
 
 #endif
