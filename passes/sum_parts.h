@@ -6,12 +6,12 @@
 #include <stdint.h>
 
 // Of the rows of each group: one a processor of a large GPU where a part has whole rows, and more where it has some of
-// their columns; none of a few rows. The same whatever the rows are, where they are many.
+// their columns; fewer of few rows. The same whatever the rows are, where they are many.
 static inline int64_t sum_parts(int64_t rows, int64_t groups, int64_t columns, bool whole_rows) {
-  enum { PROCESSORS = 128, BLOCKS = 512, SLICE = 256, LEAST_ROWS = 16 };
+  enum { PROCESSORS = 128, BLOCKS = 6 * PROCESSORS, SLICE = 256, MOST = 192, LEAST_ROWS = 16 };
   int64_t slices = (columns + SLICE - 1) / SLICE, most = (rows + LEAST_ROWS - 1) / LEAST_ROWS,
           parts = whole_rows ? PROCESSORS / groups : BLOCKS / (groups * (slices ? slices : 1));
-  if (parts > PROCESSORS) parts = PROCESSORS;
+  if (parts > MOST) parts = MOST;
   if (parts > most) parts = most;
   return parts < 1 ? 1 : parts;
 }
