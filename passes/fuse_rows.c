@@ -211,7 +211,8 @@ static MlirOperation fuse_formula(ir *m, MlirOperation row) {
   MlirOpOperand use = mlirValueGetFirstUse(made);
   MlirOperation formula = mlirOpOperandGetOwner(use);
   int at = (int)mlirOpOperandGetOperandNumber(use);
-  if (!is_formula(m, formula) || !mlirTypeEqual(mlirValueGetType(mlirOperationGetResult(formula, 0)), mlirValueGetType(made)))
+  if (!is_formula(m, formula) ||
+      !mlirTypeEqual(mlirValueGetType(mlirOperationGetResult(formula, 0)), mlirValueGetType(made)))
     return none;
   int others = (int)mlirOperationGetNumOperands(formula) - 1, count = p.rows.count;
   if (count / p.each + others > MOST_ROWS) return none;
@@ -304,7 +305,8 @@ static bool fuse_sum(ir *m, MlirOperation row, MlirOperation column) {
   MlirOperation fused = rebuilt(m, &p, row, &c);
   int before = (int)mlirOperationGetNumResults(row);
   for (int i = 0; i < before; ++i) ir_replace(mlirOperationGetResult(row, i), mlirOperationGetResult(fused, i));
-  for (int i = 0; i < count; ++i) ir_replace(mlirOperationGetResult(column, i), mlirOperationGetResult(fused, before + i));
+  for (int i = 0; i < count; ++i)
+    ir_replace(mlirOperationGetResult(column, i), mlirOperationGetResult(fused, before + i));
   ir_erase(column);
   ir_erase(row);
   return true;

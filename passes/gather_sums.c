@@ -1,9 +1,9 @@
 // gather-sums: sums by columns leave the parts that their blocks make, and one kernel adds up those of all sums at the
 // end, with the sums over several runs of a parameter. For a GPU, where a launch waits for the last one to end.
 //
-//   %w1 = "kernel.column"(%x)   %w2 = "kernel.column"(%y)   %w = "kernel.row"(%w1, %w2) {stages = [@sum2]}       becomes
-//   %p1 = "kernel.column"(%x) {parts = 128}   %p2 = "kernel.column"(%y) {parts = 128}   …
-//   %w = "kernel.total"(%p1, %p2) {counts = [2]}
+//   %w1 = "kernel.column"(%x)   %w2 = "kernel.column"(%y)   %w = "kernel.row"(%w1, %w2) {stages = [@sum2]} becomes %p1
+//   = "kernel.column"(%x) {parts = 128}   %p2 = "kernel.column"(%y) {parts = 128}   … %w = "kernel.total"(%p1, %p2)
+//   {counts = [2]}
 // A sum that something else reads than what keeps gradients is added up as soon as its parts are there.
 #include "passes/passes.h"
 
@@ -14,11 +14,11 @@
 #include <stdlib.h>
 
 typedef struct sum {
-  MlirValue value;                          // the sum as it stands
-  MlirOperation op;                         // what makes it: a kernel with sums, or the formula that adds up several
-  MlirValue parts[16];                      // what it is the sum of, once the kernels leave parts
+  MlirValue value;     // the sum as it stands
+  MlirOperation op;    // what makes it: a kernel with sums, or the formula that adds up several
+  MlirValue parts[16]; // what it is the sum of, once the kernels leave parts
   int count;
-  bool last;                                // only gradients are made of it
+  bool last; // only gradients are made of it
 } sum;
 
 typedef struct gathering {

@@ -108,7 +108,7 @@ static void find_wide(narrowing *n, const op_list *ops) {
       if (strcmp(ir_text(n->m, op, "space"), "parameter")) widen(n, mlirOperationGetResult(op, 0));
       break;
     case KERNEL_ATTENTION: widen(n, mlirOperationGetResult(op, 1)); break; // log-sum-exp
-    case KERNEL_COLUMN: widen_results(n, op, 0); break; // parts of sums
+    case KERNEL_COLUMN: widen_results(n, op, 0); break;                    // parts of sums
     case KERNEL_ROW_SUMS: widen_results(n, op, 2); break;
     case KERNEL_EMBED_GRAD:
     case KERNEL_PREFIX_GRAD: widen_gradient(n, mlirOperationGetResult(op, 0)); break;

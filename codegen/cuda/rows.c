@@ -68,8 +68,9 @@ static void declare(text *t, const char *indent, const char *prefix, int count) 
 // The loop over a row: element d and those beside it, for the k-th time.
 static void write_loop(const row_kernel *r, text *t) {
   if (r->steps)
-    text_add(t, "#pragma unroll\n    for (int k = 0, d = lane * MANY; k < STEPS; ++k, d += TEAM * MANY) if (d < columns) "
-                "{\n");
+    text_add(t,
+             "#pragma unroll\n    for (int k = 0, d = lane * MANY; k < STEPS; ++k, d += TEAM * MANY) if (d < columns) "
+             "{\n");
   else text_add(t, "    for (int d = lane * MANY; d < columns; d += TEAM * MANY) {\n");
 }
 
@@ -119,7 +120,8 @@ static bool write_reductions(row_kernel *r, text *t, const char *body, const cha
     else text_printf(t, "        r%d = larger(r%d, v%d);\n", r->reductions + i, r->reductions + i, i);
   text_add(t, "      }\n    }\n");
   for (int i = 0; i < count; ++i)
-    text_printf(t, "    r%d = team_%s<TEAM, TEAMS>(r%d);\n", r->reductions + i, sums[i] ? "sum" : "max", r->reductions + i);
+    text_printf(t, "    r%d = team_%s<TEAM, TEAMS>(r%d);\n", r->reductions + i, sums[i] ? "sum" : "max",
+                r->reductions + i);
   r->reductions += count;
   return true;
 }
@@ -267,7 +269,8 @@ static bool fits(const row_kernel *r, int64_t columns) {
 // How many threads share a row, so that it fits in their registers: a warp if that is enough.
 static void choose_team(row_kernel *r, int64_t columns) {
   enum { MOST = 1024 };
-  for (r->team = 32; r->team < MOST && !fits(r, columns); r->team *= 2) {}
+  for (r->team = 32; r->team < MOST && !fits(r, columns); r->team *= 2) {
+  }
   r->steps = (int)blocks_of(columns, (int64_t)r->team * r->many);
   if (!fits(r, columns)) r->steps = 0, r->team = THREADS;
 }
@@ -294,8 +297,9 @@ static plan_launch *begin_launch(cuda_entry *e, MlirOperation op, row_kernel *r,
   cuda_dim(e, launch, columns);
   cuda_dim(e, launch, count / r->groups);
   if (r->shared) shared_dims(e, launch, op, r->groups);
-  text_printf(&s->functions, "constexpr int TEAM = %d, TEAMS = %d; // threads a row, rows at once\n"
-                             "constexpr int MANY = %d, STEPS = %d; // elements a thread takes at once, and how often\n\n",
+  text_printf(&s->functions,
+              "constexpr int TEAM = %d, TEAMS = %d; // threads a row, rows at once\n"
+              "constexpr int MANY = %d, STEPS = %d; // elements a thread takes at once, and how often\n\n",
               r->team, teams, r->many, r->steps);
   cuda_include(s, cuda_text_team);
   return launch;
@@ -464,7 +468,9 @@ static bool emit_glu(cuda_entry *e, MlirOperation op, bool gradient, lmn_error *
   MlirValue dy = mlirOperationGetOperand(op, gradient ? 1 : 0);
   int64_t width = value_columns(x) / 2;
   segment operands = {0, gradient ? 2 : 1}, result = {0, 1};
-  int many = width % MANY == 0 && places_aligned(op, operands, false, MANY) && places_aligned(op, result, true, MANY) ? MANY : 1;
+  int many = width % MANY == 0 && places_aligned(op, operands, false, MANY) && places_aligned(op, result, true, MANY)
+                 ? MANY
+                 : 1;
   plan_launch *launch = cuda_launch(e, op);
   cuda_args(e, launch, op, operands, false);
   cuda_args(e, launch, op, result, true);

@@ -11,7 +11,8 @@ int cuda_row_many(cuda_entry *e, MlirOperation op, int64_t elements, int operand
 void cuda_names(text *t, const char *prefix, int count, const char *behind, bool *some);
 
 // Sums by columns of one op. Each of `parts` blocks of a group has a part of its rows, and leaves what it sums in row
-// blockIdx.x of a matrix a kind and group. Those are the op's results, or scratch memory, and a second launch adds them.
+// blockIdx.x of a matrix a kind and group. Those are the op's results, or scratch memory, and a second launch adds
+// them.
 int64_t cuda_sum_parts(MlirOperation op, int64_t rows, int64_t columns, bool whole_rows);
 // The matrices as args of the launch; false: they are not those that `parts` says.
 bool cuda_sum_args(cuda_entry *e, plan_launch *launch, MlirOperation op, segment sums, int64_t parts, int64_t columns,
