@@ -36,15 +36,19 @@ static void widen_operands(narrowing *n, MlirOperation op, segment s) {
   for (int i = 0; i < s.count; ++i) widen(n, mlirOperationGetOperand(op, s.first + i));
 }
 
+static void widen_results(narrowing *n, MlirOperation op, int index) {
+  segment s = ir_results(n->m, op, index);
+  for (int i = 0; i < s.count; ++i) widen(n, mlirOperationGetResult(op, s.first + i));
+}
+
 // Values of one segment have one type, in results as in operands.
 static void widen_result_segment(narrowing *n, MlirOperation op, int index) {
-  static const int segments[] = {[KERNEL_GEMM] = 2, [KERNEL_ROW] = 2};
+  static const int segments[] = {[KERNEL_GEMM] = 2, [KERNEL_ROW] = 2, [KERNEL_ROW_SUMS] = 2};
   op_code code = ir_code(n->m, op);
   int count = code < (op_code)LENGTH(segments) && segments[code] ? segments[code] : 0;
   for (int s = 0; s < count; ++s) {
     segment results = ir_results(n->m, op, s);
-    if (index < results.first || index >= results.first + results.count) continue;
-    for (int i = 0; i < results.count; ++i) widen(n, mlirOperationGetResult(op, results.first + i));
+    if (index >= results.first && index < results.first + results.count) widen_results(n, op, s);
   }
 }
 
@@ -104,6 +108,8 @@ static void find_wide(narrowing *n, const op_list *ops) {
       if (strcmp(ir_text(n->m, op, "space"), "parameter")) widen(n, mlirOperationGetResult(op, 0));
       break;
     case KERNEL_ATTENTION: widen(n, mlirOperationGetResult(op, 1)); break; // log-sum-exp
+    case KERNEL_COLUMN: widen_results(n, op, 0); break;                    // parts of sums
+    case KERNEL_ROW_SUMS: widen_results(n, op, 2); break;
     case KERNEL_EMBED_GRAD:
     case KERNEL_PREFIX_GRAD: widen_gradient(n, mlirOperationGetResult(op, 0)); break;
     case KERNEL_CROSS_ENTROPY:
@@ -170,6 +176,7 @@ static void fit_operands(narrowing *n, MlirOperation op) {
     unify(n, op, ir_operands(n->m, op, 4), none);
     break;
   case KERNEL_ROW:
+  case KERNEL_ROW_SUMS:
   case KERNEL_COLUMN:
   case KERNEL_COPY: unify(n, op, ir_operands(n->m, op, 0), none); break;
   default: break;

@@ -63,6 +63,10 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_fuse_kernels);
   // After fuse-kernels, whose epilogues are cheaper still: they need no memory of their own.
   step(&p, pass_ride_products);
+  // After fuse-kernels too, which leaves the sums that no product takes. Where ride-products has none: on a GPU.
+  step(&p, pass_fuse_rows);
+  // After it, which says which sums are kernels of their own.
+  step(&p, pass_gather_sums);
   // What was fused has no readers of its own any more.
   step(&p, pass_dce);
   // When all kernels are what they will be: it decides value by value what kernels read and write.
@@ -106,7 +110,9 @@ static bool run_pass(progress *p, const pass *pass) {
 }
 
 static bool of_use(const target *target, const pass *pass) {
-  return pass->run != pass_ride_products || (target ? target : &cpu_target)->rides;
+  if (!target) target = &cpu_target;
+  if (pass->run == pass_ride_products) return target->rides;
+  return (pass->run != pass_fuse_rows && pass->run != pass_gather_sums) || target->cuda;
 }
 
 static void step(progress *p, bool (*run)(ir *m, lmn_error *error)) {

@@ -57,9 +57,10 @@ typedef struct cuda_entry {
 
 // One emitter an op code, listed in the table in cuda.c.
 typedef bool cuda_emitter(cuda_entry *e, MlirOperation op, lmn_error *error);
-cuda_emitter cuda_emit_gemm, cuda_emit_row, cuda_emit_column, cuda_emit_glu, cuda_emit_glu_grad; // products.c, rows.c
-cuda_emitter cuda_emit_copy, cuda_emit_zero, cuda_emit_rope;                                     // copies.c, rope.c
-cuda_emitter cuda_emit_attention, cuda_emit_attention_grad, cuda_emit_attention_cached;          // attention.c
+cuda_emitter cuda_emit_gemm, cuda_emit_row, cuda_emit_row_sums, cuda_emit_glu, cuda_emit_glu_grad; // products.c, rows.c
+cuda_emitter cuda_emit_column, cuda_emit_total;                                                    // columns.c
+cuda_emitter cuda_emit_copy, cuda_emit_zero, cuda_emit_rope;                                       // copies.c, rope.c
+cuda_emitter cuda_emit_attention, cuda_emit_attention_grad, cuda_emit_attention_cached;            // attention.c
 cuda_emitter cuda_emit_embed, cuda_emit_embed_grad, cuda_emit_prefix_grad, cuda_emit_select,
     cuda_emit_select_grad;                                                      // embedding.c
 cuda_emitter cuda_emit_cross_entropy, cuda_emit_gradient_norm, cuda_emit_adamw; // loss.c, optimizer.c

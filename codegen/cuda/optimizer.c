@@ -21,7 +21,7 @@ bool cuda_emit_gradient_norm(cuda_entry *e, MlirOperation op, lmn_error *error) 
   cuda_arg(e, launch, (plan_ref){SPACE_GRADIENT, 0});
   cuda_arg_value(e, launch, partial);
   cuda_dim(e, launch, elements);
-  cuda_dim(e, launch, blocks_of(blocks_of(elements, parts), 4) * 4);
+  cuda_dim(e, launch, blocks_of(elements, parts * 4) * 4); // parts of whole fours
   if (!finish(e, launch, "gradient_squares", arena_printf(e->arena, "gradient_squares<%d>", TEAM), parts, TEAM, error))
     return false;
   launch = cuda_launch(e, op);

@@ -1,6 +1,7 @@
-// kernel.row, kernel.column, kernel.glu, kernel.glu_grad: loops over rows around bodies. The counts of rows and columns
-// are dims, so that every shape shares the kernel.
-#include "codegen/cuda/cuda.h"
+// kernel.row, kernel.row_sums, kernel.glu, kernel.glu_grad: loops over rows around bodies. The counts of rows are dims,
+// so that every number of them shares the kernel.
+#include "codegen/cuda/rows.h"
+
 #include "codegen/cuda/texts.h"
 #include "passes/formulas.h"
 
@@ -8,31 +9,48 @@
 
 enum { THREADS = 256, MANY = 4 }; // MANY: elements that a thread takes at once, where they are aligned to that
 
-// Whether threads may take MANY elements of these at once, as far as where they begin goes.
-static bool places_aligned(MlirOperation op, segment s, bool results) {
+// Whether threads may take `many` elements of these at once, as far as where they begin goes.
+static bool places_aligned(MlirOperation op, segment s, bool results, int many) {
+  enum { WIDEST = 16 };
   bool aligned = true;
   for (int i = 0; i < s.count; ++i) {
     MlirValue v = results ? mlirOperationGetResult(op, s.first + i) : mlirOperationGetOperand(op, s.first + i);
-    aligned &= ir_place(v).offset % (MANY * value_element_bytes(v)) == 0;
+    int64_t bytes = many * value_element_bytes(v);
+    aligned &= ir_place(v).offset % (bytes < WIDEST ? bytes : WIDEST) == 0;
   }
   return aligned;
 }
 
-// ---- kernel.row
+int cuda_row_many(cuda_entry *e, MlirOperation op, int64_t elements, int operands, int results) {
+  bool narrow = false;
+  if (operands) narrow |= !strcmp(cuda_type_of(op, ir_operands(e->ir, op, 0), false), "bf16");
+  for (int i = 0; i < results; ++i) narrow |= !strcmp(cuda_type_of(op, ir_results(e->ir, op, i), true), "bf16");
+  int many = narrow ? 8 : 4;
+  for (; many > 1; many /= 2) {
+    bool aligned = elements % many == 0;
+    for (int i = 0; i < operands; i += 2) aligned &= places_aligned(op, ir_operands(e->ir, op, i), false, many);
+    for (int i = 0; i < results; ++i) aligned &= places_aligned(op, ir_results(e->ir, op, i), true, many);
+    if (aligned) break;
+  }
+  return many;
+}
+
+// ---- rows
 
 // args: rows, scalars (of lists a group each, kind by kind), columns kind by kind a group each, row results, scalar
-// results. dims: rows, columns, rows a group; where several groups read a segment: the segment that each reads, and
-// whether it is the first to.
+// results, sums kind by kind a group each. dims: rows, columns, rows a group; where several groups read a segment: the
+// segment that each reads, and whether it is the first to.
 typedef struct row_kernel {
-  int rows, scalars, columns, row_results, scalar_results; // kinds
-  int groups, stages, reductions;                          // reductions: so far
+  int rows, scalars, columns, row_results, scalar_results, sums; // kinds
+  int groups, stages, reductions;                                // reductions: so far
+  int team, many, steps; // threads a row; elements a thread takes at once, so many times; 0 times: any, in a loop
   bool lists, shared;
-  int first_scalar, first_column, first_row_result, first_scalar_result; // of args
+  int first_scalar, first_column, first_row_result, first_scalar_result, first_sum; // of args
   const char *row_type, *result_type;
+  const char *const *sum_bodies;
 } row_kernel;
 
-// Names prefix0, prefix1 … for the arguments of a body.
-static void names(text *t, const char *prefix, int count, const char *behind, bool *some) {
+void cuda_names(text *t, const char *prefix, int count, const char *behind, bool *some) {
   for (int i = 0; i < count; ++i) {
     text_printf(t, "%s%s%d%s", *some ? ", " : "", prefix, i, behind);
     *some = true;
@@ -43,25 +61,37 @@ static void declare(text *t, const char *indent, const char *prefix, int count) 
   if (!count) return;
   bool some = false;
   text_printf(t, "%sfloat ", indent);
-  names(t, prefix, count, "", &some);
+  cuda_names(t, prefix, count, "", &some);
   text_add(t, ";\n");
 }
 
-// The loop over a row, MANY elements at once, and the call of a stage's body on the q-th of them.
+// The loop over a row: element d and those beside it, for the k-th time.
+static void write_loop(const row_kernel *r, text *t) {
+  if (r->steps)
+    text_add(t,
+             "#pragma unroll\n    for (int k = 0, d = lane * MANY; k < STEPS; ++k, d += TEAM * MANY) if (d < columns) "
+             "{\n");
+  else text_add(t, "    for (int d = lane * MANY; d < columns; d += TEAM * MANY) {\n");
+}
+
+// The loop over a row and the call of a stage's body on the q-th of the elements that are taken at once.
 static void begin_stage(const row_kernel *r, text *t, const char *body, int results) {
   bool some = false;
-  text_add(t, "  for (long long d = lane * MANY; d < columns; d += TEAM * MANY) {\n");
+  write_loop(r, t);
   for (int i = 0; i < r->rows; ++i)
-    text_printf(t, "    float a%d[MANY];\n    load_many<MANY>(x%d + d, a%d);\n", i, i, i);
-  for (int i = 0; i < r->row_results; ++i) text_printf(t, "    float b%d[MANY]; (void)b%d;\n", i, i);
-  text_add(t, "#pragma unroll\n    for (int q = 0; q < MANY; ++q) {\n");
-  declare(t, "      ", "v", results);
-  text_printf(t, "      %s(", body);
-  names(t, "a", r->rows, "[q]", &some);
-  names(t, "s", r->scalars, "", &some);
-  names(t, "c", r->columns, "[d + q]", &some);
-  names(t, "r", r->reductions, "", &some);
-  names(t, "v", results, "", &some);
+    if (r->steps) text_printf(t, "      float a%d[MANY];\n      h%d[k].open(a%d);\n", i, i, i);
+    else text_printf(t, "      float a%d[MANY];\n      load_many<MANY>(x%d + d, a%d);\n", i, i, i);
+  for (int i = 0; i < r->columns; ++i)
+    text_printf(t, "      float w%d[MANY];\n      load_many<MANY>(c%d + d, w%d);\n", i, i, i);
+  for (int i = 0; i < r->row_results; ++i) text_printf(t, "      float b%d[MANY]; (void)b%d;\n", i, i);
+  text_add(t, "#pragma unroll\n      for (int q = 0; q < MANY; ++q) {\n");
+  declare(t, "        ", "v", results);
+  text_printf(t, "        %s(", body);
+  cuda_names(t, "a", r->rows, "[q]", &some);
+  cuda_names(t, "s", r->scalars, "", &some);
+  cuda_names(t, "w", r->columns, "[q]", &some);
+  cuda_names(t, "r", r->reductions, "", &some);
+  cuda_names(t, "v", results, "", &some);
   text_add(t, ");\n");
 }
 
@@ -83,61 +113,93 @@ static bool write_reductions(row_kernel *r, text *t, const char *body, const cha
   }
   if (!count) return fail(error, "a stage has no reductions");
   for (int i = 0; i < count; ++i)
-    text_printf(t, "  float r%d = %s;\n", r->reductions + i, sums[i] ? "0.0f" : "-INFINITY");
+    text_printf(t, "    float r%d = %s;\n", r->reductions + i, sums[i] ? "0.0f" : "-INFINITY");
   begin_stage(r, t, body, count);
   for (int i = 0; i < count; ++i)
-    if (sums[i]) text_printf(t, "      r%d += v%d;\n", r->reductions + i, i);
-    else text_printf(t, "      r%d = larger(r%d, v%d);\n", r->reductions + i, r->reductions + i, i);
-  text_add(t, "    }\n  }\n");
+    if (sums[i]) text_printf(t, "        r%d += v%d;\n", r->reductions + i, i);
+    else text_printf(t, "        r%d = larger(r%d, v%d);\n", r->reductions + i, r->reductions + i, i);
+  text_add(t, "      }\n    }\n");
   for (int i = 0; i < count; ++i)
-    text_printf(t, "  r%d = team_%s<TEAM>(r%d);\n", r->reductions + i, sums[i] ? "sum" : "max", r->reductions + i);
+    text_printf(t, "    r%d = team_%s<TEAM, TEAMS>(r%d);\n", r->reductions + i, sums[i] ? "sum" : "max",
+                r->reductions + i);
   r->reductions += count;
   return true;
 }
 
+// The last stage, and what each element adds to the sums of its column.
 static void write_map(const row_kernel *r, text *t, const char *body) {
   begin_stage(r, t, body, r->row_results);
-  for (int i = 0; i < r->row_results; ++i) text_printf(t, "      b%d[q] = v%d;\n", i, i);
+  for (int i = 0; i < r->row_results; ++i) text_printf(t, "        b%d[q] = v%d;\n", i, i);
+  for (int i = 0; i < r->sums; ++i) {
+    bool some = false;
+    text_printf(t, "        float u%d;\n        %s(", i, r->sum_bodies[i]);
+    cuda_names(t, "a", r->rows, "[q]", &some);
+    cuda_names(t, "s", r->scalars, "", &some);
+    cuda_names(t, "v", r->row_results, "", &some);
+    text_printf(t, ", u%d);\n        t%d[k][q] += u%d;\n", i, i, i);
+  }
+  text_add(t, "      }\n");
+  for (int i = 0; i < r->row_results; ++i) text_printf(t, "      store_many<MANY>(y%d + d, b%d);\n", i, i);
   text_add(t, "    }\n");
-  for (int i = 0; i < r->row_results; ++i) text_printf(t, "    store_many<MANY>(y%d + d, b%d);\n", i, i);
-  text_add(t, "  }\n");
 }
 
 static void write_finish(const row_kernel *r, text *t, const char *body) {
   bool some = false;
-  if (r->shared) text_printf(t, "  if (lane == 0 && p.dims[%d + group]) {\n", 3 + r->groups);
-  else text_add(t, "  if (lane == 0) {\n");
-  declare(t, "    ", "v", r->scalar_results);
-  text_printf(t, "    %s(", body);
-  names(t, "s", r->scalars, "", &some);
-  names(t, "r", r->reductions, "", &some);
-  names(t, "v", r->scalar_results, "", &some);
+  if (r->shared) text_printf(t, "    if (lane == 0 && p.dims[%d + group]) {\n", 3 + r->groups);
+  else text_add(t, "    if (lane == 0) {\n");
+  declare(t, "      ", "v", r->scalar_results);
+  text_printf(t, "      %s(", body);
+  cuda_names(t, "s", r->scalars, "", &some);
+  cuda_names(t, "r", r->reductions, "", &some);
+  cuda_names(t, "v", r->scalar_results, "", &some);
   text_add(t, ");\n");
   for (int i = 0; i < r->scalar_results; ++i)
-    text_printf(t, "    ((float *)p.args[%d])[%s] = v%d;\n", r->first_scalar_result + i,
+    text_printf(t, "      ((float *)p.args[%d])[%s] = v%d;\n", r->first_scalar_result + i,
                 r->shared ? "p.dims[3 + group] * p.dims[2] + in_group" : "row", i);
-  text_add(t, "  }\n");
+  text_add(t, "    }\n");
 }
 
-static void write_pointers(const row_kernel *r, text *t) {
-  text_add(t, "  const long long rows = p.dims[0], columns = p.dims[1];\n"
-              "  const long long row = (long long)blockIdx.x * (blockDim.x / TEAM) + threadIdx.x / TEAM;\n"
-              "  const int lane = threadIdx.x % TEAM;\n"
-              "  if (row >= rows) return;\n"
-              "  const long long group = row / p.dims[2], in_group = row % p.dims[2];\n");
+// A row a team, or, where there are sums, every so many rows of its block's share.
+static void begin_rows(const row_kernel *r, text *t, int64_t columns) {
+  if (r->steps) text_printf(t, "  constexpr int columns = %lld;\n", (long long)columns);
+  else text_add(t, "  const int columns = (int)p.dims[1];\n");
+  text_add(t, "  const int lane = threadIdx.x % TEAM, team = threadIdx.x / TEAM;\n");
+  if (!r->sums) {
+    text_add(t, "  const long long row = (long long)blockIdx.x * TEAMS + team;\n"
+                "  if (row < p.dims[0]) {\n");
+    text_add(t, r->groups == 1 ? "    const long long group = 0, in_group = row;\n"
+                               : "    const unsigned group = (unsigned)row / (unsigned)p.dims[2];\n"
+                                 "    const long long in_group = row - group * p.dims[2];\n");
+    return;
+  }
+  text_add(t, "  const long long group = blockIdx.y, share = (p.dims[2] + gridDim.x - 1) / gridDim.x;\n"
+              "  const long long first = blockIdx.x * share, end = first + share < p.dims[2] ? first + share : "
+              "p.dims[2];\n");
+  for (int i = 0; i < r->sums; ++i) text_printf(t, "  float t%d[STEPS][MANY] = {};\n", i);
+  text_add(t, "  for (long long in_group = first + team; in_group < end; in_group += TEAMS) {\n"
+              "    const long long row = group * p.dims[2] + in_group;\n");
+}
+
+static void write_reads(const row_kernel *r, text *t) {
   const char *from = r->lists ? "in_group" : "row", *group = r->lists ? " + group" : "";
   int each = r->lists ? r->groups : 1;
   for (int i = 0; i < r->rows; ++i)
-    text_printf(t, "  const %s *x%d = (const %s *)p.args[%d%s] + %s * columns;\n", r->row_type, i, r->row_type,
+    text_printf(t, "    const %s *x%d = (const %s *)p.args[%d%s] + %s * columns;\n", r->row_type, i, r->row_type,
                 i * each, group, from);
-  for (int i = 0; i < r->scalars; ++i)
-    text_printf(t, "  const float s%d = ((const float *)p.args[%d%s])[%s];\n", i, r->first_scalar + i * each, group,
-                from);
   for (int i = 0; i < r->columns; ++i)
-    text_printf(t, "  const float *c%d = (const float *)p.args[%d + group];\n", i, r->first_column + i * r->groups);
+    text_printf(t, "    const float *c%d = (const float *)p.args[%d + group];\n", i, r->first_column + i * r->groups);
   for (int i = 0; i < r->row_results; ++i)
-    text_printf(t, "  %s *y%d = (%s *)p.args[%d] + row * columns;\n", r->result_type, i, r->result_type,
+    text_printf(t, "    %s *y%d = (%s *)p.args[%d] + row * columns;\n", r->result_type, i, r->result_type,
                 r->first_row_result + i);
+  for (int i = 0; i < r->scalars; ++i)
+    text_printf(t, "    const float s%d = ((const float *)p.args[%d%s])[%s];\n", i, r->first_scalar + i * each, group,
+                from);
+  if (r->steps) {
+    for (int i = 0; i < r->rows; ++i) text_printf(t, "    many<%s, MANY> h%d[STEPS];\n", r->row_type, i);
+    write_loop(r, t);
+    for (int i = 0; i < r->rows; ++i) text_printf(t, "      h%d[k].load(x%d + d);\n", i, i);
+    text_add(t, "    }\n");
+  }
 }
 
 static bool write_stages(cuda_entry *e, MlirOperation op, row_kernel *r, cuda_source *s, lmn_error *error) {
@@ -163,6 +225,7 @@ static bool read_row_kernel(cuda_entry *e, MlirOperation op, row_kernel *r, lmn_
                     .shared = ir_count(op, "reads") > 0,
                     .row_results = ir_results(e->ir, op, 0).count,
                     .scalar_results = ir_results(e->ir, op, 1).count,
+                    .sums = ir_count(op, "sums"),
                     .stages = ir_count(op, "stages"),
                     .first_scalar = rows.count,
                     .first_column = rows.count + scalars.count,
@@ -171,7 +234,8 @@ static bool read_row_kernel(cuda_entry *e, MlirOperation op, row_kernel *r, lmn_
   int each = r->lists ? r->groups : 1;
   if (r->groups < 1 || rows.count % each || scalars.count % each || columns.count % r->groups)
     return fail(error, "lists of %d rows and %d scalars for %d groups", rows.count, scalars.count, r->groups);
-  if ((r->lists || !rows.count) && !r->row_results) return fail(error, "rows in lists, and no row results");
+  if ((r->lists || !rows.count || r->sums) && !r->row_results)
+    return fail(error, "rows in lists or sums, and no row results");
   if (r->shared && (!r->lists || ir_count(op, "reads") != r->groups))
     return fail(error, "groups that share segments read lists, one value a group");
   if (r->stages - ir_count(op, "reductions") != (r->row_results > 0))
@@ -180,7 +244,35 @@ static bool read_row_kernel(cuda_entry *e, MlirOperation op, row_kernel *r, lmn_
   r->rows = rows.count / each, r->scalars = scalars.count / each, r->columns = columns.count / r->groups;
   r->first_row_result = r->first_column + columns.count;
   r->first_scalar_result = r->first_row_result + r->row_results;
+  r->first_sum = r->first_scalar_result + r->scalar_results;
   return true;
+}
+
+enum { SUM_THREADS = 512 }; // a block of a kernel with sums; without them it has ROW_THREADS
+enum { ROW_THREADS = 128 };
+
+static int teams_of(const row_kernel *r) {
+  int threads = r->sums ? SUM_THREADS : ROW_THREADS;
+  return r->team < threads ? threads / r->team : 1;
+}
+
+// Whether the threads of a team have room for a row, and for the sums, which meet in shared memory.
+static bool fits(const row_kernel *r, int64_t columns) {
+  enum { HELD = 32, WORDS = 80, SHARED = 48 * 1024 }; // elements a thread has of each row; words of rows and sums
+  int64_t elements = blocks_of(columns, (int64_t)r->team * r->many) * r->many;
+  int halves = 1 + 2 * r->sums + r->rows * (strcmp(r->row_type, "bf16") ? 2 : 1);
+  if (elements > HELD) return false;
+  return !r->sums || (elements * halves <= 2 * WORDS &&
+                      (teams_of(r) == 1 || teams_of(r) * (columns + 3) * (int64_t)sizeof(float) <= SHARED));
+}
+
+// How many threads share a row, so that it fits in their registers: a warp if that is enough.
+static void choose_team(row_kernel *r, int64_t columns) {
+  enum { MOST = 1024 };
+  for (r->team = 32; r->team < MOST && !fits(r, columns); r->team *= 2) {
+  }
+  r->steps = (int)blocks_of(columns, (int64_t)r->team * r->many);
+  if (!fits(r, columns)) r->steps = 0, r->team = THREADS;
 }
 
 static void shared_dims(cuda_entry *e, plan_launch *launch, MlirOperation op, int groups) {
@@ -190,6 +282,33 @@ static void shared_dims(cuda_entry *e, plan_launch *launch, MlirOperation op, in
     for (int before = 0; before < g; ++before) first &= ir_int_at(op, "reads", before) != ir_int_at(op, "reads", g);
     cuda_dim(e, launch, first);
   }
+}
+
+// Frame, args and dims of a row kernel; s: its text so far.
+static plan_launch *begin_launch(cuda_entry *e, MlirOperation op, row_kernel *r, int teams, cuda_source *s) {
+  segment rows = ir_operands(e->ir, op, 0);
+  MlirValue shape = rows.count && !r->lists ? mlirOperationGetOperand(op, rows.first)
+                                            : mlirOperationGetResult(op, ir_results(e->ir, op, 0).first);
+  int64_t columns = value_columns(shape), count = columns ? value_elements(shape) / columns : 0;
+  plan_launch *launch = cuda_launch(e, op);
+  for (int i = 0; i < 3; ++i) cuda_args(e, launch, op, ir_operands(e->ir, op, i), false);
+  for (int i = 0; i < 2; ++i) cuda_args(e, launch, op, ir_results(e->ir, op, i), true);
+  cuda_dim(e, launch, count);
+  cuda_dim(e, launch, columns);
+  cuda_dim(e, launch, count / r->groups);
+  if (r->shared) shared_dims(e, launch, op, r->groups);
+  text_printf(&s->functions,
+              "constexpr int TEAM = %d, TEAMS = %d; // threads a row, rows at once\n"
+              "constexpr int MANY = %d, STEPS = %d; // elements a thread takes at once, and how often\n\n",
+              r->team, teams, r->many, r->steps);
+  cuda_include(s, cuda_text_team);
+  return launch;
+}
+
+static int64_t row_columns(cuda_entry *e, MlirOperation op) {
+  segment rows = ir_operands(e->ir, op, 0);
+  return value_columns(rows.count ? mlirOperationGetOperand(op, rows.first)
+                                  : mlirOperationGetResult(op, ir_results(e->ir, op, 0).first));
 }
 
 // kernel.row that only adds up many rows, as the gradients of a parameter that many vertices share: a thread an
@@ -221,157 +340,120 @@ static bool emit_long_sum(cuda_entry *e, MlirOperation op, lmn_error *error) {
   return cuda_finish(e, launch, "sum", &s, error);
 }
 
-bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
-  if (is_long_sum(e, op)) return emit_long_sum(e, op, error);
-  enum { WARP_COLUMNS = 1024 }; // a warp a row up to here
-  row_kernel r;
-  if (!read_row_kernel(e, op, &r, error)) return false;
-  segment rows = ir_operands(e->ir, op, 0);
-  MlirValue shape = rows.count && !r.lists ? mlirOperationGetOperand(op, rows.first)
-                                           : mlirOperationGetResult(op, ir_results(e->ir, op, 0).first);
-  int64_t columns = value_columns(shape), count = columns ? value_elements(shape) / columns : 0;
-  int team = columns <= WARP_COLUMNS ? 32 : THREADS;
-  plan_launch *launch = cuda_launch(e, op);
-  for (int i = 0; i < 3; ++i) cuda_args(e, launch, op, ir_operands(e->ir, op, i), false);
-  for (int i = 0; i < 2; ++i) cuda_args(e, launch, op, ir_results(e->ir, op, i), true);
-  cuda_dim(e, launch, count);
-  cuda_dim(e, launch, columns);
-  cuda_dim(e, launch, count / r.groups);
-  if (r.shared) shared_dims(e, launch, op, r.groups);
-  cuda_grid(launch, blocks_of(count, THREADS / team), 1, 1, THREADS);
+// A formula of elements alone, whatever row they are in. args: rows, results. dims: elements.
+static bool is_elementwise(cuda_entry *e, MlirOperation op) {
+  return ir_operands(e->ir, op, 0).count == mlirOperationGetNumOperands(op) && mlirOperationGetNumOperands(op) &&
+         !ir_int(op, "lists") && ir_results(e->ir, op, 0).count && !ir_results(e->ir, op, 1).count &&
+         ir_count(op, "stages") == 1;
+}
+
+static bool emit_elementwise(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_source s = {0};
-  bool many =
-      columns % MANY == 0 && places_aligned(op, rows, false) && places_aligned(op, ir_results(e->ir, op, 0), true);
-  text_printf(&s.functions, "constexpr int TEAM = %d; // threads a row\nconstexpr int MANY = %d;\n\n", team,
-              many ? MANY : 1);
+  segment rows = ir_operands(e->ir, op, 0), results = ir_results(e->ir, op, 0);
+  const char *type = cuda_type_of(op, rows, false), *result_type = cuda_type_of(op, results, true);
   cuda_include(&s, cuda_text_team);
-  write_pointers(&r, &s.body);
-  return write_stages(e, op, &r, &s, error) ? cuda_finish(e, launch, "row", &s, error) : cuda_drop(&s);
-}
-
-// ---- kernel.column
-
-// A block sums the columns of a part of one group's rows: LANES threads of MANY columns each, ROW_THREADS times, each
-// every so many rows, then their sums in order. Where there are several parts, their sums lie in the kernel's own
-// memory, and the block that is the last of its columns to end adds them up, in order too. args: rows, scalars (of
-// lists a group each, kind by kind), sums kind by kind a group each. dims: rows a group, columns.
-enum { LANES = 32, ROW_THREADS = 16, PART_ROWS = 256, MOST_PARTS = 32 };
-
-typedef struct column_kernel {
-  const char *body, *type;
-  int rows, scalars, kinds, groups; // kinds: of sums
-  bool lists;
-} column_kernel;
-
-// t0 … [MANY] = the sums of this thread's rows.
-static void write_column_rows(const column_kernel *c, text *t) {
-  const char *group = c->lists ? " + group" : "", *start = c->lists ? "0" : "group * rows";
-  int each = c->lists ? c->groups : 1;
-  text_printf(t,
-              "  __shared__ float sums[%d][%d][MANY][%d + 1];\n"
-              "  const long long rows = p.dims[0], columns = p.dims[1], group = blockIdx.y;\n"
-              "  const int lane = threadIdx.x %% %d, part = threadIdx.x / %d;\n"
-              "  const long long d = ((long long)blockIdx.x * %d + lane) * MANY, start = %s;\n"
-              "  const long long share = (rows + gridDim.z - 1) / gridDim.z, first = share * blockIdx.z;\n"
-              "  const long long end = start + (first + share < rows ? first + share : rows);\n",
-              c->kinds, ROW_THREADS, LANES, LANES, LANES, LANES, start);
-  for (int i = 0; i < c->kinds; ++i) text_printf(t, "  float t%d[MANY] = {};\n", i);
-  text_printf(t, "#pragma unroll 2\n  for (long long r = start + first + part; d < columns && r < end; r += %d) {\n",
-              ROW_THREADS);
-  for (int i = 0; i < c->rows; ++i)
-    text_printf(t, "    float a%d[MANY];\n    load_many<MANY>((const %s *)p.args[%d%s] + r * columns + d, a%d);\n", i,
-                c->type, i * each, group, i);
-  for (int i = 0; i < c->scalars; ++i)
-    text_printf(t, "    const float s%d = ((const float *)p.args[%d%s])[r];\n", i, (c->rows + i) * each, group);
-  text_add(t, "#pragma unroll\n    for (int q = 0; q < MANY; ++q) {\n");
-  declare(t, "      ", "v", c->kinds);
-  bool some = false;
-  text_printf(t, "      %s(", c->body);
-  names(t, "a", c->rows, "[q]", &some);
-  names(t, "s", c->scalars, "", &some);
-  names(t, "v", c->kinds, "", &some);
-  text_add(t, ");\n");
-  for (int i = 0; i < c->kinds; ++i) text_printf(t, "      t%d[q] += v%d;\n", i, i);
-  text_add(t, "    }\n  }\n");
-}
-
-// The first warp is left, of every block. Its sums are seen by all before the count says that they are there.
-static void write_column_sums(const column_kernel *c, text *t) {
-  for (int i = 0; i < c->kinds; ++i)
-    text_printf(t, "  for (int q = 0; q < MANY; ++q) sums[%d][part][q][lane] = t%d[q];\n", i, i);
-  text_add(t, "  __syncthreads();\n  if (part) return;\n");
-  for (int i = 0; i < c->kinds; ++i)
-    text_printf(t,
-                "  for (int q = 0; q < MANY; ++q) {\n    t%d[q] = 0.0f;\n"
-                "    for (int i = 0; i < %d; ++i) t%d[q] += sums[%d][i][q][lane];\n  }\n",
-                i, ROW_THREADS, i, i);
-  text_printf(t,
-              "  if (gridDim.z > 1) {\n"
-              "    const unsigned place = blockIdx.y * gridDim.x + blockIdx.x;\n"
-              "    float *mine = partial + (long long)place * gridDim.z * (%d * MANY) + lane;\n",
-              c->kinds * LANES);
-  for (int i = 0; i < c->kinds; ++i)
-    text_printf(t, "    for (int q = 0; q < MANY; ++q) mine[((blockIdx.z * %d + %d) * MANY + q) * %d] = t%d[q];\n",
-                c->kinds, i, LANES, i);
-  text_add(t, "    __threadfence();\n    __syncwarp();\n"
-              "    const unsigned before = __shfl_sync(0xffffffffu, lane ? 0 : atomicAdd(&done[place], 1), 0);\n"
-              "    if (before + 1 != gridDim.z) return;\n"
-              "    __threadfence();\n    if (!lane) done[place] = 0;\n");
-  for (int i = 0; i < c->kinds; ++i)
-    text_printf(t,
-                "    for (int q = 0; q < MANY; ++q) t%d[q] = 0.0f;\n"
-                "#pragma unroll 8\n    for (int i = 0; i < (int)gridDim.z; ++i)\n"
-                "      for (int q = 0; q < MANY; ++q) t%d[q] += __ldcg(mine + ((i * %d + %d) * MANY + q) * %d);\n",
-                i, i, c->kinds, i, LANES);
-  text_add(t, "  }\n  if (d >= columns) return;\n");
-  int first = (c->rows + c->scalars) * (c->lists ? c->groups : 1);
-  for (int i = 0; i < c->kinds; ++i)
-    text_printf(t, "  for (int q = 0; q < MANY; ++q) ((float *)p.args[%d + group])[d + q] = t%d[q];\n",
-                first + i * c->groups, i);
-}
-
-// The kernel's own memory: for a power of two of blocks, so that few shapes have a kernel of their own.
-static void write_partial(text *t, int64_t blocks, int kinds, int many) {
-  int64_t most = 1;
-  while (most < blocks) most *= 2;
-  text_printf(t,
-              "constexpr int MANY = %d; // columns a thread\n"
-              "__device__ float partial[%lld];\n__device__ unsigned done[%lld];\n\n",
-              many, (long long)(most * MOST_PARTS * kinds * LANES * many), (long long)most);
-}
-
-bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
-  segment rows = ir_operands(e->ir, op, 0), scalars = ir_operands(e->ir, op, 1);
-  int results = (int)mlirOperationGetNumResults(op), groups = (int)ir_int(op, "groups");
-  bool lists = ir_int(op, "lists") != 0;
-  if (groups < 1 || !rows.count || results % groups || (lists && (rows.count % groups || scalars.count % groups)))
-    return fail(error, "%d rows, %d scalars and %d sums in %d groups", rows.count, scalars.count, results, groups);
-  MlirValue shape = mlirOperationGetOperand(op, rows.first);
-  int each = lists ? groups : 1;
-  cuda_source s = {0};
-  cuda_include(&s, cuda_text_team);
-  column_kernel c = {.body = cuda_body(e, &s, ir_text(e->ir, op, "body"), error),
-                     .type = cuda_type_of(op, rows, false),
-                     .rows = rows.count / each,
-                     .scalars = scalars.count / each,
-                     .kinds = results / groups,
-                     .groups = groups,
-                     .lists = lists};
-  if (!c.body) return cuda_drop(&s);
-  int64_t columns = value_columns(shape), group_rows = value_rows(shape) / (lists ? 1 : groups);
-  int many = columns % MANY == 0 && places_aligned(op, rows, false) ? MANY : 1;
-  int64_t parts = blocks_of(group_rows, PART_ROWS), blocks = blocks_of(columns, LANES * many);
+  const char *body = cuda_body(e, &s, ir_text_at(e->ir, op, "stages", 0), error);
+  if (!body) return cuda_drop(&s);
+  int64_t elements = value_elements(mlirOperationGetResult(op, results.first));
+  int many = cuda_row_many(e, op, elements, 1, 1);
   plan_launch *launch = cuda_launch(e, op);
   cuda_args(e, launch, op, rows, false);
-  cuda_args(e, launch, op, scalars, false);
-  cuda_args(e, launch, op, (segment){0, results}, true);
-  cuda_dim(e, launch, group_rows);
-  cuda_dim(e, launch, columns);
-  cuda_grid(launch, blocks, groups, parts < MOST_PARTS ? parts : MOST_PARTS, LANES * ROW_THREADS);
-  write_partial(&s.functions, blocks * groups, c.kinds, many);
-  write_column_rows(&c, &s.body);
-  write_column_sums(&c, &s.body);
-  return cuda_finish(e, launch, "column", &s, error);
+  cuda_args(e, launch, op, results, true);
+  cuda_dim(e, launch, elements);
+  cuda_grid(launch, blocks_of(elements, (int64_t)THREADS * many), 1, 1, THREADS);
+  bool some = false;
+  text_printf(&s.body,
+              "  constexpr int MANY = %d;\n"
+              "  const long long i = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * MANY;\n"
+              "  if (i >= p.dims[0]) return;\n",
+              many);
+  for (int i = 0; i < rows.count; ++i)
+    text_printf(&s.body, "  float a%d[MANY];\n  load_many<MANY>((const %s *)p.args[%d] + i, a%d);\n", i, type, i, i);
+  for (int i = 0; i < results.count; ++i) text_printf(&s.body, "  float b%d[MANY];\n", i);
+  text_printf(&s.body, "#pragma unroll\n  for (int q = 0; q < MANY; ++q) %s(", body);
+  cuda_names(&s.body, "a", rows.count, "[q]", &some);
+  cuda_names(&s.body, "b", results.count, "[q]", &some);
+  text_add(&s.body, ");\n");
+  for (int i = 0; i < results.count; ++i)
+    text_printf(&s.body, "  store_many<MANY>((%s *)p.args[%d] + i, b%d);\n", result_type, rows.count + i, i);
+  return cuda_finish(e, launch, "row", &s, error);
+}
+
+bool cuda_emit_row(cuda_entry *e, MlirOperation op, lmn_error *error) {
+  if (is_long_sum(e, op)) return emit_long_sum(e, op, error);
+  if (is_elementwise(e, op)) return emit_elementwise(e, op, error);
+  row_kernel r;
+  if (!read_row_kernel(e, op, &r, error)) return false;
+  int64_t columns = row_columns(e, op);
+  r.many = cuda_row_many(e, op, columns, 3, 1);
+  choose_team(&r, columns);
+  int teams = teams_of(&r);
+  cuda_source s = {0};
+  plan_launch *launch = begin_launch(e, op, &r, teams, &s);
+  cuda_grid(launch, blocks_of(launch->dims[0], teams), 1, 1, teams * r.team);
+  begin_rows(&r, &s.body, columns);
+  write_reads(&r, &s.body);
+  if (!write_stages(e, op, &r, &s, error)) return cuda_drop(&s);
+  text_add(&s.body, "  }\n");
+  return cuda_finish(e, launch, "row", &s, error);
+}
+
+// ---- kernel.row_sums
+
+// ---- kernel.row_sums
+
+// What a block has summed becomes its part of the group's sums; the sums of its teams are added in order.
+static void write_block_sums(const row_kernel *r, text *t, int teams) {
+  if (teams > 1) text_add(t, "  __shared__ __align__(16) float sums[TEAMS][(columns + 3) / 4 * 4];\n");
+  for (int i = 0; i < r->sums; ++i) {
+    if (teams > 1 && i) text_add(t, "  __syncthreads();\n");
+    text_printf(t,
+                "  float *z%d = (float *)p.args[%d + group] + (long long)blockIdx.x * columns;\n"
+                "#pragma unroll\n  for (int k = 0, d = lane * MANY; k < STEPS; ++k, d += TEAM * MANY)\n"
+                "    if (d < columns) ",
+                i, r->first_sum + i * r->groups);
+    if (teams == 1) text_printf(t, "store_many<MANY>(z%d + d, t%d[k]);\n", i, i);
+    else
+      text_printf(t,
+                  "store_many<MANY>(sums[team] + d, t%d[k]);\n  __syncthreads();\n"
+                  "  for (int d = threadIdx.x; d < columns; d += blockDim.x) {\n    float sum = sums[0][d];\n"
+                  "#pragma unroll\n    for (int i = 1; i < TEAMS; ++i) sum += sums[i][d];\n"
+                  "    z%d[d] = sum;\n  }\n",
+                  i, i);
+  }
+}
+
+static bool read_sums(cuda_entry *e, MlirOperation op, row_kernel *r, cuda_source *s, lmn_error *error) {
+  if (ir_results(e->ir, op, 2).count != r->sums * r->groups)
+    return fail(error, "%d sums of %d bodies in %d groups", ir_results(e->ir, op, 2).count, r->sums, r->groups);
+  const char **bodies = ARENA_ARRAY(e->arena, const char *, r->sums);
+  for (int i = 0; i < r->sums; ++i)
+    if (!(bodies[i] = cuda_body(e, s, ir_text_at(e->ir, op, "sums", i), error))) return false;
+  r->sum_bodies = bodies;
+  return true;
+}
+
+bool cuda_emit_row_sums(cuda_entry *e, MlirOperation op, lmn_error *error) {
+  row_kernel r;
+  if (!read_row_kernel(e, op, &r, error)) return false;
+  int64_t columns = row_columns(e, op);
+  r.many = cuda_row_many(e, op, columns, 3, 1);
+  choose_team(&r, columns);
+  if (!r.steps) return fail(error, "sums over rows of %lld columns: those are too many", (long long)columns);
+  int teams = teams_of(&r);
+  segment sums = ir_results(e->ir, op, 2);
+  cuda_source s = {0};
+  plan_launch *launch = begin_launch(e, op, &r, teams, &s);
+  int64_t parts = cuda_sum_parts(op, launch->dims[2], columns, true);
+  cuda_grid(launch, parts, r.groups, 1, teams * r.team);
+  if (!cuda_sum_args(e, launch, op, sums, parts, columns, error)) return cuda_drop(&s);
+  if (!read_sums(e, op, &r, &s, error)) return cuda_drop(&s);
+  begin_rows(&r, &s.body, columns);
+  write_reads(&r, &s.body);
+  if (!write_stages(e, op, &r, &s, error)) return cuda_drop(&s);
+  text_add(&s.body, "  }\n");
+  write_block_sums(&r, &s.body, teams);
+  return cuda_finish(e, launch, "row_sums", &s, error) && cuda_finish_sums(e, op, sums, parts, columns, error);
 }
 
 // ---- kernel.glu and its gradient
@@ -386,7 +468,9 @@ static bool emit_glu(cuda_entry *e, MlirOperation op, bool gradient, lmn_error *
   MlirValue dy = mlirOperationGetOperand(op, gradient ? 1 : 0);
   int64_t width = value_columns(x) / 2;
   segment operands = {0, gradient ? 2 : 1}, result = {0, 1};
-  int many = width % MANY == 0 && places_aligned(op, operands, false) && places_aligned(op, result, true) ? MANY : 1;
+  int many = width % MANY == 0 && places_aligned(op, operands, false, MANY) && places_aligned(op, result, true, MANY)
+                 ? MANY
+                 : 1;
   plan_launch *launch = cuda_launch(e, op);
   cuda_args(e, launch, op, operands, false);
   cuda_args(e, launch, op, result, true);

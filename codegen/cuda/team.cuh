@@ -16,26 +16,34 @@ static __device__ __forceinline__ float warp_max(float x) {
   return x;
 }
 
-template <int TEAM, typename T> static __device__ __forceinline__ T team_sum(T x) {
+// Waits for the team; TEAMS of them in a block, which need not come here equally often.
+template <int TEAM, int TEAMS> static __device__ __forceinline__ void team_wait() {
+  if (TEAMS == 1) __syncthreads();
+  else asm volatile("bar.sync %0, %1;" ::"r"(1 + threadIdx.x / TEAM), "n"(TEAM) : "memory");
+}
+
+template <int TEAM, int TEAMS = 1, typename T> static __device__ __forceinline__ T team_sum(T x) {
   x = warp_sum(x);
   if (TEAM == 32) return x;
-  __shared__ T parts[TEAM / 32];
-  __syncthreads(); // what was there has been read
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
-  __syncthreads();
+  __shared__ T all[TEAMS][TEAM / 32];
+  T *parts = all[TEAMS == 1 ? 0 : threadIdx.x / TEAM];
+  team_wait<TEAM, TEAMS>(); // what was there has been read
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x % TEAM / 32] = x;
+  team_wait<TEAM, TEAMS>();
   T sum = parts[0];
 #pragma unroll
   for (int i = 1; i < TEAM / 32; ++i) sum += parts[i];
   return sum;
 }
 
-template <int TEAM> static __device__ __forceinline__ float team_max(float x) {
+template <int TEAM, int TEAMS = 1> static __device__ __forceinline__ float team_max(float x) {
   x = warp_max(x);
   if (TEAM == 32) return x;
-  __shared__ float parts[TEAM / 32];
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = x;
-  __syncthreads();
+  __shared__ float all[TEAMS][TEAM / 32];
+  float *parts = all[TEAMS == 1 ? 0 : threadIdx.x / TEAM];
+  team_wait<TEAM, TEAMS>();
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x % TEAM / 32] = x;
+  team_wait<TEAM, TEAMS>();
   float most = parts[0];
 #pragma unroll
   for (int i = 1; i < TEAM / 32; ++i) most = larger(most, parts[i]);

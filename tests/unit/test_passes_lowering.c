@@ -66,6 +66,8 @@ static void lower_nn(void **state) { (void)state, run_folder("lower-nn", pass_lo
 static void merge_products(void **state) { (void)state, run_folder("merge-products", pass_merge_products); }
 static void fuse_kernels(void **state) { (void)state, run_folder("fuse-kernels", pass_fuse_kernels); }
 static void ride_products(void **state) { (void)state, run_folder("ride-products", pass_ride_products); }
+static void fuse_rows(void **state) { (void)state, run_folder("fuse-rows", pass_fuse_rows); }
+static void gather_sums(void **state) { (void)state, run_folder("gather-sums", pass_gather_sums); }
 static bool narrow(ir *m, lmn_error *error) {
   m->plan->precision = "bf16";
   return pass_narrow(m, error);
@@ -75,10 +77,10 @@ static void schedule(void **state) { (void)state, run_folder("schedule", pass_sc
 static void plan_memory(void **state) { (void)state, run_folder("plan-memory", pass_plan_memory); }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(lower_lmn),          cmocka_unit_test(differentiate),
-                                     cmocka_unit_test(lower_nn),           cmocka_unit_test(fuse_kernels),
-                                     cmocka_unit_test(schedule),           cmocka_unit_test(plan_memory),
-                                     cmocka_unit_test(recompute_policies), cmocka_unit_test(ride_products),
-                                     cmocka_unit_test(merge_products),     cmocka_unit_test(narrow_values)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(lower_lmn),          cmocka_unit_test(differentiate), cmocka_unit_test(lower_nn),
+      cmocka_unit_test(fuse_kernels),       cmocka_unit_test(schedule),      cmocka_unit_test(plan_memory),
+      cmocka_unit_test(recompute_policies), cmocka_unit_test(ride_products), cmocka_unit_test(merge_products),
+      cmocka_unit_test(narrow_values),      cmocka_unit_test(fuse_rows),     cmocka_unit_test(gather_sums)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
