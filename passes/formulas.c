@@ -156,18 +156,27 @@ const char *formula_glu(ir *m, const char *kind) {
   return add(m, arena_printf(m->arena, "glu_%s", kind), &t);
 }
 
-const char *formula_glu_grad(ir *m, const char *kind) {
+// value: whether it returns y too.
+static const char *glu_grad(ir *m, const char *kind, bool value) {
+  const char *name = arena_printf(m->arena, "glu_grad_%s%s", value ? "value_" : "", kind);
   text t = {0};
   activation_text(&t, kind, true, true);
   text_printf(
       &t,
-      "func.func private @glu_grad_%s(%%g: f32, %%u: f32, %%dy: f32) -> (f32, f32) {\n"
+      "func.func private @%s(%%g: f32, %%u: f32, %%dy: f32) -> (f32, f32%s) {\n"
       "  %%a = func.call @act_%s(%%g) : (f32) -> f32\n  %%s = func.call @slope_%s(%%g) : (f32) -> f32\n"
-      "  %%p = arith.mulf %%dy, %%u : f32\n  %%dg = arith.mulf %%p, %%s : f32\n  %%du = arith.mulf %%dy, %%a : f32\n"
-      "  return %%dg, %%du : f32, f32\n}\n",
-      kind, kind, kind);
-  return add(m, arena_printf(m->arena, "glu_grad_%s", kind), &t);
+      "  %%p = arith.mulf %%dy, %%u : f32\n  %%dg = arith.mulf %%p, %%s : f32\n  %%du = arith.mulf %%dy, %%a : f32\n",
+      name, value ? ", f32" : "", kind, kind);
+  text_add(&t, value ? "  %y = arith.mulf %a, %u : f32\n  return %dg, %du, %y : f32, f32, f32\n}\n"
+                     : "  return %dg, %du : f32, f32\n}\n");
+  return add(m, name, &t);
 }
+
+const char *formula_glu_grad(ir *m, const char *kind) { return glu_grad(m, kind, false); }
+
+const char *formula_glu_grad_value(ir *m, const char *kind) { return glu_grad(m, kind, true); }
+
+const char *formula_glu_kind(const char *body) { return body + strlen("glu_"); }
 
 // ---- norms --------------------------------------------------------------------------------------
 

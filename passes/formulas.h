@@ -14,6 +14,8 @@ const char *formula_activation(ir *m, const char *kind);      // x -> y
 const char *formula_activation_grad(ir *m, const char *kind); // (x, dy) -> dx
 const char *formula_glu(ir *m, const char *kind);             // (gate, up) -> y
 const char *formula_glu_grad(ir *m, const char *kind);        // (gate, up, dy) -> (dgate, dup)
+const char *formula_glu_grad_value(ir *m, const char *kind);  // (gate, up, dy) -> (dgate, dup, y)
+const char *formula_glu_kind(const char *body);               // of formula_glu's
 
 // The stages of a kernel.row (see ops.def).
 typedef struct row_formula {

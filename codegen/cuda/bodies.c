@@ -27,6 +27,9 @@ static const struct {
     {"math.rsqrt", "rsqrtf($0)"},
     {"math.absf", "fabsf($0)"},
     {"math.fma", "fmaf($0, $1, $2)"},
+}, fast_formulas[] = {
+    {"arith.divf", "__fdividef($0, $1)"},
+    {"math.exp", "__expf($0)"},
 };
 
 // By arith's number of the predicate; the unordered ones are the opposites of ordered ones.
@@ -86,8 +89,10 @@ static void print_formula(printer *p, MlirOperation op, const char *formula) {
     else text_add_bytes(&p->out, c, 1);
 }
 
-static const char *formula_of(MlirOperation op) {
+static const char *formula_of(const printer *p, MlirOperation op) {
   MlirStringRef name = name_of(op);
+  for (size_t i = 0; p->source->fast && i < LENGTH(fast_formulas); ++i)
+    if (is(name, fast_formulas[i].op)) return fast_formulas[i].text;
   for (size_t i = 0; i < LENGTH(formulas); ++i)
     if (is(name, formulas[i].op)) return formulas[i].text;
   int64_t predicate = is(name, "arith.cmpf") ? ir_int(op, "predicate") : -1;
@@ -136,7 +141,7 @@ static bool print_op(printer *p, MlirOperation op) {
     }
     return true;
   }
-  const char *formula = formula_of(op);
+  const char *formula = formula_of(p, op);
   if (!formula)
     return fail(p->error, "the CUDA back end does not know %.*s, an op of a body", (int)name.length, name.data);
   MlirValue result = mlirOperationGetResult(op, 0);

@@ -15,7 +15,7 @@ static int64_t stage_bytes(const product *p, const choice *c) {
 }
 
 static int64_t buffer_bytes(const product *p, const choice *c) { // of both consumers
-  int parts = p->rows > 1 + p->extras ? p->rows : 1 + p->extras;
+  int parts = row_parts(p) > result_parts(p) ? row_parts(p) : result_parts(p);
   return 2 * (int64_t)parts * 64 * c->blocks * c->chunk * 2;
 }
 
@@ -27,9 +27,9 @@ int64_t shared_bytes(const product *p, const choice *c) {
 static bool fill_shared(const product *p, choice *c) {
   enum { STAGES_MOST = 7, STAGES_GOOD = 4, STAGES_LEAST = 2, BUFFERS_MOST = 6 };
   const int64_t room = CUDA_SHARED_BYTES - SHARED_SPARE;
-  const int least = !c->staged ? 0 : p->rows ? 2 : 1;
+  const int least = !c->staged ? 0 : p->rows ? 2 : 1, columns = c->width / sums_of(p);
   for (int wanted = STAGES_GOOD; wanted >= STAGES_LEAST; wanted -= STAGES_GOOD - STAGES_LEAST)
-    for (c->chunk = c->width % 64 ? 32 : 64; c->chunk >= 32; c->chunk /= 2) {
+    for (c->chunk = columns % 64 ? 32 : 64; c->chunk >= 32; c->chunk /= 2) {
       int64_t buffers = c->staged ? buffer_bytes(p, c) : 0, stages = (room - least * buffers) / stage_bytes(p, c);
       if (stages < wanted) continue;
       c->stages = stages > STAGES_MOST ? STAGES_MOST : (int)stages;
@@ -86,8 +86,9 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
 static bool usable(const product *p, choice *c, bool staged) {
   enum { SUMS = 256 }; // of a row, beside which there are registers for more than a plain result
   bool halves = c->cluster_m == 1 || p->gemm.trans_b || blocks_of(c->width, 64) % 2 == 0; // what each block loads of B
-  bool plain = staged && p->kinds + p->rows + p->extras <= 1, fits = plain || c->width * c->blocks <= SUMS;
-  if (!halves || !fits) return false;
+  bool plain = staged && (p->glu || p->kinds + row_parts(p) + result_parts(p) <= 2),
+       fits = plain || c->width * c->blocks <= SUMS, chunks = c->width / sums_of(p) % 32 == 0;
+  if (!halves || !fits || !chunks || (p->glu && !staged)) return false;
   c->staged = staged;
   int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), steps = steps_of(p);
   bool same = p->pieces % p->gemm.groups == 0;
