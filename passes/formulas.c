@@ -353,3 +353,24 @@ const char *formula_compose(ir *m, const char *first, int first_columns, int fir
   text_add(&t, "  return %y : f32\n}\n");
   return add(m, name, &t);
 }
+
+const char *formula_both(ir *m, const char *first, int first_columns, int first_rows, const char *second) {
+  const char *name = arena_printf(m->arena, "%s_and_%s", first, second);
+  int count = 1 + first_columns + first_rows, written = 1;
+  text t = {0}, arguments = {0};
+  declare(&t, first, count); // as above
+  declare(&t, second, 1);
+  text_printf(&t, "func.func private @%s(%%c: f32", name);
+  names_of(&t, "fc", first_columns, true, &written);
+  names_of(&t, "fr", first_rows, true, &written);
+  text_add(&t, ") -> (f32, f32) {\n");
+  text_add(&arguments, "%c");
+  written = 1;
+  names_of(&arguments, "fc", first_columns, false, &written);
+  names_of(&arguments, "fr", first_rows, false, &written);
+  call(&t, "v", first, arguments.data, count);
+  call(&t, "y", second, "%v", 1);
+  text_free(&arguments);
+  text_add(&t, "  return %v, %y : f32, f32\n}\n");
+  return add(m, name, &t);
+}

@@ -32,5 +32,7 @@ const char *formula_identity(ir *m);                  // x -> x
 // accumulator and second's replaced row.
 const char *formula_compose(ir *m, const char *first, int first_columns, int first_rows, const char *second,
                             int second_columns, int second_rows, int at);
+// first(…) and second of its result: both. Counts as above.
+const char *formula_both(ir *m, const char *first, int first_columns, int first_rows, const char *second);
 
 #endif

@@ -22,7 +22,7 @@
   PASS(fuse_kernels, "fuse-kernels", true, "let neighbouring kernels run as one")                                      \
   PASS(ride_products, "ride-products", true, "let row formulas run on a product's pieces as they are made")            \
   PASS(narrow, "narrow", false, "store values and weights in bf16")                                                    \
-  PASS(fuse_glu, "fuse-glu", true, "make gated units and their gradients in the products before them")                 \
+  PASS(fuse_activations, "fuse-activations", true, "make activations and gated units in the products before them")     \
   PASS(schedule, "schedule", false, "order the kernels")                                                               \
   PASS(plan_memory, "plan-memory", false, "give every value its place by its lifetime")
 

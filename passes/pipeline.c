@@ -67,8 +67,8 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_dce);
   // When all kernels are what they will be: it decides value by value what kernels read and write.
   step(&p, pass_narrow);
-  // After narrow: only products of bf16 can do it, and nothing else has to know of them.
-  step(&p, pass_fuse_glu);
+  // After narrow: gated units only products of bf16 can make, and no other pass has to know of them.
+  step(&p, pass_fuse_activations);
   // Lifetimes, and with them the memory needed, follow from the order.
   step(&p, pass_schedule);
   step(&p, pass_plan_memory);
@@ -110,7 +110,7 @@ static bool run_pass(progress *p, const pass *pass) {
 static bool of_use(const target *wanted, const pass *pass) {
   const target *t = wanted ? wanted : &cpu_target;
   if (pass->run == pass_ride_products) return t->rides;
-  return pass->run != pass_fuse_glu || t->gates;
+  return pass->run != pass_fuse_activations || t->activates;
 }
 
 static void step(progress *p, bool (*run)(ir *m, lmn_error *error)) {

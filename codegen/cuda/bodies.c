@@ -8,28 +8,31 @@
 
 static const struct {
   const char *op, *text; // $0, $1 …: its operands
-} formulas[] = {
-    {"arith.addf", "$0 + $1"},
-    {"arith.subf", "$0 - $1"},
-    {"arith.mulf", "$0 * $1"},
-    {"arith.divf", "$0 / $1"},
-    {"arith.negf", "-$0"},
-    {"arith.maximumf", "larger($0, $1)"},
-    {"arith.minimumf", "smaller($0, $1)"},
-    {"arith.select", "$0 ? $1 : $2"},
-    {"arith.andi", "$0 & $1"},
-    {"arith.ori", "$0 | $1"},
-    {"math.exp", "expf($0)"},
-    {"math.log", "logf($0)"},
-    {"math.tanh", "tanhf($0)"},
-    {"math.erf", "erff($0)"},
-    {"math.sqrt", "sqrtf($0)"},
-    {"math.rsqrt", "rsqrtf($0)"},
-    {"math.absf", "fabsf($0)"},
-    {"math.fma", "fmaf($0, $1, $2)"},
-}, fast_formulas[] = {
-    {"arith.divf", "__fdividef($0, $1)"},
-    {"math.exp", "__expf($0)"},
+} formulas[] =
+    {
+        {"arith.addf", "$0 + $1"},
+        {"arith.subf", "$0 - $1"},
+        {"arith.mulf", "$0 * $1"},
+        {"arith.divf", "$0 / $1"},
+        {"arith.negf", "-$0"},
+        {"arith.maximumf", "larger($0, $1)"},
+        {"arith.minimumf", "smaller($0, $1)"},
+        {"arith.select", "$0 ? $1 : $2"},
+        {"arith.andi", "$0 & $1"},
+        {"arith.ori", "$0 | $1"},
+        {"math.exp", "expf($0)"},
+        {"math.log", "logf($0)"},
+        {"math.tanh", "tanhf($0)"},
+        {"math.erf", "erff($0)"},
+        {"math.sqrt", "sqrtf($0)"},
+        {"math.rsqrt", "rsqrtf($0)"},
+        {"math.absf", "fabsf($0)"},
+        {"math.fma", "fmaf($0, $1, $2)"},
+},
+  fast_formulas[] = {
+      {"arith.divf", "__fdividef($0, $1)"},
+      {"math.exp", "__expf($0)"},
+    {"math.tanh", "1.0f - __fdividef(2.0f, 1.0f + __expf(2.0f * $0))"},
 };
 
 // By arith's number of the predicate; the unordered ones are the opposites of ordered ones.

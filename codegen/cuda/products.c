@@ -133,7 +133,8 @@ static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch,
   launch_shape(e->arena, launch, &counted);
   if (sm90_takes(e, launch, p)) return sm90_product(e, op, launch, p, s, error);
   if (p->glu) {
-    fail(error, "only sm_90a has products with a gated unit, of bf16 and at least 64 rows; leave the pass fuse-glu out");
+    fail(error, "only sm_90a has products with a gated unit, of bf16 and at least 64 rows; leave the pass "
+                "fuse-activations out");
     return cuda_drop(s);
   }
   for (int64_t group = 0; p->several && group <= g->groups; ++group) cuda_dim(e, launch, p->first[group]);
@@ -237,7 +238,7 @@ bool cuda_emit_gemm(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_source s = {0};
   const char *body = ir_text(e->ir, op, "epilogue");
   if (body) {
-    s.fast = p.glu != GLU_NONE; // all results are bf16
+    s.fast = (!p.stored || !strcmp(p.types.c, "bf16")) && (!p.extras || !strcmp(p.extra_type, "bf16"));
     cuda_include(&s, cuda_text_team);
     p.body = cuda_body(e, &s, body, error);
     if (!p.body) return cuda_drop(&s);

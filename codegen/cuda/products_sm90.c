@@ -71,8 +71,8 @@ static matrices operand_result(cuda_entry *e, const plan_launch *l, const produc
   if (i >= of_c)
     return matrices_of(e, l, extra_first(p) + i - of_c, g->groups, g->m * columns, g->m, columns, columns,
                        p->extra_type);
-  matrices c = matrices_of(e, l, c_first(p), g->groups, 0, g->m, p->glu == GLU_GRAD ? 2 * g->n : g->n, g->ldc,
-                           p->types.c);
+  matrices c =
+      matrices_of(e, l, c_first(p), g->groups, 0, g->m, p->glu == GLU_GRAD ? 2 * g->n : g->n, g->ldc, p->types.c);
   return p->glu ? half_of(c, i) : c;
 }
 
@@ -95,7 +95,8 @@ static bool evenly(const matrices *m, int64_t *distance) {
 // ---- results through shared memory
 
 static bool all_bf16(const product *p) {
-  return (!p->stored || is_bf16(p->types.c)) && (!p->rows || is_bf16(p->row_type)) && (!p->extras || is_bf16(p->extra_type));
+  return (!p->stored || is_bf16(p->types.c)) && (!p->rows || is_bf16(p->row_type)) &&
+         (!p->extras || is_bf16(p->extra_type));
 }
 
 // Results go through shared memory where TMA can write, and read, all of them.
@@ -254,7 +255,8 @@ static void write_places(const product *p, text *out) {
 // An element of C and of the extras, for results that do not go through shared memory.
 static void write_finish_element(const product *p, text *out) {
   if (p->glu) {
-    text_add(out, "static __device__ __forceinline__ void finish_element(const parameters &, int, int, int, float) {}\n\n");
+    text_add(out,
+             "static __device__ __forceinline__ void finish_element(const parameters &, int, int, int, float) {}\n\n");
     return;
   }
   long long groups = (long long)p->gemm.groups;
@@ -287,8 +289,7 @@ static void write_finish_element(const product *p, text *out) {
 static const char *kind_of(cuda_entry *e, const product *p, const choice *c, const char *what) {
   static const char *const glu[] = {[GLU_NONE] = "", [GLU_VALUE] = "_glu", [GLU_GRAD] = "_glu_grad"};
   return arena_printf(e->arena, "gemm_sm90%s%s_%dx%d%s_%c%c", glu[p->glu], what, rows_of(c), c->width,
-                      c->ping_pong ? "p" : "",
-                      p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
+                      c->ping_pong ? "p" : "", p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
 }
 
 static const char *cluster_text(cuda_entry *e, const choice *c) {

@@ -86,7 +86,7 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
 static bool usable(const product *p, choice *c, bool staged) {
   enum { SUMS = 256 }; // of a row, beside which there are registers for more than a plain result
   bool halves = c->cluster_m == 1 || p->gemm.trans_b || blocks_of(c->width, 64) % 2 == 0; // what each block loads of B
-  bool plain = staged && (p->glu || p->kinds + row_parts(p) + result_parts(p) <= 2),
+  bool plain = staged && (p->glu || p->kinds + row_parts(p) + result_parts(p) <= 3),
        fits = plain || c->width * c->blocks <= SUMS, chunks = c->width / sums_of(p) % 32 == 0;
   if (!halves || !fits || !chunks || (p->glu && !staged)) return false;
   c->staged = staged;

@@ -174,8 +174,7 @@ static void write_attributes(writer *w, const spec *s, int64_t lda, int64_t ldb,
 // The entry's module, and its line of cases.json.
 static void write_case(writer *w, const spec *s) {
   bool epilogue = s->kinds || s->rows || s->extras, first = true; // a gated unit has at least one of them
-  int pieces = s->groups * s->pieces, stack = s->stacked ? s->groups : 1, ab = s->stacked ? 1 : pieces,
-      c = stored(s);
+  int pieces = s->groups * s->pieces, stack = s->stacked ? s->groups : 1, ab = s->stacked ? 1 : pieces, c = stored(s);
   int rows = s->rows * (s->lists ? s->groups : 1);
   int64_t a_rows = (s->ta ? s->k : s->m) * (int64_t)stack, lda = (s->ta ? s->m : s->k) + s->pad,
           row_rows = s->m * (int64_t)(s->lists ? 1 : s->groups);
