@@ -30,9 +30,9 @@ static const struct {
         {"math.fma", "fmaf($0, $1, $2)"},
 },
   fast_formulas[] = {
-      {"arith.divf", "__fdividef($0, $1)"},
-      {"math.exp", "__expf($0)"},
-    {"math.tanh", "1.0f - __fdividef(2.0f, 1.0f + __expf(2.0f * $0))"},
+      {"arith.divf", "fast_quotient($0, $1)"},
+      {"math.exp", "fast_exp($0)"},
+    {"math.tanh", "fast_tanh($0)"},
 };
 
 // By arith's number of the predicate; the unordered ones are the opposites of ordered ones.

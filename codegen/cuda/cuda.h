@@ -71,7 +71,7 @@ typedef struct cuda_source {
   const char **bodies; // printed already
   int body_count, body_capacity;
   bool table;             // its parameters always lie in device memory
-  bool fast;              // bodies by the device's approximations, of some units in the last place of a float
+  bool fast;              // bodies by fast.cuh, which is in front of them; all results are bf16
   const char *attributes; // of the kernel, as "__cluster_dims__(2, 1, 1) "
 } cuda_source;
 

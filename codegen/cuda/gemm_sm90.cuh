@@ -162,11 +162,9 @@ static __device__ __forceinline__ void load_stage(u32 a, u32 rank, const tensor_
   }
   if constexpr (!TRANS_B) {
 #pragma unroll
-    for (int i = 0; i < (BN + 63) / 64 / CLUSTER_M; ++i) {
-      const int y = CLUSTER_M > 1 ? rank * ((BN + 63) / 128) + i : i;
-      if (CLUSTER_M > 1) load_both(b + y * 8192, map_b, column + y * 64, k, zb, full);
-      else load(b + y * 8192, map_b, column + y * 64, k, zb, full);
-    }
+    for (int i = 0; i < (BN + 63) / 64; ++i)
+      if (CLUSTER_M > 1) load_both(b + i * 8192 + rank * 4096, map_b, column + i * 64, k + rank * 32, zb, full);
+      else load(b + i * 8192, map_b, column + i * 64, k, zb, full);
   } else if constexpr (CLUSTER_M > 1) {
     load_both(b + rank * (B_BYTES / 2), map_b, k, column + rank * (SUMS > 1 ? half : BN / 2), zb, full);
   } else if constexpr (SUMS > 1) {

@@ -240,6 +240,7 @@ bool cuda_emit_gemm(cuda_entry *e, MlirOperation op, lmn_error *error) {
   if (body) {
     s.fast = (!p.stored || !strcmp(p.types.c, "bf16")) && (!p.extras || !strcmp(p.extra_type, "bf16"));
     cuda_include(&s, cuda_text_team);
+    if (s.fast) cuda_include(&s, cuda_text_fast);
     p.body = cuda_body(e, &s, body, error);
     if (!p.body) return cuda_drop(&s);
   }

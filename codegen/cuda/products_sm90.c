@@ -152,7 +152,7 @@ static void add_all_maps(cuda_entry *e, plan_launch *l, const product *p, const 
   matrices a = operand_a(e, l, p), b = operand_b(e, l, p);
   add_maps(e, l, &a, STEP, g->trans_a ? STEP : rows_of(c) / c->cluster_n, "a_maps()", out);
   int boxes = c->cluster_m > sums_of(p) ? c->cluster_m : sums_of(p); // of a stage of B
-  add_maps(e, l, &b, STEP, g->trans_b ? c->width / boxes : STEP, "b_maps()", out);
+  add_maps(e, l, &b, STEP, g->trans_b ? c->width / boxes : STEP / c->cluster_m, "b_maps()", out);
   if (!c->staged) return;
   for (int i = 0; i < row_parts(p); ++i) {
     matrices m = operand_row(e, l, p, i);
