@@ -156,18 +156,27 @@ const char *formula_glu(ir *m, const char *kind) {
   return add(m, arena_printf(m->arena, "glu_%s", kind), &t);
 }
 
-const char *formula_glu_grad(ir *m, const char *kind) {
+// value: whether it returns y too.
+static const char *glu_grad(ir *m, const char *kind, bool value) {
+  const char *name = arena_printf(m->arena, "glu_grad_%s%s", value ? "value_" : "", kind);
   text t = {0};
   activation_text(&t, kind, true, true);
   text_printf(
       &t,
-      "func.func private @glu_grad_%s(%%g: f32, %%u: f32, %%dy: f32) -> (f32, f32) {\n"
+      "func.func private @%s(%%g: f32, %%u: f32, %%dy: f32) -> (f32, f32%s) {\n"
       "  %%a = func.call @act_%s(%%g) : (f32) -> f32\n  %%s = func.call @slope_%s(%%g) : (f32) -> f32\n"
-      "  %%p = arith.mulf %%dy, %%u : f32\n  %%dg = arith.mulf %%p, %%s : f32\n  %%du = arith.mulf %%dy, %%a : f32\n"
-      "  return %%dg, %%du : f32, f32\n}\n",
-      kind, kind, kind);
-  return add(m, arena_printf(m->arena, "glu_grad_%s", kind), &t);
+      "  %%p = arith.mulf %%dy, %%u : f32\n  %%dg = arith.mulf %%p, %%s : f32\n  %%du = arith.mulf %%dy, %%a : f32\n",
+      name, value ? ", f32" : "", kind, kind);
+  text_add(&t, value ? "  %y = arith.mulf %a, %u : f32\n  return %dg, %du, %y : f32, f32, f32\n}\n"
+                     : "  return %dg, %du : f32, f32\n}\n");
+  return add(m, name, &t);
 }
+
+const char *formula_glu_grad(ir *m, const char *kind) { return glu_grad(m, kind, false); }
+
+const char *formula_glu_grad_value(ir *m, const char *kind) { return glu_grad(m, kind, true); }
+
+const char *formula_glu_kind(const char *body) { return body + strlen("glu_"); }
 
 // ---- norms --------------------------------------------------------------------------------------
 
@@ -342,5 +351,26 @@ const char *formula_compose(ir *m, const char *first, int first_columns, int fir
   call(&t, "y", second, arguments.data, second_count);
   text_free(&arguments);
   text_add(&t, "  return %y : f32\n}\n");
+  return add(m, name, &t);
+}
+
+const char *formula_both(ir *m, const char *first, int first_columns, int first_rows, const char *second) {
+  const char *name = arena_printf(m->arena, "%s_and_%s", first, second);
+  int count = 1 + first_columns + first_rows, written = 1;
+  text t = {0}, arguments = {0};
+  declare(&t, first, count); // as above
+  declare(&t, second, 1);
+  text_printf(&t, "func.func private @%s(%%c: f32", name);
+  names_of(&t, "fc", first_columns, true, &written);
+  names_of(&t, "fr", first_rows, true, &written);
+  text_add(&t, ") -> (f32, f32) {\n");
+  text_add(&arguments, "%c");
+  written = 1;
+  names_of(&arguments, "fc", first_columns, false, &written);
+  names_of(&arguments, "fr", first_rows, false, &written);
+  call(&t, "v", first, arguments.data, count);
+  call(&t, "y", second, "%v", 1);
+  text_free(&arguments);
+  text_add(&t, "  return %v, %y : f32, f32\n}\n");
   return add(m, name, &t);
 }

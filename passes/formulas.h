@@ -14,6 +14,8 @@ const char *formula_activation(ir *m, const char *kind);      // x -> y
 const char *formula_activation_grad(ir *m, const char *kind); // (x, dy) -> dx
 const char *formula_glu(ir *m, const char *kind);             // (gate, up) -> y
 const char *formula_glu_grad(ir *m, const char *kind);        // (gate, up, dy) -> (dgate, dup)
+const char *formula_glu_grad_value(ir *m, const char *kind);  // (gate, up, dy) -> (dgate, dup, y)
+const char *formula_glu_kind(const char *body);               // of formula_glu's
 
 // The stages of a kernel.row (see ops.def).
 typedef struct row_formula {
@@ -30,5 +32,7 @@ const char *formula_identity(ir *m);                  // x -> x
 // accumulator and second's replaced row.
 const char *formula_compose(ir *m, const char *first, int first_columns, int first_rows, const char *second,
                             int second_columns, int second_rows, int at);
+// first(…) and second of its result: both. Counts as above.
+const char *formula_both(ir *m, const char *first, int first_columns, int first_rows, const char *second);
 
 #endif

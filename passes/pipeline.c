@@ -71,6 +71,8 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_dce);
   // When all kernels are what they will be: it decides value by value what kernels read and write.
   step(&p, pass_narrow);
+  // After narrow: gated units only products of bf16 can make, and no other pass has to know of them.
+  step(&p, pass_fuse_activations);
   // Lifetimes, and with them the memory needed, follow from the order.
   step(&p, pass_schedule);
   step(&p, pass_plan_memory);
@@ -109,10 +111,11 @@ static bool run_pass(progress *p, const pass *pass) {
   return ok || fail_step(p, "after pass", pass, &cause);
 }
 
-static bool of_use(const target *target, const pass *pass) {
-  if (!target) target = &cpu_target;
-  if (pass->run == pass_ride_products) return target->rides;
-  return (pass->run != pass_fuse_rows && pass->run != pass_gather_sums) || target->cuda;
+static bool of_use(const target *wanted, const pass *pass) {
+  const target *t = wanted ? wanted : &cpu_target;
+  if (pass->run == pass_ride_products) return t->rides;
+  if (pass->run == pass_fuse_activations) return t->activates;
+  return (pass->run != pass_fuse_rows && pass->run != pass_gather_sums) || t->cuda;
 }
 
 static void step(progress *p, bool (*run)(ir *m, lmn_error *error)) {

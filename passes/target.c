@@ -2,11 +2,11 @@
 
 #include <string.h>
 
-const target cpu_target = {"cpu", "this machine's CPU", false, true};
+const target cpu_target = {"cpu", "this machine's CPU", false, true, false};
 static const target gpu_targets[] = {
-    {"sm_80", "Ampere: A100", true, false},
-    {"sm_89", "Ada: RTX 4090, L40", true, false},
-    {"sm_90a", "Hopper: H100, H200", true, false},
+    {"sm_80", "Ampere: A100", true, false, false},
+    {"sm_89", "Ada: RTX 4090, L40", true, false, false},
+    {"sm_90a", "Hopper: H100, H200", true, false, true},
 };
 
 const target *target_find(const char *name, lmn_error *error) {

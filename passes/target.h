@@ -7,7 +7,8 @@
 typedef struct target {
   const char *name, *title;
   bool cuda;
-  bool rides; // a product hands its pieces to row kernels as they are made (see ride-products)
+  bool rides;     // a product hands its pieces to row kernels as they are made (see ride-products)
+  bool activates; // products make the activation behind them, in bf16 a gated unit too (see fuse-activations)
 } target;
 extern const target cpu_target;
 // NULL is "cpu". NULL, with a message that lists all: there is none of that name.

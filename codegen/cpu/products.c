@@ -395,6 +395,7 @@ static bool emit_product(cpu_entry *e, MlirOperation op, product *p, lmn_error *
 bool cpu_emit_gemm(cpu_entry *e, MlirOperation op, lmn_error *error) {
   product p = {0};
   if (ir_int(op, "groups") < 1) return fail(error, "groups must be at least 1");
+  if (ir_text(e->ir, op, "glu")) return fail(error, "only sm_90a has products with a gated unit (glu)");
   read_product(e, op, &p);
   bool ok = emit_product(e, op, &p, error);
   slots_free(&p.slots);

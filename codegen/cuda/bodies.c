@@ -8,25 +8,31 @@
 
 static const struct {
   const char *op, *text; // $0, $1 …: its operands
-} formulas[] = {
-    {"arith.addf", "$0 + $1"},
-    {"arith.subf", "$0 - $1"},
-    {"arith.mulf", "$0 * $1"},
-    {"arith.divf", "$0 / $1"},
-    {"arith.negf", "-$0"},
-    {"arith.maximumf", "larger($0, $1)"},
-    {"arith.minimumf", "smaller($0, $1)"},
-    {"arith.select", "$0 ? $1 : $2"},
-    {"arith.andi", "$0 & $1"},
-    {"arith.ori", "$0 | $1"},
-    {"math.exp", "expf($0)"},
-    {"math.log", "logf($0)"},
-    {"math.tanh", "tanhf($0)"},
-    {"math.erf", "erff($0)"},
-    {"math.sqrt", "sqrtf($0)"},
-    {"math.rsqrt", "rsqrtf($0)"},
-    {"math.absf", "fabsf($0)"},
-    {"math.fma", "fmaf($0, $1, $2)"},
+} formulas[] =
+    {
+        {"arith.addf", "$0 + $1"},
+        {"arith.subf", "$0 - $1"},
+        {"arith.mulf", "$0 * $1"},
+        {"arith.divf", "$0 / $1"},
+        {"arith.negf", "-$0"},
+        {"arith.maximumf", "larger($0, $1)"},
+        {"arith.minimumf", "smaller($0, $1)"},
+        {"arith.select", "$0 ? $1 : $2"},
+        {"arith.andi", "$0 & $1"},
+        {"arith.ori", "$0 | $1"},
+        {"math.exp", "expf($0)"},
+        {"math.log", "logf($0)"},
+        {"math.tanh", "tanhf($0)"},
+        {"math.erf", "erff($0)"},
+        {"math.sqrt", "sqrtf($0)"},
+        {"math.rsqrt", "rsqrtf($0)"},
+        {"math.absf", "fabsf($0)"},
+        {"math.fma", "fmaf($0, $1, $2)"},
+},
+  fast_formulas[] = {
+      {"arith.divf", "fast_quotient($0, $1)"},
+      {"math.exp", "fast_exp($0)"},
+    {"math.tanh", "fast_tanh($0)"},
 };
 
 // By arith's number of the predicate; the unordered ones are the opposites of ordered ones.
@@ -86,8 +92,10 @@ static void print_formula(printer *p, MlirOperation op, const char *formula) {
     else text_add_bytes(&p->out, c, 1);
 }
 
-static const char *formula_of(MlirOperation op) {
+static const char *formula_of(const printer *p, MlirOperation op) {
   MlirStringRef name = name_of(op);
+  for (size_t i = 0; p->source->fast && i < LENGTH(fast_formulas); ++i)
+    if (is(name, fast_formulas[i].op)) return fast_formulas[i].text;
   for (size_t i = 0; i < LENGTH(formulas); ++i)
     if (is(name, formulas[i].op)) return formulas[i].text;
   int64_t predicate = is(name, "arith.cmpf") ? ir_int(op, "predicate") : -1;
@@ -136,7 +144,7 @@ static bool print_op(printer *p, MlirOperation op) {
     }
     return true;
   }
-  const char *formula = formula_of(op);
+  const char *formula = formula_of(p, op);
   if (!formula)
     return fail(p->error, "the CUDA back end does not know %.*s, an op of a body", (int)name.length, name.data);
   MlirValue result = mlirOperationGetResult(op, 0);

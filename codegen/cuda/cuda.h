@@ -72,6 +72,7 @@ typedef struct cuda_source {
   const char **bodies; // printed already
   int body_count, body_capacity;
   bool table;             // its parameters always lie in device memory
+  bool fast;              // bodies by fast.cuh, which is in front of them; all results are bf16
   const char *attributes; // of the kernel, as "__cluster_dims__(2, 1, 1) "
 } cuda_source;
 

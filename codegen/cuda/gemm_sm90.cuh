@@ -8,7 +8,10 @@
 // finish_element(), all of it for one element.
 
 constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 * 8192, STAGE_BYTES = A_BYTES + B_BYTES;
-constexpr int CHUNKS = BN / CHUNK, PARTS = ROWS > RESULTS ? ROWS : RESULTS;
+// An element of a result takes SUMS sums, PARTNER registers apart: with two, a tile has columns of the first half of B
+// and as many of the second, in that order, and its results half as many columns as it has itself.
+constexpr int WIDTH = BN / SUMS, PARTNER = WIDTH / 2;
+constexpr int CHUNKS = WIDTH / CHUNK, PARTS = ROWS > RESULTS ? ROWS : RESULTS;
 constexpr int PART_BYTES = 64 * BLOCKS * CHUNK * 2, BUFFER_BYTES = PARTS * PART_BYTES; // of one consumer
 constexpr int STAGING_BYTES = STAGED ? 2 * BUFFERS * BUFFER_BYTES : 0;
 enum { DIM_M, DIM_N, DIM_K, DIM_LDA, DIM_LDB, DIM_LDC, DIM_GROUPS, DIM_FIRST };
@@ -112,7 +115,7 @@ static __device__ __forceinline__ work tile_at(const parameters &p, const schedu
   const tile_place t = place_of(tile, s.rows, s.columns);
   return {t.group,
           t.row * (BM * CLUSTER_M),
-          t.column * (BN * CLUSTER_N),
+          t.column * (WIDTH * CLUSTER_N),
           0,
           (first_piece(p, t.group + 1) - first_piece(p, t.group)) * s.steps,
           -1};
@@ -140,9 +143,10 @@ static __device__ __forceinline__ bool work_at(const parameters &p, const schedu
 
 // ---- the producer
 
-// Loads one stage: A at column (k) x and row y, B likewise; in a cluster each block loads half of what both need.
+// Loads one stage: A at column (k) x and row y, B likewise (and its second half from `half` on); in a cluster each block
+// loads half of what both need.
 static __device__ __forceinline__ void load_stage(u32 a, u32 rank, const tensor_map *map_a, const tensor_map *map_b,
-                                                  int k, int row, int column, int za, int zb, u32 full) {
+                                                  int k, int row, int column, int half, int za, int zb, u32 full) {
   const u32 b = a + A_BYTES;
   if constexpr (TRANS_A) {
 #pragma unroll
@@ -158,13 +162,14 @@ static __device__ __forceinline__ void load_stage(u32 a, u32 rank, const tensor_
   }
   if constexpr (!TRANS_B) {
 #pragma unroll
-    for (int i = 0; i < (BN + 63) / 64 / CLUSTER_M; ++i) {
-      const int y = CLUSTER_M > 1 ? rank * ((BN + 63) / 128) + i : i;
-      if (CLUSTER_M > 1) load_both(b + y * 8192, map_b, column + y * 64, k, zb, full);
-      else load(b + y * 8192, map_b, column + y * 64, k, zb, full);
-    }
+    for (int i = 0; i < (BN + 63) / 64; ++i)
+      if (CLUSTER_M > 1) load_both(b + i * 8192 + rank * 4096, map_b, column + i * 64, k + rank * 32, zb, full);
+      else load(b + i * 8192, map_b, column + i * 64, k, zb, full);
   } else if constexpr (CLUSTER_M > 1) {
-    load_both(b + rank * (B_BYTES / 2), map_b, k, column + rank * (BN / 2), zb, full);
+    load_both(b + rank * (B_BYTES / 2), map_b, k, column + rank * (SUMS > 1 ? half : BN / 2), zb, full);
+  } else if constexpr (SUMS > 1) {
+    load(b, map_b, k, column, zb, full);
+    load(b + B_BYTES / 2, map_b, k, column + half, zb, full);
   } else {
     load(b, map_b, k, column, zb, full);
   }
@@ -181,14 +186,14 @@ static __device__ void load_all(const parameters &p, const schedule &s, u32 rank
   ring at = {0, 0};
   work w;
   for (int i = 0; work_at(p, s, i, w); ++i) {
-    const int row = w.row + (CLUSTER_M > 1 ? rank * BM : 0), column = w.column + (CLUSTER_N > 1 ? rank * BN : 0);
+    const int row = w.row + (CLUSTER_M > 1 ? rank * BM : 0), column = w.column + (CLUSTER_N > 1 ? rank * WIDTH : 0);
     int piece = first_piece(p, w.group) + w.start / s.steps, step_of_piece = w.start % s.steps, za, zb;
     const tensor_map *map_a = map_of(p, a_maps(), piece, za), *map_b = map_of(p, b_maps(), piece, zb);
     for (int stage = 0; stage < w.stages; ++stage) {
       wait(empty + 8 * at.stage, at.phase ^ 1);
       expect_bytes(full + 8 * at.stage, STAGE_BYTES);
-      load_stage(stages + at.stage * STAGE_BYTES, rank, map_a, map_b, step_of_piece * 64, row, column, za, zb,
-                 full + 8 * at.stage);
+      load_stage(stages + at.stage * STAGE_BYTES, rank, map_a, map_b, step_of_piece * 64, row, column,
+                 (int)p.dims[DIM_N] / 2, za, zb, full + 8 * at.stage);
       step<STAGES>(at);
       if (++step_of_piece == s.steps && stage + 1 < w.stages) {
         step_of_piece = 0, ++piece;
@@ -291,11 +296,18 @@ static __device__ __forceinline__ void multiply(sums &acc, int count, ring &at, 
   release(empty + 8 * before, lane);
 }
 
-// Two neighbours of a result: sums, columns and row operands of both through the epilogue.
-static __device__ __forceinline__ void epilogue_pair(float s0, float s1, const float (&columns)[2][KINDS ? KINDS : 1],
+// Two neighbours of a result, whose sums begin with number `at`: sums, columns and row operands of both through the
+// epilogue. Here an epilogue can see further columns of its row: one d columns away (a multiple of 8) is d / 2 sums away.
+static __device__ __forceinline__ void epilogue_pair(const float (&acc)[BN / 2], int at,
+                                                     const float (&columns)[2][KINDS ? KINDS : 1],
                                                      const float (&rows)[2][ROWS ? ROWS : 1], float (&y)[2][RESULTS]) {
-  epilogue(s0, columns[0], rows[0], y[0]);
-  epilogue(s1, columns[1], rows[1], y[1]);
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    float sums[SUMS];
+#pragma unroll
+    for (int s = 0; s < SUMS; ++s) sums[s] = acc[at + i + s * PARTNER];
+    epilogue(sums, columns[i], rows[i], y[i]);
+  }
 }
 
 // The results of a tile, chunk by chunk through shared memory.
@@ -335,7 +347,7 @@ static __device__ __forceinline__ void finish_staged(const parameters &p, const 
 #pragma unroll
           for (int i = 0; i < KINDS; ++i)
             column_pair[0][i] = columns[t / 2 * 2][i], column_pair[1][i] = columns[t / 2 * 2 + 1][i];
-          epilogue_pair(acc[block][at_sum], acc[block][at_sum + 1], column_pair, row_pair, y);
+          epilogue_pair(acc[block], at_sum, column_pair, row_pair, y);
 #pragma unroll
           for (int e = 0; e < RESULTS; ++e) results[e][t] = pack(y[0][e], y[1][e]);
         }
@@ -394,7 +406,7 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
   const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
   const u32 a0 = stages + (PING_PONG ? 0 : c * BLOCKS * 8192), b0 = stages + A_BYTES;
   const int row = (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
-            column = CLUSTER_N > 1 ? rank * BN : 0;
+            column = CLUSTER_N > 1 ? rank * WIDTH : 0;
   sums acc;
   ring at = {0, 0}, buffer = {0, 0};
   work w;
@@ -424,10 +436,11 @@ static __device__ __forceinline__ void product(const parameters &p) {
   const u32 full = shared_address(barriers), empty = full + 8 * STAGES, ready = empty + 8 * STAGES,
             vacant = ready + 16 * BUFFERS;
   const int group = threadIdx.x / 128, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
-  const schedule s = schedule_of(p);
+  __shared__ schedule s; // shared: beside the sums of a tile there are few registers
   u32 rank = 0;
   if (CLUSTER > 1) asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   if (threadIdx.x == 0) {
+    s = schedule_of(p);
     for (int i = 0; i < STAGES; ++i) barrier_init(full + 8 * i, 1), barrier_init(empty + 8 * i, 4 * SHARING * CLUSTER);
     for (int i = 0; i < 2 * BUFFERS; ++i) barrier_init(ready + 8 * i, 4), barrier_init(vacant + 8 * i, 1);
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
@@ -440,7 +453,7 @@ static __device__ __forceinline__ void product(const parameters &p) {
     if (warp == 0 && lane == 0) load_all(p, s, rank, stages, full, empty);
     if (STAGED && (c == 0 || c == 1) && lane == 0)
       store_all(p, s, c, (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
-                CLUSTER_N > 1 ? rank * BN : 0, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,
+                CLUSTER_N > 1 ? rank * WIDTH : 0, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,
                 vacant + 8 * BUFFERS * c);
     __syncwarp();
   } else {

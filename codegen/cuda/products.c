@@ -132,6 +132,11 @@ static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch,
   counted.pieces = p->several ? p->pieces : 0;
   launch_shape(e->arena, launch, &counted);
   if (sm90_takes(e, launch, p)) return sm90_product(e, op, launch, p, s, error);
+  if (p->glu) {
+    fail(error, "only sm_90a has products with a gated unit, of bf16 and at least 64 rows; leave the pass "
+                "fuse-activations out");
+    return cuda_drop(s);
+  }
   for (int64_t group = 0; p->several && group <= g->groups; ++group) cuda_dim(e, launch, p->first[group]);
   cuda_grid(launch, blocks_of(g->m, w.rows), blocks_of(g->n, w.columns), g->groups, threads_of(&w));
   launch->shared = shared_of(&w);
@@ -146,7 +151,7 @@ static int bytes_of(const char *type) { return strcmp(type, "bf16") ? 4 : 2; }
 
 bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, cuda_product_types types, plan_ref a, plan_ref b,
                   plan_ref c, lmn_error *error) {
-  product p = {.gemm = *g, .pieces = 1, .types = types};
+  product p = {.gemm = *g, .pieces = 1, .types = types, .stored = true};
   p.gemm.groups = 1;
   cuda_source s = {0};
   plan_launch *launch = cuda_launch(e, op);
@@ -215,6 +220,13 @@ static bool read_product(cuda_entry *e, MlirOperation op, product *p, lmn_error 
   p->row_type = cuda_type_of(op, rows, false);
   p->extra_type = cuda_type_of(op, extras, true);
   bool epilogue = ir_text(e->ir, op, "epilogue") != NULL;
+  const char *glu = ir_text(e->ir, op, "glu");
+  p->glu = !glu ? GLU_NONE : !strcmp(glu, "grad") ? GLU_GRAD : GLU_VALUE;
+  p->stored = ir_results(e->ir, op, 0).count > 0;
+  if (!p->stored && p->glu != GLU_VALUE) return fail(error, "no result");
+  if (p->glu && (!epilogue || p->kinds || g->accumulate || p->lists || p->extras > 1 ||
+                 (p->glu == GLU_VALUE ? g->n % 2 || p->rows || p->extras != 1 : p->rows != 1)))
+    return fail(error, "not the operands and results of a gated unit");
   if (!epilogue && (columns.count || rows.count || extras.count))
     return fail(error, "columns, rows or extras without an epilogue");
   return check_places(e, op, error);
@@ -226,14 +238,16 @@ bool cuda_emit_gemm(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_source s = {0};
   const char *body = ir_text(e->ir, op, "epilogue");
   if (body) {
+    s.fast = (!p.stored || !strcmp(p.types.c, "bf16")) && (!p.extras || !strcmp(p.extra_type, "bf16"));
     cuda_include(&s, cuda_text_team);
+    if (s.fast) cuda_include(&s, cuda_text_fast);
     p.body = cuda_body(e, &s, body, error);
     if (!p.body) return cuda_drop(&s);
   }
   plan_launch *launch = cuda_launch(e, op);
   if (!group_args(e, launch, op, ir_operands(e->ir, op, 0), false, "a", p.pieces, error) ||
       !group_args(e, launch, op, ir_operands(e->ir, op, 1), false, "b", p.pieces, error) ||
-      !group_args(e, launch, op, ir_results(e->ir, op, 0), true, "c", p.gemm.groups, error))
+      (p.stored && !group_args(e, launch, op, ir_results(e->ir, op, 0), true, "c", p.gemm.groups, error)))
     return cuda_drop(&s);
   cuda_args(e, launch, op, ir_operands(e->ir, op, 3), false);
   cuda_args(e, launch, op, ir_operands(e->ir, op, 4), false);

@@ -4,6 +4,9 @@
 
 #include "codegen/cuda/cuda.h"
 
+// See kernel.gemm's glu.
+typedef enum { GLU_NONE, GLU_VALUE, GLU_GRAD } glu_form;
+
 typedef struct product {
   plan_gemm gemm;
   int64_t pieces; // of all groups
@@ -14,7 +17,14 @@ typedef struct product {
   int64_t *first; // where several: of every group, and their end
   cuda_product_types types;
   const char *row_type, *extra_type;
+  glu_form glu;
+  bool stored; // C: only a product with a gated unit's value can be without
 } product;
+
+// Of one element: sums that the epilogue takes, and what lies beside it in memory, read and written.
+static inline int sums_of(const product *p) { return p->glu == GLU_VALUE ? 2 : 1; }
+static inline int row_parts(const product *p) { return p->glu == GLU_GRAD ? 2 : p->rows; }
+static inline int result_parts(const product *p) { return (p->glu ? 2 * p->stored : 1) + p->extras; }
 
 // products_sm90.c: a product by wgmma and TMA. Whether it is one for that kernel; `launch` has all args.
 bool sm90_takes(const cuda_entry *e, const plan_launch *launch, const product *p);

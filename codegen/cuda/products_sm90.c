@@ -45,19 +45,35 @@ static matrices operand_b(cuda_entry *e, const plan_launch *l, const product *p)
 
 // Where args begin: of C, columns, rows, extras.
 static int64_t c_first(const product *p) { return 2 * p->pieces; }
-static int64_t column_first(const product *p) { return c_first(p) + p->gemm.groups; }
+static int64_t column_first(const product *p) { return c_first(p) + (p->stored ? p->gemm.groups : 0); }
 static int64_t row_first(const product *p) { return column_first(p) + p->kinds * p->gemm.groups; }
 static int64_t extra_first(const product *p) { return row_first(p) + p->rows * (p->lists ? p->gemm.groups : 1); }
 
+// Half `i` of the columns of each.
+static matrices half_of(matrices m, int i) {
+  m.columns /= 2;
+  for (int k = 0; k < m.count; ++k) m.at[k].offset += i * m.columns * m.bytes;
+  return m;
+}
+
 static matrices operand_row(cuda_entry *e, const plan_launch *l, const product *p, int i) {
   const plan_gemm *g = &p->gemm;
+  if (p->glu)
+    return half_of(matrices_of(e, l, row_first(p), g->groups, 2 * g->m * g->n, g->m, 2 * g->n, 2 * g->n, p->row_type),
+                   i);
   int64_t first = row_first(p) + i * (p->lists ? g->groups : 1);
   return matrices_of(e, l, first, g->groups, p->lists ? 0 : g->m * g->n, g->m, g->n, g->n, p->row_type);
 }
 static matrices operand_result(cuda_entry *e, const plan_launch *l, const product *p, int i) {
   const plan_gemm *g = &p->gemm;
-  if (i == 0) return matrices_of(e, l, c_first(p), g->groups, 0, g->m, g->n, g->ldc, p->types.c);
-  return matrices_of(e, l, extra_first(p) + i - 1, g->groups, g->m * g->n, g->m, g->n, g->n, p->extra_type);
+  int of_c = result_parts(p) - p->extras;
+  int64_t columns = g->n / sums_of(p);
+  if (i >= of_c)
+    return matrices_of(e, l, extra_first(p) + i - of_c, g->groups, g->m * columns, g->m, columns, columns,
+                       p->extra_type);
+  matrices c =
+      matrices_of(e, l, c_first(p), g->groups, 0, g->m, p->glu == GLU_GRAD ? 2 * g->n : g->n, g->ldc, p->types.c);
+  return p->glu ? half_of(c, i) : c;
 }
 
 // TMA can take them.
@@ -79,17 +95,18 @@ static bool evenly(const matrices *m, int64_t *distance) {
 // ---- results through shared memory
 
 static bool all_bf16(const product *p) {
-  return is_bf16(p->types.c) && (!p->rows || is_bf16(p->row_type)) && (!p->extras || is_bf16(p->extra_type));
+  return (!p->stored || is_bf16(p->types.c)) && (!p->rows || is_bf16(p->row_type)) &&
+         (!p->extras || is_bf16(p->extra_type));
 }
 
 // Results go through shared memory where TMA can write, and read, all of them.
 static bool can_stage(cuda_entry *e, const plan_launch *l, const product *p) {
   bool can = all_bf16(p) && !p->gemm.accumulate;
-  for (int i = 0; can && i < p->rows; ++i) {
+  for (int i = 0; can && i < row_parts(p); ++i) {
     matrices m = operand_row(e, l, p, i);
     can = aligned(&m);
   }
-  for (int i = 0; can && i <= p->extras; ++i) {
+  for (int i = 0; can && i < result_parts(p); ++i) {
     matrices m = operand_result(e, l, p, i);
     can = aligned(&m);
   }
@@ -134,13 +151,14 @@ static void add_all_maps(cuda_entry *e, plan_launch *l, const product *p, const 
   const plan_gemm *g = &p->gemm;
   matrices a = operand_a(e, l, p), b = operand_b(e, l, p);
   add_maps(e, l, &a, STEP, g->trans_a ? STEP : rows_of(c) / c->cluster_n, "a_maps()", out);
-  add_maps(e, l, &b, STEP, g->trans_b ? c->width / c->cluster_m : STEP, "b_maps()", out);
+  int boxes = c->cluster_m > sums_of(p) ? c->cluster_m : sums_of(p); // of a stage of B
+  add_maps(e, l, &b, STEP, g->trans_b ? c->width / boxes : STEP / c->cluster_m, "b_maps()", out);
   if (!c->staged) return;
-  for (int i = 0; i < p->rows; ++i) {
+  for (int i = 0; i < row_parts(p); ++i) {
     matrices m = operand_row(e, l, p, i);
     add_maps(e, l, &m, c->chunk, 64 * c->blocks, arena_printf(e->arena, "row_maps_%d()", i), out);
   }
-  for (int i = 0; i <= p->extras; ++i) {
+  for (int i = 0; i < result_parts(p); ++i) {
     matrices m = operand_result(e, l, p, i);
     add_maps(e, l, &m, c->chunk, 64 * c->blocks, arena_printf(e->arena, "result_maps_%d()", i), out);
   }
@@ -171,13 +189,13 @@ static void write_constants(const product *p, const choice *c, text *out) {
   bool pairs = !c->staged && !p->body && !is_bf16(p->types.c) && g->n % 2 == 0 && g->ldc % 2 == 0;
   write_tiles(c, g->accumulate, out);
   text_printf(out,
-              "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d;\n"
+              "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, SUMS = %d;\n"
               "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s;\n"
               "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
               "struct operand_maps {\n  int first;\n  bool each; // a map for each matrix; else they are one map's\n"
               "  int step;  // 0: the same matrix for all\n};\n",
-              c->stages, c->chunk, c->buffers, p->rows, p->kinds, 1 + p->extras, word(g->trans_a), word(g->trans_b),
-              word(p->several), word(c->staged), word(c->split), word(pairs));
+              c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), word(g->trans_a),
+              word(g->trans_b), word(p->several), word(c->staged), word(c->split), word(pairs));
 }
 
 static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {
@@ -197,20 +215,25 @@ static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {
   text_add(out, "\n               : \"l\"(a), \"l\"(b), \"r\"(add));\n}\n");
 }
 
-// What a result is made of: the sum, a value of each kind of columns, of each kind of rows.
+// What a result is made of: the sum (of columns in pairs both), a value of each kind of columns, of each kind of rows.
 static void write_epilogue(const product *p, text *out) {
   text_printf(out,
-              "static __device__ __forceinline__ void epilogue(float sum, const float (&columns)[%d], const float "
-              "(&rows)[%d],\n                                                float (&y)[%d]) {\n",
-              p->kinds ? p->kinds : 1, p->rows ? p->rows : 1, 1 + p->extras);
-  if (p->body) {
-    text_printf(out, "  %s(sum", p->body);
+              "static __device__ __forceinline__ void epilogue(const float (&sums)[%d], const float (&columns)[%d],\n"
+              "                                                const float (&rows)[%d], float (&y)[%d]) {\n",
+              sums_of(p), p->kinds ? p->kinds : 1, row_parts(p) ? row_parts(p) : 1, result_parts(p));
+  if (p->glu == GLU_VALUE) {
+    if (p->stored) text_add(out, "  y[0] = sums[0], y[1] = sums[1];\n");
+    text_printf(out, "  %s(sums[0], sums[1], y[%d]);\n}\n", p->body, result_parts(p) - 1);
+  } else if (p->glu == GLU_GRAD) {
+    text_printf(out, "  %s(rows[0], rows[1], sums[0], y[0], y[1]%s);\n}\n", p->body, p->extras ? ", y[2]" : "");
+  } else if (p->body) {
+    text_printf(out, "  %s(sums[0]", p->body);
     for (int i = 0; i < p->kinds; ++i) text_printf(out, ", columns[%d]", i);
     for (int i = 0; i < p->rows; ++i) text_printf(out, ", rows[%d]", i);
     for (int i = 0; i <= p->extras; ++i) text_printf(out, ", y[%d]", i);
     text_add(out, ");\n}\n");
   } else {
-    text_add(out, "  y[0] = sum;\n}\n");
+    text_add(out, "  y[0] = sums[0];\n}\n");
   }
 }
 
@@ -231,12 +254,17 @@ static void write_places(const product *p, text *out) {
 
 // An element of C and of the extras, for results that do not go through shared memory.
 static void write_finish_element(const product *p, text *out) {
+  if (p->glu) {
+    text_add(out,
+             "static __device__ __forceinline__ void finish_element(const parameters &, int, int, int, float) {}\n\n");
+    return;
+  }
   long long groups = (long long)p->gemm.groups;
   text_printf(out,
               "static __device__ __forceinline__ void finish_element(const parameters &p, int group, int row, int "
               "column, float sum) {\n"
               "  const long long in_group = row * p.dims[1] + column, at = group * p.dims[0] * p.dims[1] + in_group;\n"
-              "  float columns[%d], rows[%d], y[%d];\n"
+              "  float sums[1], columns[%d], rows[%d], y[%d];\n"
               "  %s *c = (%s *)c_of(p, group) + row * p.dims[5] + column;\n",
               p->kinds ? p->kinds : 1, p->rows ? p->rows : 1, 1 + p->extras, p->types.c, p->types.c);
   if (p->gemm.accumulate) text_add(out, "  sum += (float)*c;\n");
@@ -249,7 +277,7 @@ static void write_finish_element(const product *p, text *out) {
       text_printf(out, "  rows[%d] = (float)((const %s *)p.args[%lld])[at];\n", i, p->row_type,
                   (long long)row_first(p) + i);
   }
-  text_printf(out, "  epilogue(sum, columns, rows, y);\n  *c = %s(y[0]);\n", p->types.c);
+  text_printf(out, "  sums[0] = sum;\n  epilogue(sums, columns, rows, y);\n  *c = %s(y[0]);\n", p->types.c);
   for (int i = 0; i < p->extras; ++i)
     text_printf(out, "  ((%s *)p.args[%lld])[at] = %s(y[%d]);\n", p->extra_type, (long long)extra_first(p) + i,
                 p->extra_type, 1 + i);
@@ -259,8 +287,9 @@ static void write_finish_element(const product *p, text *out) {
 // ---- launches
 
 static const char *kind_of(cuda_entry *e, const product *p, const choice *c, const char *what) {
-  return arena_printf(e->arena, "gemm_sm90%s_%dx%d%s_%c%c", what, rows_of(c), c->width, c->ping_pong ? "p" : "",
-                      p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
+  static const char *const glu[] = {[GLU_NONE] = "", [GLU_VALUE] = "_glu", [GLU_GRAD] = "_glu_grad"};
+  return arena_printf(e->arena, "gemm_sm90%s%s_%dx%d%s_%c%c", glu[p->glu], what, rows_of(c), c->width,
+                      c->ping_pong ? "p" : "", p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
 }
 
 static const char *cluster_text(cuda_entry *e, const choice *c) {
@@ -296,8 +325,8 @@ static void write_kernel(cuda_entry *e, plan_launch *l, const product *p, const 
   text *out = &s->functions;
   write_constants(p, c, out);
   add_all_maps(e, l, p, c, out);
-  write_select(out, "row_maps", c->staged ? p->rows : 0);
-  write_select(out, "result_maps", c->staged ? 1 + p->extras : 0);
+  write_select(out, "row_maps", c->staged ? row_parts(p) : 0);
+  write_select(out, "result_maps", c->staged ? result_parts(p) : 0);
   write_wgmma(c->width, p->gemm.trans_a, p->gemm.trans_b, out);
   text_add(out, "\n");
   if (body.data) text_add(out, body.data);
@@ -316,7 +345,7 @@ bool sm90_product(cuda_entry *e, MlirOperation op, plan_launch *l, const product
   if (!c.width) return fail(error, "no tile of a product has room in shared memory");
   int64_t parts_bytes, cut = tiles_cut(p, &c, &parts_bytes), clusters = clusters_of(&c), tiles = tiles_of(p, &c);
   plan_ref scratch = {0}, *places = ARENA_ARRAY(e->arena, plan_ref, (int)g->groups);
-  memcpy(places, l->args + c_first(p), (size_t)g->groups * sizeof *places);
+  if (p->stored) memcpy(places, l->args + c_first(p), (size_t)g->groups * sizeof *places);
   c.split = c.split && cut * steps_of(p) >= 4 * clusters;
   if (c.split) cuda_arg(e, l, scratch = cuda_scratch(e, parts_bytes));
   cuda_dim(e, l, g->groups);

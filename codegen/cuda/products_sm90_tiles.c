@@ -15,7 +15,7 @@ static int64_t stage_bytes(const product *p, const choice *c) {
 }
 
 static int64_t buffer_bytes(const product *p, const choice *c) { // of both consumers
-  int parts = p->rows > 1 + p->extras ? p->rows : 1 + p->extras;
+  int parts = row_parts(p) > result_parts(p) ? row_parts(p) : result_parts(p);
   return 2 * (int64_t)parts * 64 * c->blocks * c->chunk * 2;
 }
 
@@ -27,9 +27,10 @@ int64_t shared_bytes(const product *p, const choice *c) {
 static bool fill_shared(const product *p, choice *c) {
   enum { STAGES_MOST = 7, STAGES_GOOD = 4, STAGES_LEAST = 2, BUFFERS_MOST = 6 };
   const int64_t room = CUDA_SHARED_BYTES - SHARED_SPARE;
-  const int least = !c->staged ? 0 : p->rows ? 2 : 1;
+  if (c->stages) return shared_bytes(p, c) <= room + 1024;
+  const int least = !c->staged ? 0 : p->rows ? 2 : 1, columns = c->width / sums_of(p);
   for (int wanted = STAGES_GOOD; wanted >= STAGES_LEAST; wanted -= STAGES_GOOD - STAGES_LEAST)
-    for (c->chunk = c->width % 64 ? 32 : 64; c->chunk >= 32; c->chunk /= 2) {
+    for (c->chunk = columns % 64 ? 32 : 64; c->chunk >= 32; c->chunk /= 2) {
       int64_t buffers = c->staged ? buffer_bytes(p, c) : 0, stages = (room - least * buffers) / stage_bytes(p, c);
       if (stages < wanted) continue;
       c->stages = stages > STAGES_MOST ? STAGES_MOST : (int)stages;
@@ -85,9 +86,9 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
 
 static bool usable(const product *p, choice *c, bool staged) {
   enum { SUMS = 256 }; // of a row, beside which there are registers for more than a plain result
-  bool halves = c->cluster_m == 1 || p->gemm.trans_b || blocks_of(c->width, 64) % 2 == 0; // what each block loads of B
-  bool plain = staged && p->kinds + p->rows + p->extras <= 1, fits = plain || c->width * c->blocks <= SUMS;
-  if (!halves || !fits) return false;
+  bool plain = staged && (p->glu || p->kinds + row_parts(p) + result_parts(p) <= 3),
+       fits = plain || c->width * c->blocks <= SUMS, chunks = c->width / sums_of(p) % 32 == 0;
+  if (!fits || !chunks || (p->glu && !staged)) return false;
   c->staged = staged;
   int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), steps = steps_of(p);
   bool same = p->pieces % p->gemm.groups == 0;
@@ -96,14 +97,18 @@ static bool usable(const product *p, choice *c, bool staged) {
   return fill_shared(p, c);
 }
 
-// "192x2p 2x1": the width, 64-row blocks of a consumer, p of ping-pong, the cluster; what measurements are made with.
+// "192x2p 2x1 4 32 2": the width, 64-row blocks of a consumer, p of ping-pong, the cluster, and, where they are given,
+// stages, columns of a chunk, buffers; what measurements are made with.
 static bool read_choice(const char *tiles, choice *c) {
   char mode[2] = "";
   *c = (choice){0};
-  int count = sscanf(tiles, "%dx%d%1[p] %dx%d", &c->width, &c->blocks, mode, &c->cluster_m, &c->cluster_n);
-  if (count != 5) count = 1 + sscanf(tiles, "%dx%d %dx%d", &c->width, &c->blocks, &c->cluster_m, &c->cluster_n);
+  int count = sscanf(tiles, "%dx%d%1[p] %dx%d %d %d %d", &c->width, &c->blocks, mode, &c->cluster_m, &c->cluster_n,
+                     &c->stages, &c->chunk, &c->buffers);
+  if (count < 5)
+    count = 1 + sscanf(tiles, "%dx%d %dx%d %d %d %d", &c->width, &c->blocks, &c->cluster_m, &c->cluster_n, &c->stages,
+                       &c->chunk, &c->buffers);
   c->ping_pong = *mode != 0;
-  return count == 5;
+  return count == 5 || count == 8;
 }
 
 choice choose_tiles(const product *p, bool staged, const char *tiles) {

@@ -72,6 +72,17 @@ class Launch:
         call("cuLaunchKernel", self.kernel.function, x, y, z, threads, 1, 1, shared, stream, self.parameters, None)
 
 
+def gated(x):
+    gate, up = x.chunk(2, 1)
+    return torch.nn.functional.silu(gate) * up
+
+
+def gated_grad(dy, x):
+    gate, up = (half.float() for half in x.chunk(2, 1))
+    sigmoid = torch.sigmoid(gate)
+    return torch.cat([dy * up * (sigmoid * (1 + gate * (1 - sigmoid))), dy * gate * sigmoid], 1).bfloat16()
+
+
 class Case:
     """A product with its own memory, operands random, the rest NaN."""
     def __init__(self, folder, spec, entry):
@@ -84,10 +95,11 @@ class Case:
         br, bc = (n, k) if s["tb"] else (k, n)
         self.a = self.matrices("a", stack, ar, ac, ac + pad)
         self.b = self.matrices("b", stack, br, bc, bc + pad)
-        self.c = self.matrices("c", stack, m, n, n + pad, torch.float32 if s["f32"] else torch.bfloat16)
+        wide, narrow = 2 * n if s["grad"] else n, n // 2 if s["glu"] and not s["grad"] else n
+        self.c = self.matrices("c", stack, m, wide, wide + pad, torch.float32 if s["f32"] else torch.bfloat16)
         self.column = [self.view(at, (n,), torch.float32) for at in s["column"]]
-        self.row = [self.view(at, (1 if s["lists"] else groups, m, n), torch.bfloat16) for at in s["row"]]
-        self.extra = [self.view(at, (groups, m, n), torch.bfloat16) for at in s["extra"]]
+        self.row = [self.view(at, (1 if s["lists"] else groups, m, wide), torch.bfloat16) for at in s["row"]]
+        self.extra = [self.view(at, (groups, m, narrow), torch.bfloat16) for at in s["extra"]]
         scale = (k * s["pieces"]) ** -0.5
         for x in self.a + self.column + self.row:
             x.normal_()
@@ -122,6 +134,13 @@ class Case:
                 total = total + (a.t() if s["ta"] else a) @ (b.t() if s["tb"] else b)
             if s["acc"]:
                 total = total + before[g]
+            if s["glu"]:
+                gate, up = (self.row[0][g].float() if s["grad"] else total).chunk(2, 1)
+                sigmoid = torch.sigmoid(gate)
+                extras.append([gate * sigmoid * up] * s["extras"])
+                slope = sigmoid * (1 + gate * (1 - sigmoid))
+                results.append(torch.cat([total * up * slope, total * gate * sigmoid], 1) if s["grad"] else total)
+                continue
             for kind in range(s["kinds"]):
                 total = total + self.column[kind * s["groups"] + g]
             extras.append([total * (i + 2) for i in range(s["extras"])])
@@ -162,6 +181,10 @@ class Case:
         s = self.spec
         a, b, c = self.a[0], self.b[0], torch.empty(s["m"], s["n"], dtype=torch.bfloat16, device="cuda")
         a, b = a.t() if s["ta"] else a, b.t() if s["tb"] else b
+
+        if s["glu"]:
+            row, grad = torch.compile(gated, dynamic=False), torch.compile(gated_grad, dynamic=False)
+            return lambda: grad(torch.matmul(a, b, out=c), self.row[0][0]) if s["grad"] else row(torch.matmul(a, b, out=c))
 
         def go():
             torch.matmul(a, b, out=c)
@@ -223,7 +246,7 @@ def main():
     torch.empty(1, device="cuda")
     wrong, shapes = 0, {}
     for s in specs:
-        shapes.setdefault(tuple(s[x] for x in ("m", "n", "k", "ta", "tb", "rows", "groups", "pieces")), []).append(s)
+        shapes.setdefault(tuple(s[x] for x in ("m", "n", "k", "ta", "tb", "rows", "glu", "groups", "pieces")), []).append(s)
     for shape, group in shapes.items():
         graphs, notes, keep = {}, {}, []
         for s in group:
@@ -239,7 +262,7 @@ def main():
                 print(f"{s['name']:16s} {notes[s['name']]}", flush=True)
                 continue
             count = max(6, min(60, int(4e-3 / (cases[0].flops() / 650e12))))
-            if not graphs and shape[6:] == (1, 1):
+            if not graphs and shape[7:] == (1, 1):
                 peers = [c.peer() for c in cases]
                 graphs["PyTorch"] = graph(peers, count)
                 keep.append(peers)

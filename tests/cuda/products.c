@@ -2,7 +2,8 @@
 // product of kernel.gemm, and FOLDER/cases.json, which says what it is and where its values lie. For
 // scripts/bench/products.py, which checks and times them on a GPU. A line is a name and words:
 //   m=… n=… k=… groups=… pieces=… (of each group) kinds=… rows=… extras=… pad=… (columns beyond A, B and C)
-//   tiles=WIDTHxBLOCKS[p],1x1 ta tb f32 (result) acc stacked (groups in one value) lists (rows each a value)
+//   tiles=WIDTHxBLOCKS[p],1x1[,STAGES,CHUNK,BUFFERS] ta tb f32 (result) acc stacked (groups in one value) lists (rows each a value)
+//   glu (the value of [gate | up] alone) glu keep (C too) glu grad (C is its gradient; extras=1: the value again)
 #include "codegen/cuda/cuda.h"
 #include "codegen/plan.h"
 
@@ -12,8 +13,13 @@
 typedef struct spec {
   char name[64], tiles[64];
   int m, n, k, groups, pieces, kinds, rows, extras, pad;
-  bool ta, tb, f32, acc, stacked, lists;
+  bool ta, tb, f32, acc, stacked, lists, glu, keep, grad;
 } spec;
+
+// How many of C, and of how many columns it, the row operands and the extras are.
+static int stored(const spec *s) { return s->glu && !s->keep && !s->grad ? 0 : s->stacked ? 1 : s->groups; }
+static int wide(const spec *s) { return s->grad ? 2 * s->n : s->n; }
+static int narrow(const spec *s) { return s->glu && !s->grad ? s->n / 2 : s->n; }
 
 typedef struct writer {
   text ops, cases, functions;
@@ -37,13 +43,16 @@ static bool read_spec(char *line, spec *s) {
       const char *name;
       bool *to;
     } flags[] = {{"ta", &s->ta},   {"tb", &s->tb},           {"f32", &s->f32},
-                 {"acc", &s->acc}, {"stacked", &s->stacked}, {"lists", &s->lists}};
+                 {"acc", &s->acc}, {"stacked", &s->stacked}, {"lists", &s->lists},
+                 {"glu", &s->glu}, {"keep", &s->keep},       {"grad", &s->grad}};
     for (size_t i = 0; i < LENGTH(numbers); ++i)
       if (!strncmp(word, numbers[i].name, strlen(numbers[i].name))) *numbers[i].to = atoi(strchr(word, '=') + 1);
     for (size_t i = 0; i < LENGTH(flags); ++i)
       if (!strcmp(word, flags[i].name)) *flags[i].to = true;
     if (!strncmp(word, "tiles=", 6)) snprintf(s->tiles, sizeof s->tiles, "%s", word + 6);
   }
+  if (s->glu && s->grad) s->rows = 1;
+  else if (s->glu) s->extras = 1;
   for (char *c = s->tiles; *c; ++c)
     if (*c == ',') *c = ' ';
   return true;
@@ -94,9 +103,31 @@ static void places(writer *w, const int64_t *at, int count, bool *first) {
     text_printf(&w->ops, "%s%d, %lld", *first ? "" : ", ", SPACE_ARENA, (long long)at[i]);
 }
 
+static void write_glu(const spec *s, text *t) {
+  const char *value = "    %one = arith.constant 1.0 : f32\n    %n = arith.negf %g : f32\n    %e = math.exp %n : f32\n"
+                      "    %d = arith.addf %one, %e : f32\n    %a = arith.divf %g, %d : f32\n"
+                      "    %y = arith.mulf %a, %u : f32\n";
+  if (!s->grad) {
+    text_printf(t, "  func.func private @finish(%%g: f32, %%u: f32) -> f32 {\n%s    return %%y : f32\n  }\n", value);
+    return;
+  }
+  text_printf(t,
+              "  func.func private @finish(%%g: f32, %%u: f32, %%dy: f32) -> (f32, f32%s) {\n%s"
+              "    %%s = arith.divf %%one, %%d : f32\n    %%r = arith.subf %%one, %%s : f32\n"
+              "    %%p = arith.mulf %%g, %%r : f32\n    %%q = arith.addf %%one, %%p : f32\n"
+              "    %%slope = arith.mulf %%s, %%q : f32\n    %%v = arith.mulf %%dy, %%u : f32\n"
+              "    %%dg = arith.mulf %%v, %%slope : f32\n    %%du = arith.mulf %%dy, %%a : f32\n",
+              s->extras ? ", f32" : "", value);
+  text_add(t, s->extras ? "    return %dg, %du, %y : f32, f32, f32\n  }\n" : "    return %dg, %du : f32, f32\n  }\n");
+}
+
 // s = sum + columns …; the result is s + rows …, extras are 2 s, 3 s …
 static void write_epilogue(writer *w, const spec *s) {
   text *t = &w->functions;
+  if (s->glu) {
+    write_glu(s, t);
+    return;
+  }
   int inputs = s->kinds + s->rows;
   text_add(t, "  func.func private @finish(%c: f32");
   for (int i = 0; i < inputs; ++i) text_printf(t, ", %%x%d: f32", i);
@@ -126,13 +157,14 @@ static void write_attributes(writer *w, const spec *s, int64_t lda, int64_t ldb,
               (long long)lda, (long long)ldb, (long long)ldc, (long long)(s->stacked ? (s->ta ? s->k : s->m) * lda : 0),
               (long long)(s->stacked ? (s->tb ? s->n : s->k) * ldb : 0), (long long)(s->stacked ? s->m * ldc : 0));
   if (epilogue) text_add(t, "epilogue = @finish, ");
+  if (s->glu) text_printf(t, "glu = \"%s\", ", s->grad ? "grad" : "value");
   if (s->lists) text_add(t, "lists = 1 : i64, ");
   if (s->pieces > 1) {
     text_add(t, "pieces = array<i64: ");
     for (int g = 0; g < s->groups; ++g) text_printf(t, "%s%d", g ? ", " : "", s->pieces);
     text_add(t, ">, ");
   }
-  int c = s->stacked ? 1 : s->groups, ab = s->stacked ? 1 : pieces;
+  int c = stored(s), ab = s->stacked ? 1 : pieces;
   text_printf(t,
               "operandSegmentSizes = array<i32: %d, %d, %d, %d, %d>, resultSegmentSizes = array<i32: %d, %d>, places = "
               "array<i64: ",
@@ -141,26 +173,25 @@ static void write_attributes(writer *w, const spec *s, int64_t lda, int64_t ldb,
 
 // The entry's module, and its line of cases.json.
 static void write_case(writer *w, const spec *s) {
-  bool epilogue = s->kinds || s->rows || s->extras, first = true;
-  int pieces = s->groups * s->pieces, stack = s->stacked ? s->groups : 1, ab = s->stacked ? 1 : pieces,
-      c = s->stacked ? 1 : s->groups;
+  bool epilogue = s->kinds || s->rows || s->extras, first = true; // a gated unit has at least one of them
+  int pieces = s->groups * s->pieces, stack = s->stacked ? s->groups : 1, ab = s->stacked ? 1 : pieces, c = stored(s);
   int rows = s->rows * (s->lists ? s->groups : 1);
   int64_t a_rows = (s->ta ? s->k : s->m) * (int64_t)stack, lda = (s->ta ? s->m : s->k) + s->pad,
           row_rows = s->m * (int64_t)(s->lists ? 1 : s->groups);
   int64_t b_rows = (s->tb ? s->n : s->k) * (int64_t)stack, ldb = (s->tb ? s->k : s->n) + s->pad,
-          c_rows = s->m * (int64_t)stack, ldc = s->n + s->pad;
+          c_rows = s->m * (int64_t)stack, ldc = wide(s) + s->pad;
   text_printf(&w->cases,
               "{\"name\":\"%s\",\"m\":%d,\"n\":%d,\"k\":%d,\"groups\":%d,\"pieces\":%d,\"kinds\":%d,\"rows\":%d,"
               "\"extras\":%d,\"pad\":%d,"
-              "\"ta\":%d,\"tb\":%d,\"f32\":%d,\"acc\":%d,\"stacked\":%d,\"lists\":%d",
+              "\"ta\":%d,\"tb\":%d,\"f32\":%d,\"acc\":%d,\"stacked\":%d,\"lists\":%d,\"glu\":%d,\"grad\":%d",
               s->name, s->m, s->n, s->k, s->groups, s->pieces, s->kinds, s->rows, s->extras, s->pad, s->ta, s->tb,
-              s->f32, s->acc, s->stacked, s->lists);
+              s->f32, s->acc, s->stacked, s->lists, s->glu, s->grad);
   free(values(w, "a", ab, a_rows, lda, false, true));
   free(values(w, "b", ab, b_rows, ldb, false, true));
   int64_t *to = values(w, "c", c, c_rows, ldc, s->f32, s->acc);
   free(values(w, "column", s->kinds * s->groups, 1, s->n, true, true));
-  free(values(w, "row", rows, row_rows, s->n, false, true));
-  int64_t *extras = values(w, "extra", s->extras, s->m * (int64_t)s->groups, s->n, false, false);
+  free(values(w, "row", rows, row_rows, wide(s), false, true));
+  int64_t *extras = values(w, "extra", s->extras, s->m * (int64_t)s->groups, narrow(s), false, false);
   if (epilogue) write_epilogue(w, s);
   text_printf(&w->ops, "    %%r:%d = \"kernel.gemm\"(", c + s->extras);
   names(w, "a", ab, &first);
@@ -178,11 +209,11 @@ static void write_case(writer *w, const spec *s) {
   types(w, ab, b_rows, ldb, false, false, &first);
   types(w, s->acc ? c : 0, c_rows, ldc, s->f32, false, &first);
   types(w, s->kinds * s->groups, 1, s->n, true, true, &first);
-  types(w, rows, row_rows, s->n, false, false, &first);
+  types(w, rows, row_rows, wide(s), false, false, &first);
   text_add(&w->ops, ") -> (");
   first = true;
   types(w, c, c_rows, ldc, s->f32, false, &first);
-  types(w, s->extras, s->m * (int64_t)s->groups, s->n, false, false, &first);
+  types(w, s->extras, s->m * (int64_t)s->groups, narrow(s), false, false, &first);
   text_add(&w->ops, ")\n");
   free(to);
   free(extras);
