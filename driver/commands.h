@@ -17,6 +17,7 @@ int command_graph(int argument_count, char **arguments);
 int command_explain(int argument_count, char **arguments); // lmnc --explain E0404
 int command_summary(int argument_count, char **arguments);
 int command_compile(int argument_count, char **arguments);
+int command_tune(int argument_count, char **arguments);
 int command_train(int argument_count, char **arguments);
 int command_sweep(int argument_count, char **arguments);
 int command_eval(int argument_count, char **arguments);

@@ -3,6 +3,7 @@
 #include "codegen/backend.h"
 #include "codegen/plan.h"
 #include "driver/lower.h"
+#include "driver/tune.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,6 +74,8 @@ typedef struct session { // one compile_entries
   text kernels; // kernel.mlir of the artifact
   int printed;  // entries
   ir **read;    // those of the emitted text, each NULL once it is used
+  tiles_file measured;
+  cuda_trials *trials; // of compile_trials
   lmn_error *error;
 } session;
 
@@ -266,8 +269,7 @@ static bool write_artifact(session *s, const char *artifact) {
   return ok;
 }
 
-// Where compiled kernels are kept; empty: nowhere.
-static const char *cache_folder(compilation *c) {
+const char *compile_cache(const compilation *c) {
   if (c->options->cache) return c->options->cache;
   const char *own = getenv("LMN_CACHE"), *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
   if (own) return own;
@@ -342,13 +344,28 @@ static bool lower_entries(session *s, const entry_shape *shapes, int count) {
   return ok;
 }
 
+// Tiles of products that were measured: those of --tiles, else of the GPU here, if lmnc tune was run for it.
+static bool use_measured(session *s) {
+  compilation *c = s->c;
+  const char *path = c->options->tiles ? c->options->tiles : tune_kept(c->arena, compile_cache(c), c->target->name);
+  if (!path || !*path) return true;
+  if (!tiles_read(c->arena, path, &s->measured, s->error)) return false;
+  if (strcmp(s->measured.architecture, c->target->name))
+    return fail(s->error, "--tiles %s: is of %s, and the target is %s", path, s->measured.architecture,
+                c->target->name);
+  cuda_codegen_measured(s->backend.cuda, &s->measured);
+  return true;
+}
+
 // Lowers all entries: the plan is complete, and the kernels are there as MLIR.
 static bool begin_session(session *s, compilation *c, const entry_shape *shapes, int count, lmn_error *error) {
   double began = clock_seconds();
-  *s = (session){.c = c, .error = error, .plan = plan_create(c->arena, c->graph, c->parameters)};
+  *s = (session){.c = c, .error = error, .plan = plan_create(c->arena, c->graph, c->parameters), .trials = s->trials};
   s->plan->precision = c->precision;
-  s->backend = backend_create(c->arena, c->target, s->plan, cache_folder(c));
+  s->backend = backend_create(c->arena, c->target, s->plan, compile_cache(c));
   backend_time(&s->backend, c->options->timings);
+  if (s->backend.cuda) cuda_codegen_try(s->backend.cuda, s->trials);
+  if (s->backend.cuda && !s->trials && !use_measured(s)) return false;
   if (c->emitted && !c->emitted->entry_count) return read_kernels(s);
   s->context = ir_context_create(error);
   timings_add(c->options->timings, "front end", "dialects and plan", began);
@@ -360,10 +377,11 @@ static void end_session(session *s) {
   backend_destroy(&s->backend);
   ir_context_destroy(s->context);
   text_free(&s->kernels);
+  tiles_free(&s->measured);
 }
 
 bool compile_entries(compilation *c, const entry_shape *shapes, int count, const char *artifact, lmn_error *error) {
-  session s;
+  session s = {0};
   bool ok = begin_session(&s, c, shapes, count, error) && print_or_write(&s, artifact);
   c->entry_count = s.plan->entry_count;
   end_session(&s);
@@ -371,7 +389,7 @@ bool compile_entries(compilation *c, const entry_shape *shapes, int count, const
 }
 
 const plan *compile_plan(compilation *c, const entry_shape *shapes, int count, lmn_error *error) {
-  session s;
+  session s = {0};
   bool ok = begin_session(&s, c, shapes, count, error);
   end_session(&s);
   return ok ? s.plan : NULL;
@@ -379,7 +397,7 @@ const plan *compile_plan(compilation *c, const entry_shape *shapes, int count, l
 
 bool compile_kernels(compilation *c, const entry_shape *shapes, int count,
                      void visit(void *user, const cuda_kernel *kernels, int count), void *user, lmn_error *error) {
-  session s;
+  session s = {0};
   bool ok = begin_session(&s, c, shapes, count, error);
   if (ok && !s.backend.cuda) ok = fail(error, "kernels are listed of a GPU: say --target sm_80, sm_89 or sm_90a");
   ok = ok && cuda_codegen_compile(s.backend.cuda, error);
@@ -389,6 +407,20 @@ bool compile_kernels(compilation *c, const entry_shape *shapes, int count,
     visit(user, first, kernels);
   }
   end_session(&s);
+  return ok;
+}
+
+bool compile_trials(compilation *c, const entry_shape *shapes, int count, const char *artifact, int *products,
+                    lmn_error *error) {
+  if (!c->target->cuda) return fail(error, "tiles are measured of products on a GPU: say --target sm_90a");
+  session s = {.trials = cuda_trials_create(c->arena, c->target->name, compile_cache(c))};
+  bool ok = begin_session(&s, c, shapes, count, error);
+  *products = cuda_trials_count(s.trials);
+  if (ok && !*products)
+    ok = fail(error, "the network has no product whose tiles can be chosen; those of bf16 for sm_90a have");
+  ok = ok && cuda_trials_finish(s.trials, artifact, error);
+  end_session(&s);
+  cuda_trials_destroy(s.trials);
   return ok;
 }
 

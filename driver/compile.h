@@ -24,6 +24,7 @@ typedef struct compile_options {
   timings *timings;      // --time-passes; NULL: not wanted
   const char *target;    // "cpu", "sm_90a" …; NULL: the CPU
   const char *precision; // "f32" or, of GPUs, "bf16"; NULL: the target's usual one
+  const char *tiles;     // --tiles: a file that lmnc tune wrote; NULL: what it wrote for the GPU here; "": none
   const char *cache;     // NULL: $LMN_CACHE, $XDG_CACHE_HOME/lmnc or ~/.cache/lmnc; "": no cache
 } compile_options;
 
@@ -55,6 +56,12 @@ const plan *compile_plan(compilation *c, const entry_shape *shapes, int count, l
 // Compiles the kernels for a GPU, writes nothing, and shows them.
 bool compile_kernels(compilation *c, const entry_shape *shapes, int count,
                      void visit(void *user, const cuda_kernel *kernels, int count), void *user, lmn_error *error);
+// Every product of the entries with the tiles that are worth measuring, as an artifact for tune_artifact (tune.h);
+// products: how many there are.
+bool compile_trials(compilation *c, const entry_shape *shapes, int count, const char *artifact, int *products,
+                    lmn_error *error);
+// Where compiled kernels, and tiles that were measured, are kept; empty: nowhere.
+const char *compile_cache(const compilation *c);
 // A fresh temporary folder for an artifact that lives as long as the process; removed at exit.
 bool compile_temporary(char path[4096], lmn_error *error);
 

@@ -1,5 +1,6 @@
 // lmn-run: runs compiled networks on a machine without the compiler.
 #include "driver/run_options.h"
+#include "driver/tune.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +36,7 @@ lmn_network *source_network(network_source *s, const entry_wanted *wanted, int c
 static const char usage[] =
     "lmn-run runs networks that lmnc has compiled.\n\n"
     "usage: lmn-run COMMAND net.lmnx [options]\n\n"
-    "commands: train, eval, generate, trace, bench (each has --help)\n\n"
+    "commands: train, eval, generate, trace, bench, tune (each has --help)\n\n"
     "example:\n  lmn-run generate net.lmnx --init run/parameters.safetensors --prompt 'Once upon a time'\n";
 
 static int run_named(int argc, char **argv) {
@@ -45,9 +46,11 @@ static int run_named(int argc, char **argv) {
   }
   if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return fputs(usage, stdout) < 0;
   if (!strcmp(argv[1], "--version")) return printf("lmn-run %s\n", LMN_VERSION) < 0;
+  if (!strcmp(argv[1], "tune")) return tune_run_command(argc - 1, argv + 1);
   int status = run_command_named(argv[1], argc - 1, argv + 1);
   if (status >= 0) return status;
-  fprintf(stderr, "error: there is no command \"%s\"; lmn-run has train, eval, generate, trace and bench\n", argv[1]);
+  fprintf(stderr, "error: there is no command \"%s\"; lmn-run has train, eval, generate, trace, bench and tune\n",
+          argv[1]);
   return 2;
 }
 

@@ -19,6 +19,7 @@ const command commands[] = {
     {"fmt", "networks in the one layout", command_fmt},
     {"graph", "a drawing, as SVG, DOT or Mermaid", command_graph},
     {"compile", "kernels and a plan, for lmn-run", command_compile},
+    {"tune", "the fastest tiles of products on a GPU, by measuring", command_tune},
     {"train", "train a network, phase by phase", command_train},
     {"sweep", "train a network at many values of its params, and compare", command_sweep},
     {"eval", "loss, perplexity or accuracy on data", command_eval},

@@ -12,7 +12,8 @@ compile_options network_compile_options(const network_options *n) {
                            .disabled = n->disabled.items,
                            .disabled_count = n->disabled.count,
                            .target = n->target,
-                           .precision = n->precision};
+                           .precision = n->precision,
+                           .tiles = n->tiles};
 }
 
 void network_options_free(network_options *n) {

@@ -9,7 +9,7 @@ typedef struct network_options {
   const char *net; // the operand
   define_list defines, overrides;
   text_list disabled;
-  const char *recompute, *target, *precision;
+  const char *recompute, *target, *precision, *tiles;
   int64_t memory_limit;
   bool random_weights;
 } network_options;
@@ -24,7 +24,8 @@ typedef struct network_options {
   {"recompute", 0, "WHAT", "remake, not keep: rows, feed-forward, layers, layers-2, -4, -8", OPTION_TEXT, &(n)->recompute}, \
   {"memory-limit", 0, "SIZE", "of a training step, 800M or 1.5G: what does not fit is remade", OPTION_BYTES, &(n)->memory_limit}, \
   {"target", 0, "TARGET", "cpu (the default), or a GPU: sm_80, sm_89, sm_90a", OPTION_TEXT, &(n)->target}, \
-  {"precision", 0, "TYPE", "f32, or bf16 for GPUs, theirs unless told otherwise", OPTION_TEXT, &(n)->precision}
+  {"precision", 0, "TYPE", "f32, or bf16 for GPUs, theirs unless told otherwise", OPTION_TEXT, &(n)->precision}, \
+  {"tiles", 0, "FILE", "of products on a GPU, from lmnc tune; default: this GPU's", OPTION_TEXT, &(n)->tiles}
 // clang-format on
 
 compile_options network_compile_options(const network_options *n); // points into *n

@@ -56,7 +56,9 @@ bool cuda_codegen_entry(cuda_codegen *cg, ir *m, plan_entry *entry, lmn_error *e
                   .launches = launches_of(cg->arena, entry),
                   .architecture = cg->architecture,
                   .tiles = cg->tiles,
-                  .arena_bytes = entry->arena_bytes};
+                  .arena_bytes = entry->arena_bytes,
+                  .measured = cg->measured,
+                  .trials = cg->trials};
   op_list ops = ir_ops(m);
   int *firsts = ARENA_ARRAY(cg->arena, int, ops.count + 1);
   for (int i = 0; i < ops.count; ++i) {
@@ -90,6 +92,10 @@ cuda_codegen *cuda_codegen_create(arena *a, const plan *p, const char *architect
 void cuda_codegen_time(cuda_codegen *cg, timings *t) { cg->timings = t; }
 
 void cuda_codegen_tiles(cuda_codegen *cg, const char *tiles) { cg->tiles = tiles; }
+
+void cuda_codegen_measured(cuda_codegen *cg, const tiles_file *measured) { cg->measured = measured; }
+
+void cuda_codegen_try(cuda_codegen *cg, cuda_trials *trials) { cg->trials = trials; }
 
 void cuda_codegen_destroy(cuda_codegen *cg) {
   if (!cg) return;

@@ -8,6 +8,7 @@
 #include "codegen/launches.h"
 #include "ir/ir.h"
 #include "ir/timings.h"
+#include "runtime/tiles.h"
 
 typedef struct cuda_codegen cuda_codegen;
 
@@ -30,8 +31,20 @@ cuda_codegen *cuda_codegen_create(arena *a, const plan *p, const char *architect
 void cuda_codegen_destroy(cuda_codegen *cg);
 void cuda_codegen_time(cuda_codegen *cg, timings *t);
 void cuda_codegen_tiles(cuda_codegen *cg, const char *tiles); // of the products to come, for measurements
+// Tiles i of all those that products for sm_90a may have; NULL: there are no more. Not all suit every product.
+const char *cuda_tiles(arena *a, int i);
 // Appends the launches of a scheduled, placed kernel function to `entry`.
 bool cuda_codegen_entry(cuda_codegen *cg, ir *m, plan_entry *entry, lmn_error *error);
+// Products to come have the tiles that were measured for them, where they were; the file outlives the codegen.
+void cuda_codegen_measured(cuda_codegen *cg, const tiles_file *measured);
+// Products to come are noted in `trials`, each once, with the tiles that are worth measuring.
+typedef struct cuda_trials cuda_trials;
+void cuda_codegen_try(cuda_codegen *cg, cuda_trials *trials);
+cuda_trials *cuda_trials_create(arena *a, const char *architecture, const char *cache);
+void cuda_trials_destroy(cuda_trials *t);
+int cuda_trials_count(const cuda_trials *t); // products
+// Compiles them, and writes an artifact that `lmn-run tune` times.
+bool cuda_trials_finish(cuda_trials *t, const char *folder, lmn_error *error);
 // Compiles all kernels, from the cache where they are there.
 bool cuda_codegen_compile(cuda_codegen *cg, lmn_error *error);
 // Compiles, and writes kernels/NAME.cubin in `folder`.
@@ -53,6 +66,8 @@ typedef struct cuda_entry {
   launch_list launches;
   const char *architecture, *tiles; // tiles: of every product, for measurements; NULL: by its shape
   int64_t arena_bytes;              // without scratch memory
+  const tiles_file *measured;       // NULL: none
+  cuda_trials *trials;              // NULL: not wanted
 } cuda_entry;
 
 // One emitter an op code, listed in the table in cuda.c.

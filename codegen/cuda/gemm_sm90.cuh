@@ -2,7 +2,7 @@
 // memory, summed in float32. A block is a producer warpgroup (warp 0 loads, warps 1 and 2 store) and two consumers,
 // which share a tile BM x BN or, with PING_PONG, take turns: one multiplies while the other finishes its tile. As many
 // blocks as multiprocessors; each does one tile after the other. With SPLIT, tiles that are too few for all blocks are
-// cut along k; partial sums go to scratch memory, and gemm_sm90_sum.cuh adds them in order.
+// cut along k: partial sums go to scratch memory, and the part that begins a tile adds the others' in their order.
 // What the text before this fixes: the constants in capitals; wgmma(); where the operands are: a_maps(), b_maps(),
 // row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(); epilogue(); and
 // finish_element(), all of it for one element.
@@ -89,7 +89,11 @@ static __device__ __forceinline__ const tensor_map *map_of(const parameters &p, 
 // A tile, or a part of it: `stages` steps of 64 along k from `start`, over all pieces of the group.
 struct work {
   int group, row, column, start, stages, slot; // slot: of a partial sum; -1: the whole sum
+  int cut;                                     // which of the tiles that are cut
 };
+
+// Whether results are made of it: of the tile's first part, once it has the sums of the others.
+static __device__ __forceinline__ bool has_results(const work &w) { return !SPLIT || w.slot < 0 || w.start == 0; }
 
 struct schedule {
   int rows, columns, tiles;     // of tiles, each of a cluster
@@ -102,7 +106,8 @@ static __device__ __forceinline__ schedule schedule_of(const parameters &p) {
   s.columns = ((int)p.dims[DIM_N] + BN * CLUSTER_N - 1) / (BN * CLUSTER_N);
   s.tiles = s.rows * s.columns * (int)p.dims[DIM_GROUPS];
   s.clusters = gridDim.x / CLUSTER;
-  s.cluster = blockIdx.x / CLUSTER;
+  // Clusters that are cut wait for those of a higher number, never the other way: so those are to start first.
+  s.cluster = SPLIT ? s.clusters - 1 - blockIdx.x / CLUSTER : blockIdx.x / CLUSTER;
   s.steps = ((int)p.dims[DIM_K] + 63) / 64;
   return s;
 }
@@ -118,18 +123,23 @@ static __device__ __forceinline__ work tile_at(const parameters &p, const schedu
           t.column * (WIDTH * CLUSTER_N),
           0,
           (first_piece(p, t.group + 1) - first_piece(p, t.group)) * s.steps,
-          -1};
+          -1,
+          0};
+}
+
+static __device__ __forceinline__ split_plan split_of(const parameters &p, const schedule &s) {
+  return split_of(s.tiles, s.clusters, (first_piece(p, 1) * s.steps + CLUSTER_K - 1) / CLUSTER_K);
 }
 
 // Item i of this cluster; false: there is none.
 static __device__ __forceinline__ bool work_at(const parameters &p, const schedule &s, int i, work &w) {
   int tile = s.cluster + i * s.clusters;
   if constexpr (SPLIT) {
-    const split_plan split = split_of(s.tiles, s.clusters, first_piece(p, 1) * s.steps);
+    const split_plan split = split_of(p, s);
     const split_part part = split_part_of(split, s.cluster, i);
     if (part.stages) {
       w = tile_at(p, s, split.first + part.tile);
-      w.start = part.start, w.stages = part.stages, w.slot = part.slot;
+      w.start = part.start, w.stages = part.stages, w.slot = part.slot, w.cut = part.tile;
       return true;
     }
     tile = s.cluster + (i - part.before) * s.clusters;
@@ -139,6 +149,13 @@ static __device__ __forceinline__ bool work_at(const parameters &p, const schedu
   }
   w = tile_at(p, s, tile);
   return true;
+}
+
+// The same from item i on, whose results are asked for; each: of so many items one.
+static __device__ __forceinline__ bool result_at(const parameters &p, const schedule &s, int &i, int each, work &w) {
+  for (; work_at(p, s, i, w); i += each)
+    if (has_results(w)) return true;
+  return false;
 }
 
 // ---- the producer
@@ -187,7 +204,8 @@ static __device__ void load_all(const parameters &p, const schedule &s, u32 rank
   work w;
   for (int i = 0; work_at(p, s, i, w); ++i) {
     const int row = w.row + (CLUSTER_M > 1 ? rank * BM : 0), column = w.column + (CLUSTER_N > 1 ? rank * WIDTH : 0);
-    int piece = first_piece(p, w.group) + w.start / s.steps, step_of_piece = w.start % s.steps, za, zb;
+    int piece = first_piece(p, w.group), step_of_piece = w.start * CLUSTER_K + (CLUSTER_K > 1 ? rank : 0), za, zb;
+    if (CLUSTER_K == 1) piece += step_of_piece / s.steps, step_of_piece %= s.steps;
     const tensor_map *map_a = map_of(p, a_maps(), piece, za), *map_b = map_of(p, b_maps(), piece, zb);
     for (int stage = 0; stage < w.stages; ++stage) {
       wait(empty + 8 * at.stage, at.phase ^ 1);
@@ -195,7 +213,8 @@ static __device__ void load_all(const parameters &p, const schedule &s, u32 rank
       load_stage(stages + at.stage * STAGE_BYTES, rank, map_a, map_b, step_of_piece * 64, row, column,
                  (int)p.dims[DIM_N] / 2, za, zb, full + 8 * at.stage);
       step<STAGES>(at);
-      if (++step_of_piece == s.steps && stage + 1 < w.stages) {
+      step_of_piece += CLUSTER_K; // behind the end of k there are zeros
+      if (CLUSTER_K == 1 && step_of_piece == s.steps && stage + 1 < w.stages) {
         step_of_piece = 0, ++piece;
         map_a = map_of(p, a_maps(), piece, za), map_b = map_of(p, b_maps(), piece, zb);
       }
@@ -222,7 +241,7 @@ static __device__ __forceinline__ void load_rows(const parameters &p, const sche
   if (++l.chunk < CHUNKS) return;
   l.chunk = 0;
   l.item += PING_PONG ? 2 : 1;
-  l.more = work_at(p, s, l.item, l.w);
+  l.more = result_at(p, s, l.item, PING_PONG ? 2 : 1, l.w);
 }
 
 // Stores what consumer c has left in its buffers, and loads the row operands of chunks to come; row, column: of its
@@ -233,11 +252,11 @@ static __device__ void store_all(const parameters &p, const schedule &s, int c, 
   row_loads loads = {};
   loads.item = PING_PONG ? c : 0;
   if constexpr (ROWS > 0) {
-    loads.more = work_at(p, s, loads.item, loads.w);
+    loads.more = result_at(p, s, loads.item, PING_PONG ? 2 : 1, loads.w);
     for (int i = 0; i < BUFFERS; ++i) load_rows(p, s, loads, row, column, buffers + i * BUFFER_BYTES, vacant + 8 * i);
   }
   work w;
-  for (int i = PING_PONG ? c : 0; work_at(p, s, i, w); i += PING_PONG ? 2 : 1) {
+  for (int i = PING_PONG ? c : 0; result_at(p, s, i, PING_PONG ? 2 : 1, w); i += PING_PONG ? 2 : 1) {
     const tensor_map *maps[RESULTS];
     int z[RESULTS];
 #pragma unroll
@@ -262,7 +281,7 @@ static __device__ void store_all(const parameters &p, const schedule &s, int c, 
 typedef float sums[BLOCKS][BN / 2];
 
 static __device__ __forceinline__ void release(u32 barrier, int lane) {
-  if (CLUSTER == 1) {
+  if (CLUSTER == CLUSTER_K) {
     if (lane == 0) arrive(barrier);
   } else if (lane < CLUSTER) {
     arrive_at(barrier, lane);
@@ -368,7 +387,7 @@ static __device__ __forceinline__ void finish_staged(const parameters &p, const 
 
 // The results of a tile straight to memory. PAIRS: of an even width in float32, without an epilogue.
 static __device__ __forceinline__ void finish_direct(const parameters &p, const sums &acc, const work &w, int row0,
-                                                     int column0) {
+                                                     int column0, u32 rank) {
   const int m = (int)p.dims[DIM_M], n = (int)p.dims[DIM_N];
 #pragma unroll
   for (int block = 0; block < BLOCKS; ++block)
@@ -376,7 +395,7 @@ static __device__ __forceinline__ void finish_direct(const parameters &p, const 
     for (int i = 0; i < BN / 4; ++i) {
       const int row = row0 + block * 64 + i % 2 * 8, column = column0 + i / 2 * 8;
       const float s0 = acc[block][2 * i], s1 = acc[block][2 * i + 1];
-      if (row >= m || column >= n) continue;
+      if (row >= m || column >= n || (CLUSTER_K > 1 && i / 2 / (BN / 8 / CLUSTER_K) != rank)) continue;
       if constexpr (PAIRS) {
         float *to = (float *)c_of(p, w.group) + (long long)row * p.dims[DIM_LDC] + column;
         if (ACCUMULATE) asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(to), "f"(s0), "f"(s1) : "memory");
@@ -388,17 +407,96 @@ static __device__ __forceinline__ void finish_direct(const parameters &p, const 
     }
 }
 
-// A partial sum, in the order of the threads' registers.
-static __device__ __forceinline__ void keep_partial(const parameters &p, const sums &acc, int slot, u32 rank,
-                                                    int consumer) {
-  float4 *to = (float4 *)scratch_of(p) + (long long)(slot * CLUSTER + rank) * (BLOCKS * BN / 8 * 256) + consumer * 128 +
-               threadIdx.x % 128;
+// ---- sums of tiles that are cut
+
+// Arrivals: of each tile's each block's each consumer, how many of the others' partial sums are there. All are 0 again when
+// a launch ends.
+__device__ u32 arrivals[SPLIT ? ARRIVALS : 1];
+
+constexpr int EIGHTS = BN / 8, SHARE = EIGHTS / CLUSTER_K; // eights of columns: of a tile, of those that a block finishes
+
+static __device__ __forceinline__ u32 *arrivals_at(const work &w, u32 rank, int consumer) {
+  return arrivals + (w.cut * CLUSTER + rank) * SHARING + consumer;
+}
+static __device__ __forceinline__ float4 *partial_at(const parameters &p, int slot, u32 rank, int consumer) {
+  return (float4 *)scratch_of(p) + (long long)(slot * CLUSTER + rank) * (BLOCKS * EIGHTS * 128 * SHARING) +
+         consumer * 128 + threadIdx.x % 128;
+}
+static __device__ __forceinline__ void consumer_sync() {
+  asm volatile("bar.sync %0, 128;" ::"r"((u32)threadIdx.x / 128 + 2) : "memory");
+}
+
+// Leaves a partial sum, in the order of the threads' registers, for the blocks that finish the tile; `own`: this block is
+// one of them and keeps its own share.
+static __device__ __forceinline__ void give(const parameters &p, const sums &acc, const work &w, u32 rank, int consumer,
+                                            bool own) {
+  float4 *to = partial_at(p, w.slot, rank, consumer);
+#pragma unroll
+  for (int share = 0; share < CLUSTER_K; ++share) {
+    if (own && share == rank) continue;
+#pragma unroll
+    for (int block = 0; block < BLOCKS; ++block)
+#pragma unroll
+      for (int i = share * SHARE; i < (share + 1) * SHARE; ++i)
+        __stcg(to + (block * EIGHTS + i) * (128 * SHARING),
+               make_float4(acc[block][4 * i], acc[block][4 * i + 1], acc[block][4 * i + 2], acc[block][4 * i + 3]));
+  }
+  consumer_sync();
+  const int lane = threadIdx.x % 128; // of CLUSTER_K that finish the tile, each has a count of its own
+  if (lane < CLUSTER_K && !(own && lane == rank)) {
+    __threadfence();
+    asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(
+                     arrivals_at(w, CLUSTER_K > 1 ? lane : rank, consumer))
+                 : "memory");
+  }
+}
+
+// Adds the share of this block of one partial sum.
+template <int SHARE_NUMBER> static __device__ __forceinline__ void add_share(sums &acc, const float4 *from) {
 #pragma unroll
   for (int block = 0; block < BLOCKS; ++block)
 #pragma unroll
-    for (int i = 0; i < BN / 8; ++i)
-      to[(block * (BN / 8) + i) * 256] =
-          make_float4(acc[block][4 * i], acc[block][4 * i + 1], acc[block][4 * i + 2], acc[block][4 * i + 3]);
+    for (int i = SHARE_NUMBER * SHARE; i < (SHARE_NUMBER + 1) * SHARE; ++i) {
+      const float4 x = __ldcg(from + (block * EIGHTS + i) * (128 * SHARING));
+      acc[block][4 * i] += x.x, acc[block][4 * i + 1] += x.y, acc[block][4 * i + 2] += x.z, acc[block][4 * i + 3] += x.w;
+    }
+}
+template <int NUMBER> static __device__ __forceinline__ void add_parts(const parameters &p, const tile_parts &parts,
+                                                                       sums &acc, u32 rank, int consumer) {
+  if (CLUSTER_K > 1 && rank != NUMBER) return;
+#pragma unroll 1
+  for (int i = 0; i < (parts.wholes + parts.tails) * CLUSTER_K; ++i) {
+    const int part = i / CLUSTER_K, of = CLUSTER_K > 1 ? i % CLUSTER_K : rank;
+    if (part == 0 && of == rank) continue; // its own
+    add_share<NUMBER>(acc, partial_at(p, part < parts.wholes ? parts.whole + part : parts.tail + part - parts.wholes, of,
+                                      consumer));
+  }
+}
+
+// Waits for the other parts of a tile and adds them to the first one's, in their order.
+static __device__ __forceinline__ void take(const parameters &p, const schedule &s, sums &acc, const work &w, u32 rank,
+                                            int consumer) {
+  const tile_parts parts = parts_of(split_of(p, s), w.cut);
+  u32 *count = arrivals_at(w, rank, consumer);
+  if (threadIdx.x % 128 == 0) {
+    u32 there;
+    do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(there) : "l"(count) : "memory");
+    while (there < (u32)(parts.wholes + parts.tails) * CLUSTER_K - 1);
+    *count = 0;
+  }
+  consumer_sync();
+  add_parts<0>(p, parts, acc, rank, consumer);
+  if constexpr (CLUSTER_K > 1) add_parts<1>(p, parts, acc, rank, consumer);
+  if constexpr (CLUSTER_K > 2) {
+    add_parts<2>(p, parts, acc, rank, consumer);
+    add_parts<3>(p, parts, acc, rank, consumer);
+  }
+  if constexpr (CLUSTER_K > 4) {
+    add_parts<4>(p, parts, acc, rank, consumer);
+    add_parts<5>(p, parts, acc, rank, consumer);
+    add_parts<6>(p, parts, acc, rank, consumer);
+    add_parts<7>(p, parts, acc, rank, consumer);
+  }
 }
 
 static __device__ __forceinline__ void consume_all(const parameters &p, const schedule &s, u32 rank, int c, u32 stages,
@@ -420,11 +518,18 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
     // In turns: else a consumer could wait for a stage more than one round ahead, and the parity would deceive it.
     if (PING_PONG) asm volatile("bar.sync %0, 256;" ::"r"(1 + c) : "memory");
     multiply(acc, w.stages, at, a0, b0, full, empty, lane);
+    if constexpr (SPLIT) {
+      const int consumer = PING_PONG ? 0 : c;
+      if (w.slot >= 0) {
+        if (CLUSTER_K > 1 || w.start > 0) give(p, acc, w, rank, consumer, w.start == 0);
+        if (w.start > 0) continue;
+        take(p, s, acc, w, rank, consumer);
+      }
+    }
     if constexpr (STAGED)
       finish_staged(p, acc, w, w.column + column, buffer, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,
                     vacant + 8 * BUFFERS * c, warp, lane);
-    else if (SPLIT && w.slot >= 0) keep_partial(p, acc, w.slot, rank, c);
-    else finish_direct(p, acc, w, w.row + row + warp * 16 + lane / 4, w.column + column + 2 * (lane & 3));
+    else finish_direct(p, acc, w, w.row + row + warp * 16 + lane / 4, w.column + column + 2 * (lane & 3), rank);
   }
 }
 
@@ -441,7 +546,8 @@ static __device__ __forceinline__ void product(const parameters &p) {
   if (CLUSTER > 1) asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   if (threadIdx.x == 0) {
     s = schedule_of(p);
-    for (int i = 0; i < STAGES; ++i) barrier_init(full + 8 * i, 1), barrier_init(empty + 8 * i, 4 * SHARING * CLUSTER);
+    for (int i = 0; i < STAGES; ++i)
+      barrier_init(full + 8 * i, 1), barrier_init(empty + 8 * i, 4 * SHARING * CLUSTER_M * CLUSTER_N);
     for (int i = 0; i < 2 * BUFFERS; ++i) barrier_init(ready + 8 * i, 4), barrier_init(vacant + 8 * i, 1);
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }

@@ -8,6 +8,8 @@ struct cuda_codegen {
   arena *arena;
   const plan *plan;
   const char *architecture, *cache, *tiles;
+  const tiles_file *measured;
+  cuda_trials *trials;
   timings *timings;
   cuda_kernel *kernels;
   int kernel_count, kernel_capacity;

@@ -122,8 +122,7 @@ static void write_product(const product *p, cuda_source *s) {
 }
 
 // The launch, which has all its args, of the product.
-static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch, const product *p, cuda_source *s,
-                           lmn_error *error) {
+static bool finish_product(cuda_entry *e, plan_launch *launch, const product *p, cuda_source *s, lmn_error *error) {
   const plan_gemm *g = &p->gemm;
   method w = method_of(p);
   const int64_t dims[DIM_FIRST] = {g->m, g->n, g->k, g->lda, g->ldb, g->ldc};
@@ -131,7 +130,7 @@ static bool finish_product(cuda_entry *e, MlirOperation op, plan_launch *launch,
   plan_gemm counted = *g;
   counted.pieces = p->several ? p->pieces : 0;
   launch_shape(e->arena, launch, &counted);
-  if (sm90_takes(e, launch, p)) return sm90_product(e, op, launch, p, s, error);
+  if (sm90_takes(e, launch, p)) return sm90_product(e, launch, p, s, error);
   if (p->glu) {
     fail(error, "only sm_90a has products with a gated unit, of bf16 and at least 64 rows; leave the pass "
                 "fuse-activations out");
@@ -159,7 +158,7 @@ bool cuda_product(cuda_entry *e, MlirOperation op, const plan_gemm *g, cuda_prod
   cuda_arg(e, launch, b);
   cuda_arg(e, launch, c);
   launch_product(e->arena, launch, &p.gemm, (const int[]){bytes_of(types.a), bytes_of(types.b), bytes_of(types.c)});
-  return finish_product(e, op, launch, &p, &s, error);
+  return finish_product(e, launch, &p, &s, error);
 }
 
 // ---- the op
@@ -252,5 +251,5 @@ bool cuda_emit_gemm(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_args(e, launch, op, ir_operands(e->ir, op, 3), false);
   cuda_args(e, launch, op, ir_operands(e->ir, op, 4), false);
   cuda_args(e, launch, op, ir_results(e->ir, op, 1), true);
-  return finish_product(e, op, launch, &p, &s, error);
+  return finish_product(e, launch, &p, &s, error);
 }

@@ -29,7 +29,10 @@ static inline int result_parts(const product *p) { return (p->glu ? 2 * p->store
 // products_sm90.c: a product by wgmma and TMA. Whether it is one for that kernel; `launch` has all args.
 bool sm90_takes(const cuda_entry *e, const plan_launch *launch, const product *p);
 // Completes the launch, which has all args and the first dims; `s`: with the body in it.
-bool sm90_product(cuda_entry *e, MlirOperation op, plan_launch *launch, const product *p, cuda_source *s,
-                  lmn_error *error);
+bool sm90_product(cuda_entry *e, plan_launch *launch, const product *p, cuda_source *s, lmn_error *error);
+
+// products_sm90_trials.c: notes the product, whose launch has all args and the first dims, in the entry's trials.
+bool sm90_try(cuda_entry *e, const plan_launch *launch, const product *p, const cuda_source *s, bool staged,
+              lmn_error *error);
 
 #endif

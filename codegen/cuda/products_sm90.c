@@ -1,7 +1,6 @@
 // Products of bf16 for sm_90a: the launch with its tensor maps, and what gemm_sm90.cuh leaves to the text in front of
 // it; products_sm90_tiles.c chooses the tiles. args and dims: as products.c has them, then groups and the first piece
-// of every group; a product cut along k has its scratch memory as the last arg and a second launch, which adds the
-// parts.
+// of every group; a product cut along k has its scratch memory as the last arg.
 #include "codegen/cuda/products_sm90_tiles.h"
 #include "codegen/cuda/texts.h"
 
@@ -175,27 +174,24 @@ static void write_select(text *out, const char *name, int count) {
 
 static const char *word(bool flag) { return flag ? "true" : "false"; }
 
-static void write_tiles(const choice *c, bool accumulate, text *out) {
-  enum { RASTER_ROWS = 16 };
-  text_printf(out,
-              "constexpr int BLOCKS = %d, BN = %d, CLUSTER_M = %d, CLUSTER_N = %d, RASTER = %d;\n"
-              "constexpr bool PING_PONG = %s, ACCUMULATE = %s;\n",
-              c->blocks, c->width, c->cluster_m, c->cluster_n, RASTER_ROWS / c->cluster_m, word(c->ping_pong),
-              word(accumulate));
-}
-
 static void write_constants(const product *p, const choice *c, text *out) {
+  enum { RASTER_ROWS = 16 };
   const plan_gemm *g = &p->gemm;
   bool pairs = !c->staged && !p->body && !is_bf16(p->types.c) && g->n % 2 == 0 && g->ldc % 2 == 0;
-  write_tiles(c, g->accumulate, out);
   text_printf(out,
-              "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, SUMS = %d;\n"
+              "constexpr int BLOCKS = %d, BN = %d, CLUSTER_M = %d, CLUSTER_N = %d, CLUSTER_K = %d, RASTER = %d;\n"
+              "constexpr bool PING_PONG = %s, ACCUMULATE = %s;\n",
+              c->blocks, c->width, c->cluster_m, c->cluster_n, c->cluster_k, RASTER_ROWS / c->cluster_m,
+              word(c->ping_pong), word(g->accumulate));
+  text_printf(out,
+              "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, SUMS = %d, "
+              "ARRIVALS = %d;\n"
               "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s;\n"
               "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
               "struct operand_maps {\n  int first;\n  bool each; // a map for each matrix; else they are one map's\n"
               "  int step;  // 0: the same matrix for all\n};\n",
-              c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), word(g->trans_a),
-              word(g->trans_b), word(p->several), word(c->staged), word(c->split), word(pairs));
+              c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS,
+              word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split), word(pairs));
 }
 
 static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {
@@ -249,7 +245,7 @@ static void write_places(const product *p, text *out) {
               "0.0f;\n}\n",
               (long long)column_first(p), groups);
   text_printf(out, "static __device__ __forceinline__ void *scratch_of(const parameters &p) { return p.args[%lld]; }\n",
-              (long long)extra_first(p)); // where there is scratch memory, there are no extras
+              (long long)extra_first(p) + p->extras);
 }
 
 // An element of C and of the extras, for results that do not go through shared memory.
@@ -286,37 +282,15 @@ static void write_finish_element(const product *p, text *out) {
 
 // ---- launches
 
-static const char *kind_of(cuda_entry *e, const product *p, const choice *c, const char *what) {
+static const char *kind_of(cuda_entry *e, const product *p, const choice *c) {
   static const char *const glu[] = {[GLU_NONE] = "", [GLU_VALUE] = "_glu", [GLU_GRAD] = "_glu_grad"};
-  return arena_printf(e->arena, "gemm_sm90%s%s_%dx%d%s_%c%c", glu[p->glu], what, rows_of(c), c->width,
-                      c->ping_pong ? "p" : "", p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
+  return arena_printf(e->arena, "gemm_sm90%s_%dx%d%s_%c%c", glu[p->glu], rows_of(c), c->width, c->ping_pong ? "p" : "",
+                      p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
 }
 
 static const char *cluster_text(cuda_entry *e, const choice *c) {
-  int size = c->cluster_m * c->cluster_n;
+  int size = cluster_of(c);
   return size > 1 ? arena_printf(e->arena, "__cluster_dims__(%d, 1, 1) ", size) : NULL;
-}
-
-static bool add_parts(cuda_entry *e, MlirOperation op, const product *p, const choice *c, const plan_ref *places,
-                      plan_ref scratch, lmn_error *error) {
-  const plan_gemm *g = &p->gemm;
-  int64_t bytes, left = tiles_cut(p, c, &bytes);
-  plan_launch *l = cuda_launch(e, op);
-  cuda_source s = {0};
-  for (int64_t i = 0; i < g->groups; ++i) cuda_arg(e, l, places[i]);
-  cuda_arg(e, l, scratch);
-  const int64_t dims[] = {g->m, g->n, g->ldc, g->groups, clusters_of(c), steps_of(p)};
-  for (size_t i = 0; i < LENGTH(dims); ++i) cuda_dim(e, l, dims[i]);
-  cuda_grid(l, left * c->cluster_m * c->cluster_n, (int64_t)c->blocks * c->width / 8, 1, 256);
-  write_tiles(c, g->accumulate, &s.functions);
-  text_printf(&s.functions,
-              "static __device__ __forceinline__ void *c_of(const parameters &p, int group) { return p.args[group]; }\n"
-              "static __device__ __forceinline__ void *scratch_of(const parameters &p) { return p.args[%lld]; }\n\n",
-              (long long)g->groups);
-  cuda_include(&s, cuda_text_gemm_sm90_order);
-  cuda_include(&s, cuda_text_gemm_sm90_sum);
-  text_add(&s.body, "  sum_parts(p);\n");
-  return cuda_finish(e, l, kind_of(e, p, c, "_sum"), &s, error);
 }
 
 static void write_kernel(cuda_entry *e, plan_launch *l, const product *p, const choice *c, cuda_source *s) {
@@ -339,21 +313,29 @@ static void write_kernel(cuda_entry *e, plan_launch *l, const product *p, const 
   text_add(&s->body, "  product(p);\n");
 }
 
-bool sm90_product(cuda_entry *e, MlirOperation op, plan_launch *l, const product *p, cuda_source *s, lmn_error *error) {
+// What was measured for it; a file of other tiles than there are now has none.
+static choice measured_tiles(cuda_entry *e, const plan_launch *l, const product *p, bool staged) {
+  const tiles_product *found = tiles_find(e->measured, product_key(e->arena, p, l->shape, staged));
+  const char *tiles;
+  for (int i = 0; found && (tiles = cuda_tiles(e->arena, i)); ++i)
+    if (!strcmp(tiles, found->tiles)) return choose_tiles(p, staged, tiles);
+  return (choice){0};
+}
+
+bool sm90_product(cuda_entry *e, plan_launch *l, const product *p, cuda_source *s, lmn_error *error) {
   const plan_gemm *g = &p->gemm;
-  choice c = choose_tiles(p, can_stage(e, l, p), e->tiles);
+  const bool staged = can_stage(e, l, p);
+  if (e->trials && !sm90_try(e, l, p, s, staged, error)) return false;
+  choice c = e->measured ? measured_tiles(e, l, p, staged) : (choice){0};
+  if (!c.width) c = choose_tiles(p, staged, e->tiles);
   if (!c.width) return fail(error, "no tile of a product has room in shared memory");
-  int64_t parts_bytes, cut = tiles_cut(p, &c, &parts_bytes), clusters = clusters_of(&c), tiles = tiles_of(p, &c);
-  plan_ref scratch = {0}, *places = ARENA_ARRAY(e->arena, plan_ref, (int)g->groups);
-  if (p->stored) memcpy(places, l->args + c_first(p), (size_t)g->groups * sizeof *places);
-  c.split = c.split && cut * steps_of(p) >= 4 * clusters;
-  if (c.split) cuda_arg(e, l, scratch = cuda_scratch(e, parts_bytes));
+  const int64_t clusters = clusters_of(&c), tiles = tiles_of(p, &c);
+  if (c.split) cuda_arg(e, l, cuda_scratch(e, parts_bytes(p, &c)));
   cuda_dim(e, l, g->groups);
   for (int64_t i = 0; p->several && i <= g->groups; ++i) cuda_dim(e, l, p->first[i]);
-  cuda_grid(l, (c.split || tiles > clusters ? clusters : tiles) * c.cluster_m * c.cluster_n, 1, 1, THREADS);
+  cuda_grid(l, (c.split || tiles > clusters ? clusters : tiles) * cluster_of(&c), 1, 1, THREADS);
   l->shared = shared_bytes(p, &c);
   s->attributes = cluster_text(e, &c);
   write_kernel(e, l, p, &c, s);
-  if (!cuda_finish(e, l, kind_of(e, p, &c, ""), s, error)) return false;
-  return !c.split || add_parts(e, op, p, &c, places, scratch, error);
+  return cuda_finish(e, l, kind_of(e, p, &c), s, error);
 }

@@ -41,87 +41,176 @@ static bool fill_shared(const product *p, choice *c) {
   return false;
 }
 
-int64_t tiles_cut(const product *p, const choice *c, int64_t *bytes) {
-  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), waves = tiles / clusters, over = tiles % clusters;
-  if (waves && over && over < clusters / 8) --waves;
-  int64_t left = tiles - waves * clusters;
-  *bytes = (clusters + left) * c->cluster_m * c->cluster_n * rows_of(c) * c->width * (int64_t)sizeof(float);
-  return left;
+int clusters_of(const choice *c) {
+  enum {
+    OF_FOUR = 32,
+    OF_EIGHT = 16
+  }; // a cluster's blocks run on one part of the GPU, and those are not all of one size
+  int size = cluster_of(c);
+  return size <= 2 ? PROCESSORS / size : size == 4 ? OF_FOUR : OF_EIGHT;
 }
 
-// What was measured on an H100 of products of whole tiles, TFLOP/s: of B as it is stored for a forward product and
+// Tiles that are cut.
+static int64_t tiles_cut(const product *p, const choice *c) {
+  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), waves = tiles / clusters, over = tiles % clusters;
+  if (c->cluster_k > 1) return tiles;
+  if (waves && over && over < clusters / 8) --waves;
+  return tiles - waves * clusters;
+}
+
+int64_t parts_bytes(const product *p, const choice *c) {
+  return (clusters_of(c) + tiles_cut(p, c)) * cluster_of(c) * rows_of(c) * c->width * (int64_t)sizeof(float);
+}
+
+// What was measured on an H200 of products of whole tiles, TFLOP/s: of B as it is stored for a forward product and
 // for an input gradient, each of a few and of many steps, and of a weight gradient.
 typedef struct candidate {
-  choice choice;
+  int width, blocks;
+  bool ping_pong;
+  int cluster_m, cluster_n;
   int forward[2], input[2], weight;
 } candidate;
 
 static const candidate candidates[] = {
-    {{.width = 192, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {714, 600}, {675, 610}, 1},
-    {{.width = 192, .blocks = 2, .ping_pong = true, .cluster_m = 2, .cluster_n = 1}, {700, 646}, {1, 1}, 1},
-    {{.width = 128, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {535, 538}, {545, 523}, 400},
-    {{.width = 128, .blocks = 2, .ping_pong = true, .cluster_m = 2, .cluster_n = 1}, {600, 597}, {600, 556}, 1},
-    {{.width = 128, .blocks = 2, .cluster_m = 2, .cluster_n = 1}, {580, 600}, {607, 670}, 540},
-    {{.width = 224, .blocks = 1, .cluster_m = 1, .cluster_n = 1}, {646, 687}, {570, 545}, 630},
-    {{.width = 224, .blocks = 1, .cluster_m = 2, .cluster_n = 1}, {652, 707}, {656, 676}, 670},
-    {{.width = 256, .blocks = 1, .cluster_m = 1, .cluster_n = 1}, {645, 632}, {680, 660}, 480},
-    {{.width = 192, .blocks = 1, .cluster_m = 1, .cluster_n = 1}, {600, 600}, {550, 520}, 600},
-    {{.width = 192, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {600, 560}, {575, 560}, 400},
-    {{.width = 64, .blocks = 2, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {350, 350}, {350, 350}, 300},
-    {{.width = 64, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {230, 230}, {230, 230}, 200},
+    {192, 2, true, 1, 1, {714, 600}, {675, 610}, 400},  //
+    {192, 2, true, 2, 1, {700, 646}, {1, 1}, 1},        //
+    {128, 2, true, 1, 1, {535, 538}, {545, 523}, 400},  //
+    {128, 2, true, 2, 1, {600, 597}, {600, 556}, 1},    //
+    {128, 2, false, 1, 1, {580, 600}, {607, 670}, 540}, //
+    {128, 2, false, 2, 1, {580, 600}, {607, 670}, 540}, //
+    {224, 1, false, 1, 1, {646, 687}, {570, 545}, 630}, //
+    {224, 1, false, 2, 1, {652, 707}, {656, 676}, 670}, //
+    {256, 1, false, 1, 1, {645, 632}, {680, 660}, 480}, //
+    {256, 1, false, 2, 1, {645, 632}, {680, 660}, 480}, //
+    {192, 1, false, 1, 1, {600, 600}, {550, 520}, 600}, //
+    {192, 1, false, 2, 1, {600, 600}, {550, 520}, 600}, //
+    {128, 1, false, 1, 1, {400, 400}, {400, 400}, 400}, //
+    {192, 1, true, 1, 1, {600, 560}, {575, 560}, 400},  //
+    {224, 1, true, 1, 1, {600, 560}, {575, 560}, 400},  //
+    {256, 1, true, 1, 1, {600, 560}, {575, 560}, 400},  //
+    {128, 1, true, 1, 1, {400, 400}, {400, 400}, 400},  //
+    {96, 2, true, 1, 1, {400, 400}, {400, 400}, 400},   //
+    {64, 2, true, 1, 1, {350, 350}, {350, 350}, 300},   //
+    {64, 1, true, 1, 1, {230, 230}, {230, 230}, 200},   //
 };
+
+// How those can be cut along k: 0 not at all, else the blocks of a cluster that share a tile.
+static const int cuts[] = {0, 1, 2, 4, 8};
+
+static choice choice_of(int i) {
+  const candidate *from = &candidates[i / (int)LENGTH(cuts)];
+  const int cut = cuts[i % (int)LENGTH(cuts)];
+  return (choice){.width = from->width,
+                  .blocks = from->blocks,
+                  .ping_pong = from->ping_pong,
+                  .cluster_m = from->cluster_m,
+                  .cluster_n = from->cluster_n,
+                  .split = cut > 0,
+                  .cluster_k = cut > 0 ? cut : 1};
+}
+
+const char *tiles_text(arena *a, const choice *c) {
+  const char *tiles =
+      arena_printf(a, "%dx%d%s %dx%d", c->width, c->blocks, c->ping_pong ? "p" : "", c->cluster_m, c->cluster_n);
+  return c->split ? arena_printf(a, "%sx%d", tiles, c->cluster_k) : tiles;
+}
+
+enum { CHOICES = (int)(LENGTH(candidates) * LENGTH(cuts)) };
+
+const char *cuda_tiles(arena *a, int i) {
+  if (i >= CHOICES) return NULL;
+  choice c = choice_of(i);
+  return tiles_text(a, &c);
+}
 
 // The time of a product, in microseconds.
 static double time_of(const product *p, const candidate *from, const choice *c) {
-  enum { MANY_STEPS = 32, LAUNCH = 8, MEMORY = 2000000 }; // microseconds; bytes in one
+  enum { MANY_STEPS = 32, CUT = 3 }; // CUT: microseconds in which a part is written, or read and added
   const int many = steps_of(p) >= MANY_STEPS;
   const int rate = p->gemm.trans_a ? from->weight : p->gemm.trans_b ? from->forward[many] : from->input[many];
   int64_t tiles = tiles_of(p, c), clusters = clusters_of(c);
   double work = 2.0 * rows_of(c) * c->width * STEP * (double)steps_of(p) * PROCESSORS;
   double waves = c->split ? (double)tiles / (double)clusters : (double)blocks_of(tiles, clusters);
-  int64_t parts = 0;
-  if (c->split) tiles_cut(p, c, &parts);
-  return waves * work / (rate * 1e6) + (c->split ? LAUNCH + 2.0 * (double)parts / MEMORY : 0);
+  double parts = c->split ? (double)clusters / (double)tiles_cut(p, c) : 0;
+  return waves * work / (rate * 1e6) + (c->split ? CUT + parts : 0);
 }
 
+// Whether tiles can be cut along k, in parts long enough.
+static bool can_split(const product *p, const choice *c) {
+  enum { SHORTEST = 4 };
+  const int64_t tiles = tiles_of(p, c), cut = tiles_cut(p, c), clusters = clusters_of(c), steps = steps_of(p);
+  bool alike =
+      !p->glu && p->pieces % p->gemm.groups == 0 && (!p->several || (p->gemm.groups == 1 && c->cluster_k == 1));
+  bool shares =
+      c->cluster_k == 1 || (!c->ping_pong && cluster_of(c) == c->cluster_k && c->width / 8 % c->cluster_k == 0);
+  return alike && shares && cut && cut * steps >= (int64_t)SHORTEST * clusters * c->cluster_k &&
+         tiles * steps < INT32_MAX / (2 * PROCESSORS) && cut * cluster_of(c) * 2 <= ARRIVALS;
+}
+
+// Fills in what follows from the tiles.
 static bool usable(const product *p, choice *c, bool staged) {
   enum { SUMS = 256 }; // of a row, beside which there are registers for more than a plain result
-  bool plain = staged && (p->glu || p->kinds + row_parts(p) + result_parts(p) <= 3),
-       fits = plain || c->width * c->blocks <= SUMS, chunks = c->width / sums_of(p) % 32 == 0;
-  if (!fits || !chunks || (p->glu && !staged)) return false;
-  c->staged = staged;
-  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), steps = steps_of(p);
-  bool same = p->pieces % p->gemm.groups == 0;
-  c->split = !staged && !p->body && !is_bf16(p->types.c) && !c->ping_pong && (!p->several || p->gemm.groups == 1) &&
-             same && tiles % clusters != 0 && steps >= 16 && tiles * steps < INT32_MAX / (2 * PROCESSORS);
+  c->staged = staged && c->cluster_k == 1;
+  bool plain = c->staged && !c->split && (p->glu || p->kinds + row_parts(p) + result_parts(p) <= 3);
+  bool fits = plain || c->width * c->blocks <= SUMS, chunks = c->width / sums_of(p) % 32 == 0;
+  if (!fits || !chunks || (p->glu && !c->staged) || (c->split && !can_split(p, c))) return false;
   return fill_shared(p, c);
 }
 
-// "192x2p 2x1 4 32 2": the width, 64-row blocks of a consumer, p of ping-pong, the cluster, and, where they are given,
-// stages, columns of a chunk, buffers; what measurements are made with.
+// "192x2p 2x1x4 4 32 2": the width, 64-row blocks of a consumer, p of ping-pong, the cluster, where it is cut along k
+// its blocks that share a tile, and, where they are given, stages, columns of a chunk, buffers; what measurements are
+// made with.
 static bool read_choice(const char *tiles, choice *c) {
-  char mode[2] = "";
   *c = (choice){0};
-  int count = sscanf(tiles, "%dx%d%1[p] %dx%d %d %d %d", &c->width, &c->blocks, mode, &c->cluster_m, &c->cluster_n,
-                     &c->stages, &c->chunk, &c->buffers);
-  if (count < 5)
-    count = 1 + sscanf(tiles, "%dx%d %dx%d %d %d %d", &c->width, &c->blocks, &c->cluster_m, &c->cluster_n, &c->stages,
-                       &c->chunk, &c->buffers);
-  c->ping_pong = *mode != 0;
-  return count == 5 || count == 8;
+  int used = 0;
+  if (sscanf(tiles, "%dx%d%n", &c->width, &c->blocks, &used) != 2) return false;
+  c->ping_pong = tiles[used] == 'p';
+  tiles += used + c->ping_pong;
+  if (sscanf(tiles, "%dx%d%n", &c->cluster_m, &c->cluster_n, &used) != 2) return false;
+  tiles += used;
+  c->split = *tiles == 'x', c->cluster_k = 1;
+  if (c->split && sscanf(tiles, "x%d%n", &c->cluster_k, &used) != 1) return false;
+  tiles += c->split ? used : 0;
+  return !*tiles || sscanf(tiles, "%d %d %d", &c->stages, &c->chunk, &c->buffers) == 3;
+}
+
+// All that suit, with their times; returns the number of the fastest, or -1.
+static int time_all(const product *p, bool staged, choice all[CHOICES], double times[CHOICES]) {
+  int best = -1;
+  for (int i = 0; i < CHOICES; ++i) {
+    all[i] = choice_of(i);
+    times[i] = usable(p, &all[i], staged) ? time_of(p, &candidates[i / (int)LENGTH(cuts)], &all[i]) : 0;
+    if (times[i] > 0 && (best < 0 || times[i] < times[best])) best = i;
+  }
+  return best;
 }
 
 choice choose_tiles(const product *p, bool staged, const char *tiles) {
-  choice best = {0};
-  double least = 0;
-  if (tiles && read_choice(tiles, &best)) return usable(p, &best, staged) ? best : (choice){0};
-  for (size_t i = 0; i < LENGTH(candidates); ++i) {
-    choice c = candidates[i].choice;
-    for (bool more = usable(p, &c, staged); more; c.split = false) {
-      double time = time_of(p, &candidates[i], &c);
-      if (!best.width || time < least) best = c, least = time;
-      more = c.split; // then whole
-    }
-  }
-  return best;
+  choice c, all[CHOICES];
+  double times[CHOICES];
+  if (tiles && read_choice(tiles, &c)) return usable(p, &c, staged) ? c : (choice){0};
+  int best = time_all(p, staged, all, times);
+  return best < 0 ? (choice){0} : all[best];
+}
+
+int tiles_worth_trying(const product *p, bool staged, choice tried[TILES_TRIED]) {
+  const double slowest = 1.6; // times the fastest: what is expected is not that far off
+  choice all[CHOICES];
+  double times[CHOICES];
+  int count = 0, best = time_all(p, staged, all, times);
+  if (best >= 0) tried[count++] = all[best];
+  for (int i = 0; i < CHOICES && count < TILES_TRIED; ++i)
+    if (i != best && times[i] > 0 && times[i] < slowest * times[best]) tried[count++] = all[i];
+  return count;
+}
+
+const char *product_key(arena *a, const product *p, const char *shape, bool staged) {
+  text key = {0};
+  text_printf(&key, "%s %s", shape, p->types.c);
+  if (p->body) text_printf(&key, " epilogue %d %d %d", p->kinds, p->rows, p->extras);
+  if (p->glu) text_printf(&key, " glu %d%s", (int)p->glu, p->stored ? " stored" : "");
+  if (!staged && is_bf16(p->types.c)) text_add(&key, " unaligned");
+  const char *kept = arena_string(a, key.data);
+  text_free(&key);
+  return kept;
 }

@@ -8,14 +8,17 @@
 
 enum {
   PROCESSORS = 132, // of an H100 or H200; with fewer the last blocks wait for their turn
-  STEP = 64         // of k a stage
+  STEP = 64,        // of k a stage
+  ARRIVALS = 1024   // counts of a kernel that cuts tiles; see gemm_sm90.cuh
 };
 
 typedef struct choice {
   int width, blocks; // of a tile: columns; 64 rows each, of a consumer
   bool ping_pong;    // a tile of its own for each consumer
   int cluster_m, cluster_n;
-  bool staged, split; // results through shared memory; tiles that are too few cut along k
+  bool split;    // tiles that are too few for all blocks are cut along k
+  int cluster_k; // where they are: blocks of a cluster that share a tile, each with a part of k; else 1
+  bool staged;   // results through shared memory
   int stages, chunk, buffers;
 } choice;
 
@@ -23,15 +26,25 @@ static inline bool is_bf16(const char *type) { return !strcmp(type, "bf16"); }
 
 static inline int rows_of(const choice *c) { return 64 * c->blocks * (c->ping_pong ? 1 : 2); }
 
-static inline int clusters_of(const choice *c) { return PROCESSORS / (c->cluster_m * c->cluster_n); }
+static inline int cluster_of(const choice *c) { return c->cluster_m * c->cluster_n * c->cluster_k; }
 
-// By the product's shape, or those of the text `tiles` where it is not NULL; width 0: there are none.
+int clusters_of(const choice *c); // that run side by side
+
+// Tiles as text: "WIDTHxBLOCKS[p] MxN[xK]", as "192x2p 2x1": p of ping-pong, M and N of the cluster, K of tiles cut
+// along k.
+const char *tiles_text(arena *a, const choice *c);
+// The tiles of the text `tiles`, or, where it is NULL, those that seem fastest; width 0: there are none that suit.
 choice choose_tiles(const product *p, bool staged, const char *tiles);
+// Those that may be as fast, the first of them being what seems fastest; returns how many.
+enum { TILES_TRIED = 100 };
+int tiles_worth_trying(const product *p, bool staged, choice tried[TILES_TRIED]);
+// What a product is in a file of measured tiles.
+const char *product_key(arena *a, const product *p, const char *shape, bool staged);
 int64_t tiles_of(const product *p, const choice *c);
 // Steps of k of one tile, where all groups have as many pieces.
 int64_t steps_of(const product *p);
-// Tiles that are cut, and the bytes of their parts; see gemm_sm90_order.cuh.
-int64_t tiles_cut(const product *p, const choice *c, int64_t *bytes);
+// Bytes of the parts of tiles that are cut; see gemm_sm90_order.cuh.
+int64_t parts_bytes(const product *p, const choice *c);
 int64_t shared_bytes(const product *p, const choice *c);
 
 #endif

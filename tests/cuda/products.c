@@ -2,13 +2,16 @@
 // product of kernel.gemm, and FOLDER/cases.json, which says what it is and where its values lie. For
 // scripts/bench/products.py, which checks and times them on a GPU. A line is a name and words:
 //   m=… n=… k=… groups=… pieces=… (of each group) kinds=… rows=… extras=… pad=… (columns beyond A, B and C)
-//   tiles=WIDTHxBLOCKS[p],1x1[,STAGES,CHUNK,BUFFERS] ta tb f32 (result) acc stacked (groups in one value) lists (rows each a value)
+//   tiles=WIDTHxBLOCKS[p],1x1[x1][,STAGES,CHUNK,BUFFERS] or tiles=all (by its shape, then all that suit it) ta tb f32
+//   (result) acc stacked (groups in one value) lists (rows each a value)
 //   glu (the value of [gate | up] alone) glu keep (C too) glu grad (C is its gradient; extras=1: the value again)
 #include "codegen/cuda/cuda.h"
 #include "codegen/plan.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { CASES = 4096 };
 
 typedef struct spec {
   char name[64], tiles[64];
@@ -241,6 +244,27 @@ static bool add_case(arena *a, plan *p, cuda_codegen *cg, MlirContext context, c
   return ok || fail_in(error, "%s", s->name);
 }
 
+// One for every tiles that suit, its name NAME.TILES.
+static bool add_all(arena *a, plan *p, cuda_codegen *cg, MlirContext context, const spec *s, text *cases,
+                    lmn_error *error) {
+  spec one = *s;
+  *one.tiles = 0;
+  snprintf(one.name, sizeof one.name, "%.40s.auto", s->name);
+  if (!add_case(a, p, cg, context, &one, cases, error)) return false;
+  const char *tiles;
+  for (int i = 0; (tiles = cuda_tiles(a, i)) && p->entry_count < CASES; ++i) {
+    snprintf(one.tiles, sizeof one.tiles, "%s", tiles);
+    snprintf(one.name, sizeof one.name, "%.40s.%s", s->name, tiles);
+    *strchr(one.name, ' ') = '.';
+    size_t length = cases->length;
+    lmn_error unsuited;
+    if (add_case(a, p, cg, context, &one, cases, &unsuited)) continue;
+    --p->entry_count;
+    cases->data[cases->length = length] = 0;
+  }
+  return true;
+}
+
 static bool no_spills(cuda_codegen *cg, lmn_error *error) {
   int count;
   const cuda_kernel *k = cuda_kernels(cg, &count);
@@ -251,7 +275,6 @@ static bool no_spills(cuda_codegen *cg, lmn_error *error) {
 }
 
 static bool run(arena *a, MlirContext context, const char *folder, lmn_error *error) {
-  enum { CASES = 1024 };
   char line[1024];
   text cases = {0}, json = {0}, path = {0};
   plan *p = ARENA_NEW(a, plan);
@@ -263,7 +286,7 @@ static bool run(arena *a, MlirContext context, const char *folder, lmn_error *er
   spec s;
   text_add(&cases, "[");
   while (ok && p->entry_count < CASES && fgets(line, sizeof line, stdin))
-    if (read_spec(line, &s)) ok = add_case(a, p, cg, context, &s, &cases, error);
+    if (read_spec(line, &s)) ok = (strcmp(s.tiles, "all") ? add_case : add_all)(a, p, cg, context, &s, &cases, error);
   text_add(&cases, "]\n");
   ok = ok && directory_make(folder, error) && cuda_codegen_finish(cg, folder, error) && no_spills(cg, error);
   if (ok && getenv("LMN_PRINT")) {

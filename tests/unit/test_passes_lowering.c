@@ -79,9 +79,9 @@ static void plan_memory(void **state) { (void)state, run_folder("plan-memory", p
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(lower_lmn),          cmocka_unit_test(differentiate),   cmocka_unit_test(lower_nn),
-      cmocka_unit_test(fuse_kernels),       cmocka_unit_test(schedule),        cmocka_unit_test(plan_memory),
-      cmocka_unit_test(recompute_policies), cmocka_unit_test(ride_products),   cmocka_unit_test(merge_products),
+      cmocka_unit_test(lower_lmn),          cmocka_unit_test(differentiate),    cmocka_unit_test(lower_nn),
+      cmocka_unit_test(fuse_kernels),       cmocka_unit_test(schedule),         cmocka_unit_test(plan_memory),
+      cmocka_unit_test(recompute_policies), cmocka_unit_test(ride_products),    cmocka_unit_test(merge_products),
       cmocka_unit_test(narrow_values),      cmocka_unit_test(fuse_activations), cmocka_unit_test(fuse_rows),
       cmocka_unit_test(gather_sums)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
