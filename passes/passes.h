@@ -21,6 +21,7 @@
   PASS(lower_nn, "lower-nn", false, "turn layers into kernels and their bodies")                                       \
   PASS(fuse_kernels, "fuse-kernels", true, "let neighbouring kernels run as one")                                      \
   PASS(ride_products, "ride-products", true, "let row formulas run on a product's pieces as they are made")            \
+  PASS(ride_attention, "ride-attention", true, "let attention turn back the gradients that it makes")                  \
   PASS(narrow, "narrow", false, "store values and weights in bf16")                                                    \
   PASS(schedule, "schedule", false, "order the kernels")                                                               \
   PASS(plan_memory, "plan-memory", false, "give every value its place by its lifetime")

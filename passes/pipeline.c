@@ -63,6 +63,8 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_fuse_kernels);
   // After fuse-kernels, whose epilogues are cheaper still: they need no memory of their own.
   step(&p, pass_ride_products);
+  // Of GPUs alone, where nothing rides on products: a CPU's attention has its gradients in memory.
+  step(&p, pass_ride_attention);
   // What was fused has no readers of its own any more.
   step(&p, pass_dce);
   // When all kernels are what they will be: it decides value by value what kernels read and write.
@@ -106,7 +108,9 @@ static bool run_pass(progress *p, const pass *pass) {
 }
 
 static bool of_use(const target *target, const pass *pass) {
-  return pass->run != pass_ride_products || (target ? target : &cpu_target)->rides;
+  if (!target) target = &cpu_target;
+  if (pass->run == pass_ride_attention) return target->cuda;
+  return pass->run != pass_ride_products || target->rides;
 }
 
 static void step(progress *p, bool (*run)(ir *m, lmn_error *error)) {

@@ -10,6 +10,7 @@ typedef struct attention {
   const char *element; // that its rows are stored as
   bool starts;
   int rows; // of a warp
+  MlirOperation rotation; // that turns the gradient back in its place (see ride-attention); null: none
 } attention;
 
 // dims: length, batch, segments, heads, key heads.

@@ -2,12 +2,12 @@
 """Checks and times attention and its gradient in bf16 on a GPU, against PyTorch in the same process.
 
   build/tests/cuda_attention TARGET FOLDER <SPECS          where lmnc is built; SPECS: tests/cuda/attention.txt
-  python3 scripts/bench/attention.py FOLDER [--time] [NAME …]   where the GPU is; needs PyTorch, no lmnc
+  python3 scripts/bench/attention.py FOLDER [--time [--alone]] [NAME …]   where the GPU is; needs PyTorch, no lmnc
 
 Every case: out, log-sum-exp and gradients whole against float64, results filled with NaN before, what lies around them
 unchanged, the same bits a second time. --time: TFLOP/s beside PyTorch's scaled_dot_product_attention (cuDNN,
-FlashAttention) in CUDA graphs, rounds in random order, of cases of one segment without starts. Exit status 1: a case is
-wrong.
+FlashAttention) in CUDA graphs, rounds in random order, of cases of one segment without starts; --alone: without those.
+Exit status 1: a case is wrong.
 """
 import ctypes as C
 import json
@@ -87,6 +87,10 @@ class Case:
                     length = draw.randint(1, max(1, s["t"] // 2))
                     row[at:at + length] = at
                     at += length
+        if s["turned"]:
+            angles = torch.rand(s["t"], s["d"] // 2, device="cuda") * 6
+            self.table = self.view("table", s["d"], torch.float32, s["t"])
+            self.table.copy_(torch.cat((angles.cos(), angles.sin()), 1))
         self.launches = [Launch(folder, launch, self.memory.data_ptr()) for launch in entry["launches"]]
 
     def view(self, name, columns, dtype=torch.bfloat16, rows=None):
@@ -113,7 +117,14 @@ class Case:
         scores = scores.masked_fill(~seen[None, :, None], float("-inf"))
         out = back(scores.softmax(-1) @ flat(w, kv).repeat_interleave(h // kv, 2))
         gradients = torch.autograd.grad(out, (q, k, w), self.dout.double().view(v, n, b, t, h, d))
+        if s["turned"]:
+            gradients = [self.turned(x) for x in gradients[:2]] + [gradients[2]]
         return out.detach(), back(scores.logsumexp(-1)[..., None])[..., 0].detach(), gradients
+
+    def turned(self, x):
+        a, b = x.chunk(2, -1)
+        cosine, sine = self.table.double().view(self.spec["t"], 1, -1).chunk(2, -1)
+        return torch.cat((a * cosine + b * sine, b * cosine - a * sine), -1)
 
     def check(self):
         s, start = self.spec, self.memory.clone()
@@ -194,7 +205,9 @@ def show_times(case):
     s = case.spec
     products = 2 * s["vertices"] * s["b"] * s["heads"] * s["t"] ** 2 * s["d"]
     graphs = {"forward": graph(case.launches[0]), "backward": graph(lambda: [launch() for launch in case.launches[1:]])}
-    for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
+    for part, launch in zip(("queries", "keys"), case.launches[1:]):
+        graphs[f"{part} backward"] = graph(launch)
+    for backend in () if "--alone" in sys.argv else (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
         name = backend.name.split("_")[0]
         graphs[f"{name} forward"], graphs[f"{name} backward"] = case.peers(backend)
     for name, t in measure(graphs).items():
