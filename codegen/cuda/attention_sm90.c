@@ -17,22 +17,26 @@ enum {
 
 typedef enum { FORWARD, GRAD_QUERIES, GRAD_KEYS } kernel_kind;
 
-// The widths of blocks that keep all values in registers and were the fastest on an H200.
+// The widths of blocks that keep all values in registers and were the fastest on an H200. Packed sequences need a few
+// registers more: two consumers have enough.
 static const struct {
   const char *function;
-  int consumers, keys, stages;
+  int consumers, packed_consumers, keys, stages;
   int tiles; // of 64 rows that each consumer has in shared memory
 } kernels[] = {
-    [FORWARD] = {"attention", 3, 128, 4, 3},
-    [GRAD_QUERIES] = {"attention_grad_queries", 3, 48, 6, 4},
-    [GRAD_KEYS] = {"attention_grad_keys", 2, 64, 4, 6},
+    [FORWARD] = {"attention", 3, 2, 128, 4, 3},
+    [GRAD_QUERIES] = {"attention_grad_queries", 3, 2, 48, 6, 4},
+    [GRAD_KEYS] = {"attention_grad_keys", 2, 2, 64, 4, 6},
 };
 
 bool attention_sm90_can(const cuda_entry *e, const attention *a) {
-  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && a->head == HEAD && !a->starts &&
+  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && a->head == HEAD &&
          a->heads / a->key_heads <= GROUP_MAX;
 }
 
+static int consumers_of(const attention *a, kernel_kind kind) {
+  return a->starts ? kernels[kind].packed_consumers : kernels[kind].consumers;
+}
 static int64_t group_of(const attention *a) { return a->heads / a->key_heads; }
 static int64_t tokens_of(const attention *a) { return 64 / group_of(a); }
 
@@ -96,13 +100,17 @@ static void write_text(const attention *a, kernel_kind kind, int cluster, cuda_s
   static const char *const files[] = {cuda_text_attention_sm90_forward, cuda_text_attention_sm90_queries,
                                       cuda_text_attention_sm90_keys};
   int keys = kernels[kind].keys;
+  bool turns = kind != FORWARD && a->rotation.ptr;
   text *out = &s->functions;
   text_printf(out,
               "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
               "constexpr int GROUP = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = %d;\n"
-              "constexpr bool TURNS = %s;\nconstexpr float SCALE = ",
-              (long long)group_of(a), kernels[kind].consumers, keys, kernels[kind].stages, cluster,
-              kind != FORWARD && a->rotation.ptr ? "true" : "false");
+              "constexpr bool TURNS = %s, STARTS = %s;\nconstexpr int STARTS_ARG = %d;\nconstexpr float SCALE = ",
+              (long long)group_of(a), consumers_of(a, kind), keys, kernels[kind].stages, cluster,
+              turns ? "true" : "false", a->starts ? "true" : "false",
+              !a->starts        ? 0
+              : kind == FORWARD ? 3
+                                : 6 + turns);
   cuda_float(out, a->scale);
   text_add(out, ";\n\n");
   write_wgmma("wgmma_scores", keys, kind != FORWARD, false, keys / 2, out);
@@ -116,7 +124,7 @@ static void write_text(const attention *a, kernel_kind kind, int cluster, cuda_s
 
 static bool finish(cuda_entry *e, plan_launch *l, kernel_kind kind, const attention *a, lmn_error *error) {
   enum { ALIGNMENT = 1024, WARPGROUP = 128 };
-  int64_t consumers = kernels[kind].consumers, rows = consumers * (kind == GRAD_KEYS ? 64 : tokens_of(a));
+  int64_t consumers = consumers_of(a, kind), rows = consumers * (kind == GRAD_KEYS ? 64 : tokens_of(a));
   int64_t items = a->sequences * a->key_heads * blocks_of(a->length, rows);
   int cluster = cluster_of(a, kind), workers = PROCESSORS / cluster;
   cuda_source s = {0};
@@ -142,6 +150,7 @@ bool attention_sm90(cuda_entry *e, MlirOperation op, const attention *a, lmn_err
   cuda_arg(e, l, qkv);
   cuda_arg(e, l, out);
   cuda_arg_value(e, l, ir_result(e->ir, op, 1));
+  if (a->starts) cuda_arg_value(e, l, ir_operand(e->ir, op, 1));
   return finish(e, l, FORWARD, a, error);
 }
 
@@ -163,6 +172,7 @@ bool attention_sm90_grad(cuda_entry *e, MlirOperation op, const attention *a, lm
     add_map(e, l, a, dqkv, all, rows);
     for (size_t i = 0; i < LENGTH(places); ++i) cuda_arg(e, l, places[i]);
     if (a->rotation.ptr) cuda_arg_value(e, l, ir_operand(e->ir, a->rotation, 1));
+    if (a->starts) cuda_arg_value(e, l, ir_operand(e->ir, op, 4));
     if (!finish(e, l, kind, a, error)) return false;
   }
   e->done = a->rotation;

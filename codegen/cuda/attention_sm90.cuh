@@ -3,15 +3,15 @@
 // back and forth. A consumer's 64 rows are TOKENS = 64 / GROUP positions of all GROUP query heads that share a key
 // head, head by head, so that keys and values are loaded once for all of them. The next scores and the last block's
 // values are multiplied while the softmax runs. The text before fixes GROUP, SCALE, CONSUMERS, KEYS (keys of a block),
-// STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), u32, u64, wgmma_scores (A of 64 rows, B of KEYS rows of 64), wgmma_values (A in registers, B of rows of 64 as
+// STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), STARTS (sequences are packed), STARTS_ARG, u32, u64, wgmma_scores (A of 64 rows, B of KEYS rows of 64), wgmma_values (A in registers, B of rows of 64 as
 // they are).
 //
 // Registers that a wgmma reads or writes must be tied down by hand until it has been waited for: ptxas may hand them
 // out again, without a word. Every change here needs its results checked on a GPU.
 
 constexpr int HEAD = 64, TOKENS = 64 / GROUP, TILE_BYTES = 64 * HEAD * 2, BLOCK_BYTES = KEYS * HEAD * 2;
-constexpr int THREADS = (CONSUMERS + 1) * 128, REGISTERS = CONSUMERS == 3 ? 160 : 232,
-              FEW_REGISTERS = CONSUMERS == 3 ? 32 : 40;
+constexpr int THREADS = (CONSUMERS + 1) * 128, REGISTERS = CONSUMERS == 3 ? 160 : 224,
+              FEW_REGISTERS = CONSUMERS == 3 ? 32 : 56;
 constexpr float LOG2E = 1.4426950408889634f, LN2 = 0.6931471805599453f, POWER = SCALE * LOG2E;
 
 extern __shared__ unsigned char memory[];
@@ -117,6 +117,14 @@ static __device__ __forceinline__ void stage(u32 tile, const float (&o)[32], flo
         "r"(pack(o[8 * j + 4] * first, o[8 * j + 5] * first)), "r"(pack(o[8 * j + 6] * second, o[8 * j + 7] * second))
         : "memory");
 }
+// Fetches a position's row of the table into the cache: each lane of a row a quarter.
+template <typename P> static __device__ __forceinline__ void turns_soon(const P &p, int position) {
+  if constexpr (TURNS) {
+    const float *angles = (const float *)p.args[6] + min(position, (int)p.dims[7] - 1) * HEAD + threadIdx.x % 4 * 16;
+    asm volatile("prefetch.global.L1 [%0];" ::"l"(angles));
+    asm volatile("prefetch.global.L1 [%0];" ::"l"(angles + 8));
+  }
+}
 // Gradients of the rows at positions a and b, turned back: columns i and i + HEAD / 2 are a pair, both of this thread.
 // args[6]: the table [positions, cosines | sines], dims[7]: its rows.
 template <typename P> static __device__ __forceinline__ void turn_back(const P &p, float (&o)[32], int a, int b) {
@@ -206,10 +214,39 @@ static __device__ __forceinline__ int thread_again() {
   return thread;
 }
 
+// Where packed sequences start, of an item's positions; else none of this is there.
+struct row_starts {
+  const int *of; // position 0
+  int length, most; // most: the largest of the warp's rows
+  template <typename P> static __device__ __forceinline__ const int *at(const P &p, const shape &s, const item &it) {
+    return (const int *)p.args[STARTS_ARG] + (long long)(it.sequence % s.batch) * s.length;
+  }
+  template <typename P> __device__ __forceinline__ row_starts(const P &p, const shape &s, const item &it, int least) {
+    if (!STARTS) return;
+    const int thread = thread_again(), row = thread / 32 % 4 * 16 + thread % 32 / 4;
+    of = at(p, s, it), length = s.length;
+    most = max((*this)[least + row % TOKENS], (*this)[least + (row + 8) % TOKENS]);
+    for (int o = 16; o; o >>= 1) most = max(most, __shfl_xor_sync(0xffffffffu, most, o));
+  }
+  __device__ __forceinline__ int operator[](int position) const { return of[min(position, length - 1)]; }
+};
+
+// The first of all keys that an item's `rows` positions see. By a whole warp.
+template <typename P>
+static __device__ __forceinline__ int first_key(const P &p, const shape &s, const item &it, int rows) {
+  if (!STARTS) return 0;
+  const int *starts = row_starts::at(p, s, it);
+  int least = it.first;
+  for (int i = it.first + threadIdx.x % 32; i < min(s.length, it.first + rows); i += 32) least = min(least, starts[i]);
+  for (int o = 16; o; o >>= 1) least = min(least, __shfl_xor_sync(0xffffffffu, least, o));
+  return max(least, 0);
+}
+
 // Scores of keys from `key` on that a row does not see become none. least: the consumer's first position. N columns.
-template <int N, int SIZE> static __device__ __forceinline__ void mask_keys(float (&x)[SIZE], int key, int least) {
+template <int N, int SIZE>
+static __device__ __forceinline__ void mask_keys(float (&x)[SIZE], int key, int least, const row_starts &starts) {
   least = __shfl_sync(0xffffffffu, least, 0); // in a uniform register: the others are all in use
-  if (key + N - 1 <= least) return;
+  if (key + N - 1 <= least && (!STARTS || key >= starts.most)) return;
   const int thread = thread_again(), row = thread / 32 % 4 * 16 + thread % 32 / 4, column = thread % 4 * 2;
   const int last_a = least + row % TOKENS - key - column, last_b = least + (row + 8) % TOKENS - key - column;
 #pragma unroll
@@ -218,5 +255,15 @@ template <int N, int SIZE> static __device__ __forceinline__ void mask_keys(floa
     if (8 * q + 1 > last_a) x[4 * q + 1] = -1e30f;
     if (8 * q > last_b) x[4 * q + 2] = -1e30f;
     if (8 * q + 1 > last_b) x[4 * q + 3] = -1e30f;
+  }
+  if (!STARTS || key >= starts.most) return;
+  const int first_a = starts[least + row % TOKENS] - key - column;
+  const int first_b = starts[least + (row + 8) % TOKENS] - key - column;
+#pragma unroll
+  for (int q = 0; q < N / 8; ++q) {
+    if (8 * q < first_a) x[4 * q] = -1e30f;
+    if (8 * q + 1 < first_a) x[4 * q + 1] = -1e30f;
+    if (8 * q < first_b) x[4 * q + 2] = -1e30f;
+    if (8 * q + 1 < first_b) x[4 * q + 3] = -1e30f;
   }
 }

@@ -10,23 +10,27 @@ struct keys_memory {
   u32 full, empty, keys_full, keys_empty, peers_full, peers_empty;
 };
 
-// Which query blocks of an item this block of the cluster takes: every CLUSTER-th of all heads and segments.
-struct walk {
-  int first, blocks, block, left; // block: of the length, `first` the least; left: blocks of all walks from this one on
-  __device__ __forceinline__ walk(const shape &s, const item &it)
-      : first(it.first / KEYS), blocks((s.length + KEYS - 1) / KEYS), block(first),
-        left(GROUP * (s.segments - it.segment) * (blocks - first)) {
-    skip(rank());
-  }
-  static __device__ __forceinline__ int rank() { return CLUSTER > 1 ? blockIdx.x % CLUSTER : 0; }
-  // Returns how many walks have ended on the way.
-  __device__ __forceinline__ int skip(int count) {
-    int ended = 0;
-    block += count, left -= count;
-    for (; block >= blocks; ++ended) block -= blocks - first;
-    return ended;
-  }
+// The last query that sees any of an item's keys. By a whole warp.
+template <typename P> static __device__ __forceinline__ int last_query(const P &p, const shape &s, const item &it) {
+  if (!STARTS) return s.length - 1;
+  const int *starts = row_starts::at(p, s, it);
+  int last = it.first;
+#pragma unroll 4
+  for (int i = it.first + threadIdx.x % 32; i < s.length; i += 32)
+    if (starts[i] < it.first + ROWS) last = i;
+  for (int o = 16; o; o >>= 1) last = max(last, __shfl_xor_sync(0xffffffffu, last, o));
+  return last;
+}
+
+// The query blocks that see an item's keys, in each head and segment. Of all of them, one after the other, a block of the
+// cluster takes every CLUSTER-th.
+struct query_blocks {
+  int first, end;
+  template <typename P>
+  __device__ __forceinline__ query_blocks(const P &p, const shape &s, const item &it)
+      : first(it.first / KEYS), end((last_query(p, s, it) + KEYS) / KEYS) {}
 };
+static __device__ __forceinline__ int rank() { return CLUSTER > 1 ? blockIdx.x % CLUSTER : 0; }
 
 static __device__ __forceinline__ void load_floats(u32 to, const float *from, u32 bytes, u32 barrier) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
@@ -45,6 +49,8 @@ static __device__ __forceinline__ void keys_produce(const P &p, const shape &s, 
   ring q = {0, 0}, kv = {0, 0};
   item it;
   for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(2)) {
+    const query_blocks blocks(p, s, it);
+    if (threadIdx.x) continue;
     const int key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
     const u32 keys_full = m.keys_full + 8 * kv.stage, at = kv.stage * CONSUMERS * TILE_BYTES;
     wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
@@ -53,20 +59,19 @@ static __device__ __forceinline__ void keys_produce(const P &p, const shape &s, 
       load(m.keys + at + w * TILE_BYTES, &p.maps[0], key_x, it.first + 64 * w, it.sequence, keys_full);
       load(m.values + at + w * TILE_BYTES, &p.maps[0], value_x, it.first + 64 * w, it.sequence, keys_full);
     }
-    walk n(s, it);
-    int head = (walk::rank() / (n.blocks - n.first)), z = it.sequence;
-    for (; n.left > 0; head += n.skip(CLUSTER), q.next(STAGES)) {
-      for (; head >= GROUP; head -= GROUP) z += s.batch;
-      const u32 full = m.full + 8 * q.stage, rows = m.rows + q.stage * 8 * KEYS;
-      const int h = it.key_head * GROUP + head;
-      const long long from = (long long)(z * s.heads + h) * s.padded + n.block * KEYS;
-      wait(m.empty + 8 * q.stage, q.phase ^ 1);
-      expect_bytes(full, 2 * BLOCK_BYTES + 8 * KEYS);
-      load(m.query + q.stage * BLOCK_BYTES, &p.maps[0], h * HEAD, n.block * KEYS, z, full);
-      load_floats(rows, lse + from, 4 * KEYS, full);
-      load(m.gradient + q.stage * BLOCK_BYTES, &p.maps[1], h * HEAD, n.block * KEYS, z, full);
-      load_floats(rows + 4 * KEYS, delta + from, 4 * KEYS, full);
-    }
+    int j = blocks.first + rank();
+    for (int z = it.sequence; z < it.sequence + (s.segments - it.segment) * s.batch; z += s.batch)
+      for (int h = it.key_head * GROUP; h < (it.key_head + 1) * GROUP; ++h, j -= blocks.end - blocks.first)
+        for (; j < blocks.end; j += CLUSTER, q.next(STAGES)) {
+          const u32 full = m.full + 8 * q.stage, rows = m.rows + q.stage * 8 * KEYS;
+          const long long from = (long long)(z * s.heads + h) * s.padded + j * KEYS;
+          wait(m.empty + 8 * q.stage, q.phase ^ 1);
+          expect_bytes(full, 2 * BLOCK_BYTES + 8 * KEYS);
+          load(m.query + q.stage * BLOCK_BYTES, &p.maps[0], h * HEAD, j * KEYS, z, full);
+          load_floats(rows, lse + from, 4 * KEYS, full);
+          load(m.gradient + q.stage * BLOCK_BYTES, &p.maps[1], h * HEAD, j * KEYS, z, full);
+          load_floats(rows + 4 * KEYS, delta + from, 4 * KEYS, full);
+        }
   }
 }
 
@@ -102,13 +107,13 @@ static __device__ __forceinline__ u32 peer_place(const keys_memory &m, int w) {
   return m.peers + w * PEER_BYTES + threadIdx.x % 128 * 16;
 }
 static __device__ __forceinline__ void send(const keys_memory &m, const float (&o)[32], int w) {
-  const u32 to = address_at(peer_place(m, w), walk::rank() ^ 1);
+  const u32 to = address_at(peer_place(m, w), rank() ^ 1);
 #pragma unroll
   for (int e = 0; e < 8; ++e)
     asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to + e * 2048), "f"(o[4 * e]),
                  "f"(o[4 * e + 1]), "f"(o[4 * e + 2]), "f"(o[4 * e + 3])
                  : "memory");
-  arrive_at(m.peers_full, walk::rank() ^ 1);
+  arrive_at(m.peers_full, rank() ^ 1);
 }
 static __device__ __forceinline__ void receive(const keys_memory &m, float (&o)[32], int w, u32 phase) {
   wait_cluster(m.peers_full, phase);
@@ -121,7 +126,22 @@ static __device__ __forceinline__ void receive(const keys_memory &m, float (&o)[
                  : "memory");
     o[4 * e] += v.x, o[4 * e + 1] += v.y, o[4 * e + 2] += v.z, o[4 * e + 3] += v.w;
   }
-  arrive_at(m.peers_empty, walk::rank() ^ 1);
+  arrive_at(m.peers_empty, rank() ^ 1);
+}
+
+// Powers of a block of queries from `query` on whose sequences start behind a row's key become 0. first: the consumer's
+// first key.
+static __device__ __forceinline__ void mask_queries(float (&x)[KEYS / 2], const int *starts, int query, int length,
+                                                    int first) {
+  const int lane = threadIdx.x % 32, key = first + threadIdx.x / 32 % 4 * 16 + lane / 4, last = length - 1;
+  const bool behind = starts[min(query + lane, last)] > first || starts[min(query + 32 + lane, last)] > first;
+  if (!__any_sync(0xffffffffu, behind)) return;
+#pragma unroll
+  for (int e = 0; e < KEYS / 4; ++e) {
+    const int start = starts[min(query + e / 2 * 8 + lane % 4 * 2 + e % 2, last)], at = e / 2 * 4 + e % 2;
+    if (start > key) x[at] = 0.0f;
+    if (start > key + 8) x[at + 2] = 0.0f;
+  }
 }
 
 template <typename P>
@@ -135,19 +155,21 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
     float x[KEYS / 2], y[KEYS / 2], dk[32], dv[32];
     u32 keys[16], values[16], powers[KEYS / 4], left[KEYS / 4];
     const u32 at = (kv.stage * CONSUMERS + w) * TILE_BYTES;
+    turns_soon(p, first + row), turns_soon(p, first + row + 8);
     wait(m.keys_full + 8 * kv.stage, kv.phase);
 #pragma unroll
     for (int e = 0; e < 32; ++e) dk[e] = dv[e] = 0.0f;
-    walk n(s, it);
+    const query_blocks blocks(p, s, it);
+    const int *starts = STARTS ? row_starts::at(p, s, it) : nullptr;
+    int j = blocks.first + rank();
 #pragma unroll 1
-    while (n.left > 0) {
-      for (; n.left > 0 && (n.block + 1) * KEYS <= first; n.skip(CLUSTER), q.next(STAGES)) { // before these keys
+    for (int walk = GROUP * (s.segments - it.segment); walk; --walk, j -= blocks.end - blocks.first) {
+      for (; j < blocks.end && (j + 1) * KEYS <= first; j += CLUSTER, q.next(STAGES)) { // queries before these keys
         wait(m.full + 8 * q.stage, q.phase);
         arrive(m.empty + 8 * q.stage);
       }
 #pragma unroll 1
-      for (; n.left > 0 && (n.block + 1) * KEYS > first; n.skip(CLUSTER), q.next(STAGES)) {
-        const int j = n.block;
+      for (; j < blocks.end; j += CLUSTER, q.next(STAGES)) {
         const u64 query = descriptor(m.query + q.stage * BLOCK_BYTES);
         const u64 gradient = descriptor(m.gradient + q.stage * BLOCK_BYTES);
         load_left(keys, m.keys + at); // each time anew: else ptxas may lose them
@@ -183,6 +205,7 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
             if (8 * e + 1 < least_b) x[4 * e + 3] = 0.0f;
           }
         }
+        if (STARTS) mask_queries(x, starts, j * KEYS, s.length, first);
 #pragma unroll
         for (int e = 0; e < KEYS / 4; ++e) powers[e] = pack(x[2 * e], x[2 * e + 1]);
         wgmma_begin();
@@ -216,7 +239,7 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
     }
     __syncwarp();
     arrive(m.keys_empty + 8 * kv.stage);
-    const bool all_keys = CLUSTER == 1 || !walk::rank(), all_values = CLUSTER == 1 || walk::rank();
+    const bool all_keys = CLUSTER == 1 || !rank(), all_values = CLUSTER == 1 || rank();
     if (CLUSTER > 1) {
       wait_cluster(m.peers_empty, i % 2 ^ 1);
       if (all_keys) send(m, dv, w), receive(m, dk, w, i % 2);
@@ -264,7 +287,7 @@ template <typename P> static __device__ __forceinline__ void attention_grad_keys
   const shape s = shape_of(p);
   if (threadIdx.x < 128) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(FEW_REGISTERS));
-    if (threadIdx.x == 0) keys_produce(p, s, m);
+    if (threadIdx.x < 32) keys_produce(p, s, m);
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
     keys_consume(p, s, m);

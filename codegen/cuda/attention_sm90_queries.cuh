@@ -30,10 +30,11 @@ static __device__ __forceinline__ void queries_produce(const P &p, const shape &
     load_rows(m.query, &p.maps[0], it, m.query_full);
     load_rows(m.gradient, &p.maps[3], it, m.query_full);
     load_rows(m.out, &p.maps[2], it, m.query_full);
+    const int first = first_key(p, s, it, CONSUMERS * TOKENS) / KEYS, blocks = blocks_of(s, it) - first;
     if (threadIdx.x) continue;
-    const int blocks = blocks_of(s, it), key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
+    const int key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
     for (int n = 0; n < blocks * (it.segment + 1); ++n, kv.next(STAGES)) {
-      const int row = n % blocks * KEYS, z = it.sequence - n / blocks * s.batch;
+      const int row = (first + n % blocks) * KEYS, z = it.sequence - n / blocks * s.batch;
       wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
       expect_bytes(m.keys_full + 8 * kv.stage, BLOCK_BYTES);
       load(m.keys + kv.stage * BLOCK_BYTES, &p.maps[1], key_x, row, z, m.keys_full + 8 * kv.stage);
@@ -62,15 +63,18 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
 #pragma unroll 1
   for (int i = 0; item_at(s, i, CONSUMERS * TOKENS, true, it); ++i) {
     const int least = it.first + w * TOKENS, blocks = blocks_of(s, it);
+    const int position_a = least + row % TOKENS, position_b = least + (row + 8) % TOKENS;
+    const int first = first_key(p, s, it, CONSUMERS * TOKENS) / KEYS;
     const int own = TOKENS < KEYS       ? blocks // hardly ever fewer
                     : least < s.length ? (min(s.length, least + TOKENS) + KEYS - 1) / KEYS
-                                       : 1;
-    const int position_a = least + row % TOKENS, position_b = least + (row + 8) % TOKENS;
+                                       : first + 1;
+    const row_starts starts(p, s, it, least);
     const bool there_a = row < TOKENS * GROUP && position_a < s.length;
     const bool there_b = row + 8 < TOKENS * GROUP && position_b < s.length;
     const float *lse = (const float *)p.args[2] + (long long)it.sequence * s.length * s.heads + it.key_head * GROUP;
     const float lse_a = there_a ? lse[position_a * s.heads + row / TOKENS] * LOG2E : 0.0f;
     const float lse_b = there_b ? lse[position_b * s.heads + (row + 8) / TOKENS] * LOG2E : 0.0f;
+    turns_soon(p, position_a), turns_soon(p, position_b);
     float x[KEYS / 2], y[KEYS / 2], dq[32], delta_a = 0.0f, delta_b = 0.0f;
     u32 query[16], gradient[16], left[KEYS / 4];
     wait(m.query_full, phase);
@@ -101,7 +105,7 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
 #pragma unroll 1
     for (int walk = it.segment; walk >= 0; --walk) {
       u32 before = 0;
-      int block = 0;
+      int block = first;
 #pragma unroll 1
       for (; block < own; ++block) {
         const u64 keys = descriptor(m.keys + kv.stage * BLOCK_BYTES),
@@ -124,8 +128,8 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
         tie(left);
         tie(query);
         tie(gradient);
-        if (block) arrive(m.keys_empty + 8 * before);
-        mask_keys<KEYS>(x, block * KEYS, least);
+        if (block > first) arrive(m.keys_empty + 8 * before);
+        mask_keys<KEYS>(x, block * KEYS, least, starts);
 #pragma unroll
         for (int q = 0; q < KEYS / 8; ++q) {
           x[4 * q] = power_of_2(fmaf(x[4 * q], POWER, -lse_a));

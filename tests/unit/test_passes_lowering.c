@@ -66,6 +66,7 @@ static void lower_nn(void **state) { (void)state, run_folder("lower-nn", pass_lo
 static void merge_products(void **state) { (void)state, run_folder("merge-products", pass_merge_products); }
 static void fuse_kernels(void **state) { (void)state, run_folder("fuse-kernels", pass_fuse_kernels); }
 static void ride_products(void **state) { (void)state, run_folder("ride-products", pass_ride_products); }
+static void ride_attention(void **state) { (void)state, run_folder("ride-attention", pass_ride_attention); }
 static bool narrow(ir *m, lmn_error *error) {
   m->plan->precision = "bf16";
   return pass_narrow(m, error);
@@ -79,6 +80,7 @@ int main(void) {
                                      cmocka_unit_test(lower_nn),           cmocka_unit_test(fuse_kernels),
                                      cmocka_unit_test(schedule),           cmocka_unit_test(plan_memory),
                                      cmocka_unit_test(recompute_policies), cmocka_unit_test(ride_products),
-                                     cmocka_unit_test(merge_products),     cmocka_unit_test(narrow_values)};
+                                     cmocka_unit_test(merge_products),     cmocka_unit_test(narrow_values),
+                                     cmocka_unit_test(ride_attention)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
