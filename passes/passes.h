@@ -23,6 +23,7 @@
   PASS(ride_products, "ride-products", true, "let row formulas run on a product's pieces as they are made")            \
   PASS(fuse_rows, "fuse-rows", true, "let row kernels over the same rows run as one")                                  \
   PASS(gather_sums, "gather-sums", true, "add up all sums by columns in one kernel at the end")                        \
+  PASS(ride_attention, "ride-attention", true, "let attention turn back the gradients that it makes")                  \
   PASS(narrow, "narrow", false, "store values and weights in bf16")                                                    \
   PASS(fuse_activations, "fuse-activations", true, "make activations and gated units in the products before them")     \
   PASS(schedule, "schedule", false, "order the kernels")                                                               \

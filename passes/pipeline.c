@@ -67,6 +67,8 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_fuse_rows);
   // After it, which says which sums are kernels of their own.
   step(&p, pass_gather_sums);
+  // Of GPUs alone, where nothing rides on products: a CPU's attention has its gradients in memory.
+  step(&p, pass_ride_attention);
   // What was fused has no readers of its own any more.
   step(&p, pass_dce);
   // When all kernels are what they will be: it decides value by value what kernels read and write.
@@ -115,7 +117,8 @@ static bool of_use(const target *wanted, const pass *pass) {
   const target *t = wanted ? wanted : &cpu_target;
   if (pass->run == pass_ride_products) return t->rides;
   if (pass->run == pass_fuse_activations) return t->activates;
-  return (pass->run != pass_fuse_rows && pass->run != pass_gather_sums) || t->cuda;
+  if (pass->run == pass_fuse_rows || pass->run == pass_gather_sums || pass->run == pass_ride_attention) return t->cuda;
+  return true;
 }
 
 static void step(progress *p, bool (*run)(ir *m, lmn_error *error)) {

@@ -72,11 +72,20 @@ bool cuda_emit_attention(cuda_entry *e, MlirOperation op, lmn_error *error) {
   return finish(e, launch, "attention", "attention", &a, block_rows(&a) * a.head + 2 * KEYS * padded(&a), error);
 }
 
+// A rotation rides on the gradient, in its place.
+static MlirOperation rotation_of(const cuda_entry *e, MlirOperation grad) {
+  MlirOperation next = mlirOperationGetNextInBlock(grad);
+  if (ir_code(e->ir, next) != KERNEL_ROPE || !ir_int(next, "rides")) return (MlirOperation){NULL};
+  plan_ref from = ir_place(ir_result(e->ir, grad, 0)), to = ir_place(ir_result(e->ir, next, 0));
+  return from.space == to.space && from.offset == to.offset ? next : (MlirOperation){NULL};
+}
+
 // dQ, then dK and dV.
 bool cuda_emit_attention_grad(cuda_entry *e, MlirOperation op, lmn_error *error) {
   attention a;
   MlirValue starts = ir_operand(e->ir, op, 4);
   if (!read_attention(e, op, value_is(starts), &a, error)) return false;
+  a.rotation = rotation_of(e, op);
   if (attention_sm90_can(e, &a)) return attention_sm90_grad(e, op, &a, error);
   if (attention_mma_can(&a)) return attention_mma_grad(e, op, &a, error);
   int64_t floats = 2 * block_rows(&a) * a.head + 2 * KEYS * padded(&a);

@@ -9,7 +9,8 @@ typedef struct attention {
   double scale;
   const char *element; // that its rows are stored as
   bool starts;
-  int rows; // of a warp
+  int rows;               // of a warp
+  MlirOperation rotation; // that turns the gradient back in its place (see ride-attention); null: none
 } attention;
 
 // dims: length, batch, segments, heads, key heads.

@@ -3,6 +3,7 @@
 #include "codegen/cuda/attention.h"
 #include "codegen/cuda/texts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -16,22 +17,26 @@ enum {
 
 typedef enum { FORWARD, GRAD_QUERIES, GRAD_KEYS } kernel_kind;
 
-// The widths of blocks that keep all values in registers and were the fastest on an H200.
+// The widths of blocks that keep all values in registers and were the fastest on an H200. Packed sequences need a few
+// registers more: two consumers have enough.
 static const struct {
   const char *function;
-  int consumers, keys, stages;
+  int consumers, packed_consumers, keys, stages;
   int tiles; // of 64 rows that each consumer has in shared memory
 } kernels[] = {
-    [FORWARD] = {"attention", 3, 128, 4, 3},
-    [GRAD_QUERIES] = {"attention_grad_queries", 3, 48, 6, 4},
-    [GRAD_KEYS] = {"attention_grad_keys", 2, 64, 4, 4},
+    [FORWARD] = {"attention", 3, 2, 128, 4, 3},
+    [GRAD_QUERIES] = {"attention_grad_queries", 3, 2, 48, 6, 4},
+    [GRAD_KEYS] = {"attention_grad_keys", 2, 2, 64, 4, 6},
 };
 
 bool attention_sm90_can(const cuda_entry *e, const attention *a) {
-  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && a->head == HEAD && !a->starts &&
+  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && a->head == HEAD &&
          a->heads / a->key_heads <= GROUP_MAX;
 }
 
+static int consumers_of(const attention *a, kernel_kind kind) {
+  return a->starts ? kernels[kind].packed_consumers : kernels[kind].consumers;
+}
 static int64_t group_of(const attention *a) { return a->heads / a->key_heads; }
 static int64_t tokens_of(const attention *a) { return 64 / group_of(a); }
 
@@ -69,15 +74,43 @@ static void write_wgmma(const char *name, int width, bool registers, bool rows, 
               registers ? "\"r\"(a0), \"r\"(a1), \"r\"(a2), \"r\"(a3)" : "\"l\"(a)");
 }
 
-static void write_text(const attention *a, kernel_kind kind, cuda_source *s) {
+// The longest time of a multiprocessor for dK and dV, in query blocks of a consumer, with clusters of so many blocks.
+static int64_t time_of(const attention *a, int cluster) {
+  enum { OWN = 2, GATHER = 2 }; // an item's beginning and end, and a cluster's sums; measured on an H200
+  int64_t loads[PROCESSORS] = {0}, longest = 0, n = 0, query_blocks = blocks_of(a->length, 64);
+  int workers = PROCESSORS / cluster;
+  for (int64_t first = 0; first < query_blocks; first += kernels[GRAD_KEYS].consumers)
+    for (int64_t sequence = 0; sequence < a->sequences; ++sequence)
+      for (int64_t head = 0; head < a->key_heads; ++head, ++n) {
+        int64_t segments = a->segments - sequence / a->batch % a->segments, at = n % workers;
+        int64_t *load = &loads[n / workers % 2 ? workers - 1 - at : at];
+        *load += blocks_of(group_of(a) * segments * (query_blocks - first), cluster) + OWN + GATHER * (cluster - 1);
+        if (*load > longest) longest = *load;
+      }
+  return longest;
+}
+
+// Blocks that share a key block: two where key blocks are few.
+static int cluster_of(const attention *a, kernel_kind kind) {
+  if (getenv("LMN_CLUSTER") && kind == GRAD_KEYS) return atoi(getenv("LMN_CLUSTER"));
+  return kind == GRAD_KEYS && time_of(a, 2) < time_of(a, 1) ? 2 : 1;
+}
+
+static void write_text(const attention *a, kernel_kind kind, int cluster, cuda_source *s) {
   static const char *const files[] = {cuda_text_attention_sm90_forward, cuda_text_attention_sm90_queries,
                                       cuda_text_attention_sm90_keys};
   int keys = kernels[kind].keys;
+  bool turns = kind != FORWARD && a->rotation.ptr;
   text *out = &s->functions;
   text_printf(out,
               "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
-              "constexpr int GROUP = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d;\nconstexpr float SCALE = ",
-              (long long)group_of(a), kernels[kind].consumers, keys, kernels[kind].stages);
+              "constexpr int GROUP = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = %d;\n"
+              "constexpr bool TURNS = %s, STARTS = %s;\nconstexpr int STARTS_ARG = %d;\nconstexpr float SCALE = ",
+              (long long)group_of(a), consumers_of(a, kind), keys, kernels[kind].stages, cluster,
+              turns ? "true" : "false", a->starts ? "true" : "false",
+              !a->starts        ? 0
+              : kind == FORWARD ? 3
+                                : 6 + turns);
   cuda_float(out, a->scale);
   text_add(out, ";\n\n");
   write_wgmma("wgmma_scores", keys, kind != FORWARD, false, keys / 2, out);
@@ -91,16 +124,20 @@ static void write_text(const attention *a, kernel_kind kind, cuda_source *s) {
 
 static bool finish(cuda_entry *e, plan_launch *l, kernel_kind kind, const attention *a, lmn_error *error) {
   enum { ALIGNMENT = 1024, WARPGROUP = 128 };
-  int64_t consumers = kernels[kind].consumers, rows = consumers * (kind == GRAD_KEYS ? 64 : tokens_of(a));
+  int64_t consumers = consumers_of(a, kind), rows = consumers * (kind == GRAD_KEYS ? 64 : tokens_of(a));
   int64_t items = a->sequences * a->key_heads * blocks_of(a->length, rows);
+  int cluster = cluster_of(a, kind), workers = PROCESSORS / cluster;
   cuda_source s = {0};
-  write_text(a, kind, &s);
+  write_text(a, kind, cluster, &s);
+  if (cluster > 1) s.attributes = arena_printf(e->arena, "__cluster_dims__(%d, 1, 1) ", cluster);
   attention_dims(e, l, a);
   cuda_dim(e, l, blocks_of(a->length, PADDED) * PADDED);
   cuda_dim(e, l, a->sequences);
+  if (kind != FORWARD && a->rotation.ptr) cuda_dim(e, l, value_rows(ir_operand(e->ir, a->rotation, 1)));
   l->shared = ALIGNMENT + consumers * kernels[kind].tiles * TILE +
-              2 * (int64_t)kernels[kind].stages * kernels[kind].keys * HEAD * ELEMENT;
-  cuda_grid(l, items < PROCESSORS ? items : PROCESSORS, 1, 1, (consumers + 1) * WARPGROUP);
+              2 * (int64_t)kernels[kind].stages * kernels[kind].keys * HEAD * ELEMENT +
+              2 * (cluster - 1) * consumers * TILE;
+  cuda_grid(l, (items < workers ? items : workers) * cluster, 1, 1, (consumers + 1) * WARPGROUP);
   return cuda_finish(e, l, arena_printf(e->arena, "%s_sm90", kernels[kind].function), &s, error);
 }
 
@@ -114,6 +151,7 @@ bool attention_sm90(cuda_entry *e, MlirOperation op, const attention *a, lmn_err
   cuda_arg(e, l, qkv);
   cuda_arg(e, l, out);
   cuda_arg_value(e, l, ir_result(e->ir, op, 1));
+  if (a->starts) cuda_arg_value(e, l, ir_operand(e->ir, op, 1));
   return finish(e, l, FORWARD, a, error);
 }
 
@@ -134,7 +172,10 @@ bool attention_sm90_grad(cuda_entry *e, MlirOperation op, const attention *a, lm
     add_map(e, l, a, dout, a->heads, rows);
     add_map(e, l, a, dqkv, all, rows);
     for (size_t i = 0; i < LENGTH(places); ++i) cuda_arg(e, l, places[i]);
+    if (a->rotation.ptr) cuda_arg_value(e, l, ir_operand(e->ir, a->rotation, 1));
+    if (a->starts) cuda_arg_value(e, l, ir_operand(e->ir, op, 4));
     if (!finish(e, l, kind, a, error)) return false;
   }
+  e->done = a->rotation;
   return true;
 }

@@ -3,15 +3,15 @@
 // back and forth. A consumer's 64 rows are TOKENS = 64 / GROUP positions of all GROUP query heads that share a key
 // head, head by head, so that keys and values are loaded once for all of them. The next scores and the last block's
 // values are multiplied while the softmax runs. The text before fixes GROUP, SCALE, CONSUMERS, KEYS (keys of a block),
-// STAGES, u32, u64, wgmma_scores (A of 64 rows, B of KEYS rows of 64), wgmma_values (A in registers, B of rows of 64 as
+// STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), STARTS (sequences are packed), STARTS_ARG, u32, u64, wgmma_scores (A of 64 rows, B of KEYS rows of 64), wgmma_values (A in registers, B of rows of 64 as
 // they are).
 //
 // Registers that a wgmma reads or writes must be tied down by hand until it has been waited for: ptxas may hand them
 // out again, without a word. Every change here needs its results checked on a GPU.
 
 constexpr int HEAD = 64, TOKENS = 64 / GROUP, TILE_BYTES = 64 * HEAD * 2, BLOCK_BYTES = KEYS * HEAD * 2;
-constexpr int THREADS = (CONSUMERS + 1) * 128, REGISTERS = CONSUMERS == 3 ? 160 : 240,
-              FEW_REGISTERS = CONSUMERS == 3 ? 32 : 24;
+constexpr int THREADS = (CONSUMERS + 1) * 128, REGISTERS = CONSUMERS == 3 ? 160 : 224,
+              FEW_REGISTERS = CONSUMERS == 3 ? 32 : 56;
 constexpr float LOG2E = 1.4426950408889634f, LN2 = 0.6931471805599453f, POWER = SCALE * LOG2E;
 
 extern __shared__ unsigned char memory[];
@@ -117,6 +117,34 @@ static __device__ __forceinline__ void stage(u32 tile, const float (&o)[32], flo
         "r"(pack(o[8 * j + 4] * first, o[8 * j + 5] * first)), "r"(pack(o[8 * j + 6] * second, o[8 * j + 7] * second))
         : "memory");
 }
+// Fetches a position's row of the table into the cache: each lane of a row a quarter.
+template <typename P> static __device__ __forceinline__ void turns_soon(const P &p, int position) {
+  if constexpr (TURNS) {
+    const float *angles = (const float *)p.args[6] + min(position, (int)p.dims[7] - 1) * HEAD + threadIdx.x % 4 * 16;
+    asm volatile("prefetch.global.L1 [%0];" ::"l"(angles));
+    asm volatile("prefetch.global.L1 [%0];" ::"l"(angles + 8));
+  }
+}
+// Gradients of the rows at positions a and b, turned back: columns i and i + HEAD / 2 are a pair, both of this thread.
+// args[6]: the table [positions, cosines | sines], dims[7]: its rows.
+template <typename P> static __device__ __forceinline__ void turn_back(const P &p, float (&o)[32], int a, int b) {
+  if constexpr (TURNS) {
+    const int last = (int)p.dims[7] - 1;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float *angles = (const float *)p.args[6] + min(half ? b : a, last) * HEAD + threadIdx.x % 4 * 2;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const float2 cosine = *(const float2 *)(angles + 8 * j), sine = *(const float2 *)(angles + HEAD / 2 + 8 * j);
+        float &x = o[4 * j + 2 * half], &x_pair = o[4 * j + 2 * half + 16];
+        float &y = o[4 * j + 2 * half + 1], &y_pair = o[4 * j + 2 * half + 17];
+        const float x_was = x, y_was = y;
+        x = x_was * cosine.x + x_pair * sine.x, x_pair = x_pair * cosine.x - x_was * sine.x;
+        y = y_was * cosine.y + y_pair * sine.y, y_pair = y_pair * cosine.y - y_was * sine.y;
+      }
+    }
+  }
+}
 // The warp's rows of a tile as the left side of wgmma.
 static __device__ __forceinline__ void load_left(u32 (&r)[16], u32 tile) {
 #pragma unroll
@@ -141,10 +169,12 @@ struct item {
   int first, key_head, sequence, segment; // first: position
 };
 
-// Item i of this block: `rows` positions of a key head; the last ones, which see most, first where `down`.
+// Item i of this block, or of this cluster of CLUSTER blocks: `rows` positions of a key head; the last ones, which see
+// most, first where `down`.
 static __device__ __forceinline__ bool item_at(const shape &s, int i, int rows, bool down, item &it) {
   const int each = s.sequences * s.key_heads, blocks = (s.length + rows - 1) / rows;
-  const int n = i * gridDim.x + (i % 2 ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
+  const int worker = blockIdx.x / CLUSTER, workers = gridDim.x / CLUSTER;
+  const int n = i * workers + (i % 2 ? workers - 1 - worker : worker);
   if (n >= each * blocks) return false;
   const int block = n / each, rest = n % each;
   it.first = (down ? blocks - 1 - block : block) * rows;
@@ -184,9 +214,39 @@ static __device__ __forceinline__ int thread_again() {
   return thread;
 }
 
+// Where packed sequences start, of an item's positions; else none of this is there.
+struct row_starts {
+  const int *of; // position 0
+  int length, most; // most: the largest of the warp's rows
+  template <typename P> static __device__ __forceinline__ const int *at(const P &p, const shape &s, const item &it) {
+    return (const int *)p.args[STARTS_ARG] + (long long)(it.sequence % s.batch) * s.length;
+  }
+  template <typename P> __device__ __forceinline__ row_starts(const P &p, const shape &s, const item &it, int least) {
+    if (!STARTS) return;
+    const int thread = thread_again(), row = thread / 32 % 4 * 16 + thread % 32 / 4;
+    of = at(p, s, it), length = s.length;
+    most = max((*this)[least + row % TOKENS], (*this)[least + (row + 8) % TOKENS]);
+    for (int o = 16; o; o >>= 1) most = max(most, __shfl_xor_sync(0xffffffffu, most, o));
+  }
+  __device__ __forceinline__ int operator[](int position) const { return of[min(position, length - 1)]; }
+};
+
+// The first of all keys that an item's `rows` positions see. By a whole warp.
+template <typename P>
+static __device__ __forceinline__ int first_key(const P &p, const shape &s, const item &it, int rows) {
+  if (!STARTS) return 0;
+  const int *starts = row_starts::at(p, s, it);
+  int least = it.first;
+  for (int i = it.first + threadIdx.x % 32; i < min(s.length, it.first + rows); i += 32) least = min(least, starts[i]);
+  for (int o = 16; o; o >>= 1) least = min(least, __shfl_xor_sync(0xffffffffu, least, o));
+  return max(least, 0);
+}
+
 // Scores of keys from `key` on that a row does not see become none. least: the consumer's first position. N columns.
-template <int N, int SIZE> static __device__ __forceinline__ void mask_keys(float (&x)[SIZE], int key, int least) {
-  if (key + N - 1 <= least) return;
+template <int N, int SIZE>
+static __device__ __forceinline__ void mask_keys(float (&x)[SIZE], int key, int least, const row_starts &starts) {
+  least = __shfl_sync(0xffffffffu, least, 0); // in a uniform register: the others are all in use
+  if (key + N - 1 <= least && (!STARTS || key >= starts.most)) return;
   const int thread = thread_again(), row = thread / 32 % 4 * 16 + thread % 32 / 4, column = thread % 4 * 2;
   const int last_a = least + row % TOKENS - key - column, last_b = least + (row + 8) % TOKENS - key - column;
 #pragma unroll
@@ -195,5 +255,15 @@ template <int N, int SIZE> static __device__ __forceinline__ void mask_keys(floa
     if (8 * q + 1 > last_a) x[4 * q + 1] = -1e30f;
     if (8 * q > last_b) x[4 * q + 2] = -1e30f;
     if (8 * q + 1 > last_b) x[4 * q + 3] = -1e30f;
+  }
+  if (!STARTS || key >= starts.most) return;
+  const int first_a = starts[least + row % TOKENS] - key - column;
+  const int first_b = starts[least + (row + 8) % TOKENS] - key - column;
+#pragma unroll
+  for (int q = 0; q < N / 8; ++q) {
+    if (8 * q < first_a) x[4 * q] = -1e30f;
+    if (8 * q + 1 < first_a) x[4 * q + 1] = -1e30f;
+    if (8 * q < first_b) x[4 * q + 2] = -1e30f;
+    if (8 * q + 1 < first_b) x[4 * q + 3] = -1e30f;
   }
 }

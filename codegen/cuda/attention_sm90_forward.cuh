@@ -4,16 +4,16 @@
 
 constexpr int QUERY_BYTES = CONSUMERS * TILE_BYTES;
 
-// Blocks of keys of an item, in each of its segments, from the last to the first; of the first segment walked, its own,
-// the last block is half as wide where that is enough.
+// Blocks of keys of an item, in each of its segments, from the last, end - 1, to the first; of the first segment walked,
+// its own, the last block is half as wide where that is enough.
 struct key_blocks {
-  int each, count;
+  int first, end;
   bool half;
 };
-static __device__ __forceinline__ key_blocks blocks_of(const shape &s, const item &it) {
-  const int halves = (min(s.length, it.first + CONSUMERS * TOKENS) + KEYS / 2 - 1) / (KEYS / 2),
-            each = (halves + 1) / 2;
-  return {each, each * (it.segment + 1), halves % 2 != 0};
+template <typename P>
+static __device__ __forceinline__ key_blocks blocks_of(const P &p, const shape &s, const item &it) {
+  const int halves = (min(s.length, it.first + CONSUMERS * TOKENS) + KEYS / 2 - 1) / (KEYS / 2);
+  return {first_key(p, s, it, CONSUMERS * TOKENS) / KEYS, (halves + 1) / 2, halves % 2 != 0};
 }
 
 // Of the rows lane / 4 and 8 below of a warp.
@@ -59,11 +59,12 @@ static __device__ __forceinline__ void forward_produce(const P &p, const shape &
     __syncwarp();
     load_rows(query + q.stage * QUERY_BYTES, &p.maps[0], it, b.query_full + 8 * q.stage);
     q.next(2);
+    const key_blocks blocks = blocks_of(p, s, it);
     if (threadIdx.x) continue;
-    const key_blocks blocks = blocks_of(s, it);
+    const int each = blocks.end - blocks.first;
     const int key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
-    for (int n = 0; n < blocks.count; ++n, kv.next(STAGES)) {
-      const int row = (blocks.each - 1 - n % blocks.each) * KEYS, z = it.sequence - n / blocks.each * s.batch;
+    for (int n = 0; n < each * (it.segment + 1); ++n, kv.next(STAGES)) {
+      const int row = (blocks.end - 1 - n % each) * KEYS, z = it.sequence - n / each * s.batch;
       const bool half = n == 0 && blocks.half;
       const u32 at[2] = {keys + kv.stage * BLOCK_BYTES, values + kv.stage * BLOCK_BYTES};
       const u32 full[2] = {b.keys_full + 8 * kv.stage, b.values_full + 8 * kv.stage};
@@ -81,8 +82,8 @@ static __device__ __forceinline__ void forward_produce(const P &p, const shape &
 template <typename P>
 static __device__ __forceinline__ void forward_consume(const P &p, const shape &s, const forward_barriers &b, u32 query,
                                                        u32 staged, u32 keys, u32 values) {
-  const int w = threadIdx.x / 128 - 1;
-  u32 kv = 0, q = 0; // blocks and items so far: registers are scarce here
+  const int w = __shfl_sync(0xffffffffu, threadIdx.x / 128, 0) - 1;
+  u32 kv = 0; // blocks so far: registers are scarce here
   const auto stage_of = [](u32 n) { return n % STAGES; };
   const auto phase_of = [](u32 n) { return n / STAGES % 2; };
   if (w == CONSUMERS - 1) named_arrive(4, 256);
@@ -92,12 +93,24 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
   item it;
 #pragma unroll 1
   for (int i = 0; item_at(s, i, CONSUMERS * TOKENS, true, it); ++i) {
-    const key_blocks blocks = blocks_of(s, it);
     const int least = it.first + w * TOKENS;
+    const key_blocks blocks = blocks_of(p, s, it);
+    const int first = STARTS ? blocks.first : 0;
+    const int halves =
+        least < s.length ? (min(s.length, least + TOKENS) + KEYS / 2 - 1) / (KEYS / 2) : 2 * first + 1;
+#pragma unroll 1
+    for (int skip = blocks.end - (halves + 1) / 2; skip; --skip, ++kv) { // keys that only the others see
+      wait(b.values_full + 8 * stage_of(kv), phase_of(kv));
+      arrive(b.keys_empty + 8 * stage_of(kv));
+      arrive(b.values_empty + 8 * stage_of(kv));
+      take_turn();
+      give_turn();
+    }
+    const row_starts starts(p, s, it, least);
     float x[KEYS / 2], o[32];
     u32 powers[KEYS / 4];
     softmax soft = {-1e20f, -1e20f, 0.0f, 0.0f, 1.0f, 1.0f};
-    const u64 left = descriptor(query + (q % 2) * QUERY_BYTES + w * TILE_BYTES);
+    const u64 left = descriptor(query + (i % 2) * QUERY_BYTES + w * TILE_BYTES);
     const auto multiply_values = [&](u32 stage) {
       const u64 right = descriptor(values + stage * BLOCK_BYTES);
       wgmma_begin();
@@ -113,12 +126,12 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
       for (int k = 0; k < 4; ++k) wgmma_scores(x, left + 2 * k, right + 2 * k, k);
       wgmma_end();
     };
-    wait(b.query_full + 8 * (q % 2), (q / 2 % 2));
+    wait(b.query_full + 8 * (i % 2), i / 2 % 2);
 #pragma unroll
     for (int e = 0; e < 32; ++e) o[e] = 0.0f;
     wait(b.keys_full + 8 * stage_of(kv), phase_of(kv));
     take_turn();
-    if (__shfl_sync(0xffffffffu, (int)blocks.half, 0)) {
+    if (__shfl_sync(0xffffffffu, halves, 0) % 2) {
       const u64 right = descriptor(keys + stage_of(kv) * BLOCK_BYTES);
       wgmma_begin();
 #pragma unroll
@@ -128,7 +141,7 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
       wgmma_wait<0>();
       tie(x);
       arrive(b.keys_empty + 8 * stage_of(kv));
-      mask_keys<KEYS / 2>(x, (blocks.each - 1) * KEYS, least);
+      mask_keys<KEYS / 2>(x, (halves - 1) * (KEYS / 2), least, starts);
       soften<KEYS / 2>(soft, x);
 #pragma unroll
       for (int e = 0; e < KEYS / 8; ++e) {
@@ -141,20 +154,20 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
       wgmma_wait<0>();
       tie(x);
       arrive(b.keys_empty + 8 * stage_of(kv));
-      mask_keys<KEYS>(x, (blocks.each - 1) * KEYS, least);
+      mask_keys<KEYS>(x, (halves - 2) * (KEYS / 2), least, starts);
       soften<KEYS>(soft, x);
 #pragma unroll
       for (int e = 0; e < KEYS / 4; ++e) powers[e] = pack(x[2 * e], x[2 * e + 1]);
     }
     ++kv;
-    int block = blocks.each - 1, segment = it.segment;
+    u32 at = (u32)it.segment << 16 | ((halves + 1) / 2 - 1 - first); // in one register
 #pragma unroll 1
-    while (block || segment) {
-      if (block) --block;
+    while (at) {
+      if (at % 65536) --at;
       else {
         asm volatile("" : "+r"(i));
         item_at(s, i, CONSUMERS * TOKENS, true, it);
-        block = blocks_of(s, it).each - 1, --segment;
+        at = at - 65536 + (blocks_of(p, s, it).end - 1 - first);
       }
       wait(b.keys_full + 8 * stage_of(kv), phase_of(kv));
       wait(b.values_full + 8 * stage_of(kv - 1), phase_of(kv - 1));
@@ -165,7 +178,7 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
       wgmma_wait<1>();
       tie(x);
       arrive(b.keys_empty + 8 * stage_of(kv));
-      mask_keys<KEYS>(x, block * KEYS, least);
+      mask_keys<KEYS>(x, (int)(at % 65536 + first) * KEYS, least, starts);
       soften<KEYS>(soft, x);
       wgmma_wait<0>();
       tie(o);
@@ -200,8 +213,7 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
     wgmma_wait<0>();
     tie(o);
     arrive(b.values_empty + 8 * stage_of(kv - 1));
-    arrive(b.query_empty + 8 * (q % 2));
-    ++q;
+    arrive(b.query_empty + 8 * (i % 2));
     named_sync(1 + w, 128);
     stage(staged + w * TILE_BYTES, o, __fdividef(1.0f, sum_a), __fdividef(1.0f, sum_b));
     fence_copies();

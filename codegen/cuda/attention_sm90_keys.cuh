@@ -3,12 +3,34 @@
 // attention_sm90.cuh with KEYS 64 (queries of a block), wgmma_scores with A in registers.
 // maps: qkv, dout, dqkv (box 64 x 64). args: qkv, out, lse, dout, dqkv, workspace.
 
-constexpr int ROWS = CONSUMERS * 64;
+constexpr int ROWS = CONSUMERS * 64, PEER_BYTES = 64 * HEAD * 4;
 
 struct keys_memory {
-  u32 keys, values, staged, query, gradient, rows; // rows: of a stage lse, then delta
-  u32 full, empty, keys_full, keys_empty;
+  u32 keys, values, staged, query, gradient, rows, peers; // keys, values: twice; rows: of a stage lse, then delta
+  u32 full, empty, keys_full, keys_empty, peers_full, peers_empty;
 };
+
+// The last query that sees any of an item's keys. By a whole warp.
+template <typename P> static __device__ __forceinline__ int last_query(const P &p, const shape &s, const item &it) {
+  if (!STARTS) return s.length - 1;
+  const int *starts = row_starts::at(p, s, it);
+  int last = it.first;
+#pragma unroll 4
+  for (int i = it.first + threadIdx.x % 32; i < s.length; i += 32)
+    if (starts[i] < it.first + ROWS) last = i;
+  for (int o = 16; o; o >>= 1) last = max(last, __shfl_xor_sync(0xffffffffu, last, o));
+  return last;
+}
+
+// The query blocks that see an item's keys, in each head and segment. Of all of them, one after the other, a block of the
+// cluster takes every CLUSTER-th.
+struct query_blocks {
+  int first, end;
+  template <typename P>
+  __device__ __forceinline__ query_blocks(const P &p, const shape &s, const item &it)
+      : first(it.first / KEYS), end((last_query(p, s, it) + KEYS) / KEYS) {}
+};
+static __device__ __forceinline__ int rank() { return CLUSTER > 1 ? blockIdx.x % CLUSTER : 0; }
 
 static __device__ __forceinline__ void load_floats(u32 to, const float *from, u32 bytes, u32 barrier) {
   asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
@@ -23,63 +45,135 @@ static __device__ __forceinline__ float2 shared_floats(u32 at) {
 
 template <typename P>
 static __device__ __forceinline__ void keys_produce(const P &p, const shape &s, const keys_memory &m) {
-  const int blocks = (s.length + KEYS - 1) / KEYS;
   const float *lse = (const float *)p.args[5], *delta = lse + (long long)s.sequences * s.heads * s.padded;
-  ring q = {0, 0};
-  u32 phase = 0;
+  ring q = {0, 0}, kv = {0, 0};
   item it;
-  for (int i = 0; item_at(s, i, ROWS, false, it); ++i, phase ^= 1) {
+  for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(2)) {
+    const query_blocks blocks(p, s, it);
+    if (threadIdx.x) continue;
     const int key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
-    wait(m.keys_empty, phase ^ 1);
-    expect_bytes(m.keys_full, 2 * CONSUMERS * TILE_BYTES);
+    const u32 keys_full = m.keys_full + 8 * kv.stage, at = kv.stage * CONSUMERS * TILE_BYTES;
+    wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
+    expect_bytes(keys_full, 2 * CONSUMERS * TILE_BYTES);
     for (int w = 0; w < CONSUMERS; ++w) {
-      load(m.keys + w * TILE_BYTES, &p.maps[0], key_x, it.first + 64 * w, it.sequence, m.keys_full);
-      load(m.values + w * TILE_BYTES, &p.maps[0], value_x, it.first + 64 * w, it.sequence, m.keys_full);
+      load(m.keys + at + w * TILE_BYTES, &p.maps[0], key_x, it.first + 64 * w, it.sequence, keys_full);
+      load(m.values + at + w * TILE_BYTES, &p.maps[0], value_x, it.first + 64 * w, it.sequence, keys_full);
     }
+    int j = blocks.first + rank();
     for (int z = it.sequence; z < it.sequence + (s.segments - it.segment) * s.batch; z += s.batch)
-      for (int h = it.key_head * GROUP; h < (it.key_head + 1) * GROUP; ++h)
-        for (int j = it.first / KEYS; j < blocks; ++j, q.next(STAGES)) {
+      for (int h = it.key_head * GROUP; h < (it.key_head + 1) * GROUP; ++h, j -= blocks.end - blocks.first)
+        for (; j < blocks.end; j += CLUSTER, q.next(STAGES)) {
           const u32 full = m.full + 8 * q.stage, rows = m.rows + q.stage * 8 * KEYS;
-          const long long at = (long long)(z * s.heads + h) * s.padded + j * KEYS;
+          const long long from = (long long)(z * s.heads + h) * s.padded + j * KEYS;
           wait(m.empty + 8 * q.stage, q.phase ^ 1);
           expect_bytes(full, 2 * BLOCK_BYTES + 8 * KEYS);
           load(m.query + q.stage * BLOCK_BYTES, &p.maps[0], h * HEAD, j * KEYS, z, full);
-          load_floats(rows, lse + at, 4 * KEYS, full);
+          load_floats(rows, lse + from, 4 * KEYS, full);
           load(m.gradient + q.stage * BLOCK_BYTES, &p.maps[1], h * HEAD, j * KEYS, z, full);
-          load_floats(rows + 4 * KEYS, delta + at, 4 * KEYS, full);
+          load_floats(rows + 4 * KEYS, delta + from, 4 * KEYS, full);
         }
+  }
+}
+
+// ---- sums of a cluster of two: dK gathers at the first block, dV at the second
+
+static __device__ __forceinline__ u32 address_at(u32 address, int rank) { // of a block of the cluster
+  u32 there;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
+  return there;
+}
+static __device__ __forceinline__ void arrive_at(u32 barrier, int rank) { // by one lane of a warp
+  __syncwarp();
+  if (threadIdx.x % 32 == 0)
+    asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(address_at(barrier, rank))
+                 : "memory");
+}
+static __device__ __forceinline__ void wait_cluster(u32 barrier, u32 phase) {
+  u32 done;
+  do
+    asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2; selp.u32 %0, "
+                 "1, 0, p; }"
+                 : "=r"(done)
+                 : "r"(barrier), "r"(phase)
+                 : "memory");
+  while (!done);
+}
+static __device__ __forceinline__ void cluster_sync() {
+  if (CLUSTER > 1) asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+
+// A thread's floats for the other block, and from it: 16 bytes of all threads side by side.
+static __device__ __forceinline__ u32 peer_place(const keys_memory &m, int w) {
+  return m.peers + w * PEER_BYTES + threadIdx.x % 128 * 16;
+}
+static __device__ __forceinline__ void send(const keys_memory &m, const float (&o)[32], int w) {
+  const u32 to = address_at(peer_place(m, w), rank() ^ 1);
+#pragma unroll
+  for (int e = 0; e < 8; ++e)
+    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to + e * 2048), "f"(o[4 * e]),
+                 "f"(o[4 * e + 1]), "f"(o[4 * e + 2]), "f"(o[4 * e + 3])
+                 : "memory");
+  arrive_at(m.peers_full, rank() ^ 1);
+}
+static __device__ __forceinline__ void receive(const keys_memory &m, float (&o)[32], int w, u32 phase) {
+  wait_cluster(m.peers_full, phase);
+#pragma unroll
+  for (int e = 0; e < 8; ++e) {
+    float4 v;
+    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                 : "r"(peer_place(m, w) + e * 2048)
+                 : "memory");
+    o[4 * e] += v.x, o[4 * e + 1] += v.y, o[4 * e + 2] += v.z, o[4 * e + 3] += v.w;
+  }
+  arrive_at(m.peers_empty, rank() ^ 1);
+}
+
+// Powers of a block of queries from `query` on whose sequences start behind a row's key become 0. first: the consumer's
+// first key.
+static __device__ __forceinline__ void mask_queries(float (&x)[KEYS / 2], const int *starts, int query, int length,
+                                                    int first) {
+  const int lane = threadIdx.x % 32, key = first + threadIdx.x / 32 % 4 * 16 + lane / 4, last = length - 1;
+  const bool behind = starts[min(query + lane, last)] > first || starts[min(query + 32 + lane, last)] > first;
+  if (!__any_sync(0xffffffffu, behind)) return;
+#pragma unroll
+  for (int e = 0; e < KEYS / 4; ++e) {
+    const int start = starts[min(query + e / 2 * 8 + lane % 4 * 2 + e % 2, last)], at = e / 2 * 4 + e % 2;
+    if (start > key) x[at] = 0.0f;
+    if (start > key + 8) x[at + 2] = 0.0f;
   }
 }
 
 template <typename P>
 static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, const keys_memory &m) {
   const int w = threadIdx.x / 128 - 1, lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
-  const int blocks = (s.length + KEYS - 1) / KEYS;
-  ring q = {0, 0};
-  u32 phase = 0;
+  ring q = {0, 0}, kv = {0, 0};
   item it;
 #pragma unroll 1
-  for (int i = 0; item_at(s, i, ROWS, false, it); ++i) {
+  for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(2)) {
     const int first = it.first + 64 * w;
     float x[KEYS / 2], y[KEYS / 2], dk[32], dv[32];
     u32 keys[16], values[16], powers[KEYS / 4], left[KEYS / 4];
-    wait(m.keys_full, phase);
-    phase ^= 1;
+    const u32 at = (kv.stage * CONSUMERS + w) * TILE_BYTES;
+    turns_soon(p, first + row), turns_soon(p, first + row + 8);
+    wait(m.keys_full + 8 * kv.stage, kv.phase);
 #pragma unroll
     for (int e = 0; e < 32; ++e) dk[e] = dv[e] = 0.0f;
+    const query_blocks blocks(p, s, it);
+    const int *starts = STARTS ? row_starts::at(p, s, it) : nullptr;
+    int j = blocks.first + rank();
 #pragma unroll 1
-    for (int walk = GROUP * (s.segments - it.segment); walk; --walk) {
-      int j = it.first / KEYS;
-      for (; j < blocks && (j + 1) * KEYS <= first; ++j, q.next(STAGES)) { // queries before this consumer's keys
+    for (int walk = GROUP * (s.segments - it.segment); walk; --walk, j -= blocks.end - blocks.first) {
+      for (; j < blocks.end && (j + 1) * KEYS <= first; j += CLUSTER, q.next(STAGES)) { // queries before these keys
         wait(m.full + 8 * q.stage, q.phase);
         arrive(m.empty + 8 * q.stage);
       }
 #pragma unroll 1
-      for (; j < blocks; ++j, q.next(STAGES)) {
+      for (; j < blocks.end; j += CLUSTER, q.next(STAGES)) {
         const u64 query = descriptor(m.query + q.stage * BLOCK_BYTES);
         const u64 gradient = descriptor(m.gradient + q.stage * BLOCK_BYTES);
-        load_left(keys, m.keys + w * TILE_BYTES); // each time anew: else ptxas may lose them
-        load_left(values, m.values + w * TILE_BYTES);
+        load_left(keys, m.keys + at); // each time anew: else ptxas may lose them
+        load_left(values, m.values + at);
         wait(m.full + 8 * q.stage, q.phase);
         wgmma_begin();
 #pragma unroll
@@ -111,6 +205,7 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
             if (8 * e + 1 < least_b) x[4 * e + 3] = 0.0f;
           }
         }
+        if (STARTS) mask_queries(x, starts, j * KEYS, s.length, first);
 #pragma unroll
         for (int e = 0; e < KEYS / 4; ++e) powers[e] = pack(x[2 * e], x[2 * e + 1]);
         wgmma_begin();
@@ -143,18 +238,27 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
       }
     }
     __syncwarp();
-    arrive(m.keys_empty);
+    arrive(m.keys_empty + 8 * kv.stage);
+    const bool all_keys = CLUSTER == 1 || !rank(), all_values = CLUSTER == 1 || rank();
+    if (CLUSTER > 1) {
+      wait_cluster(m.peers_empty, i % 2 ^ 1);
+      if (all_keys) send(m, dv, w), receive(m, dk, w, i % 2);
+      else send(m, dk, w), receive(m, dv, w, i % 2);
+    }
     stores_read();
     named_sync(1 + w, 128);
     const u32 staged = m.staged + w * 2 * TILE_BYTES;
-    stage(staged, dk, SCALE, SCALE);
-    stage(staged + TILE_BYTES, dv, 1.0f, 1.0f);
+    if (all_keys) {
+      turn_back(p, dk, first + row, first + row + 8);
+      stage(staged, dk, SCALE, SCALE);
+    }
+    if (all_values) stage(staged + TILE_BYTES, dv, 1.0f, 1.0f);
     fence_copies();
     named_sync(1 + w, 128);
     if (threadIdx.x % 128 == 0) {
       const int x_at = (s.heads + it.key_head) * HEAD;
-      store(&p.maps[2], x_at, first, it.sequence, staged);
-      store(&p.maps[2], x_at + s.key_heads * HEAD, first, it.sequence, staged + TILE_BYTES);
+      if (all_keys) store(&p.maps[2], x_at, first, it.sequence, staged);
+      if (all_values) store(&p.maps[2], x_at + s.key_heads * HEAD, first, it.sequence, staged + TILE_BYTES);
       stores_end();
     }
   }
@@ -162,26 +266,31 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
 }
 
 template <typename P> static __device__ __forceinline__ void attention_grad_keys(const P &p) {
-  __shared__ __align__(8) u64 barriers[2 * STAGES + 2];
+  __shared__ __align__(8) u64 barriers[2 * STAGES + 6];
   __shared__ __align__(16) float rows[STAGES][2 * KEYS];
   const u32 barrier = shared_address(barriers);
   keys_memory m;
-  m.keys = (shared_address(memory) + 1023) & ~1023u, m.values = m.keys + CONSUMERS * TILE_BYTES;
-  m.staged = m.values + CONSUMERS * TILE_BYTES, m.query = m.staged + CONSUMERS * 2 * TILE_BYTES;
-  m.gradient = m.query + STAGES * BLOCK_BYTES, m.rows = shared_address(rows);
-  m.full = barrier, m.empty = barrier + 8 * STAGES, m.keys_full = barrier + 16 * STAGES, m.keys_empty = m.keys_full + 8;
+  m.keys = (shared_address(memory) + 1023) & ~1023u, m.values = m.keys + 2 * CONSUMERS * TILE_BYTES;
+  m.staged = m.values + 2 * CONSUMERS * TILE_BYTES, m.query = m.staged + CONSUMERS * 2 * TILE_BYTES;
+  m.gradient = m.query + STAGES * BLOCK_BYTES, m.peers = m.gradient + STAGES * BLOCK_BYTES;
+  m.rows = shared_address(rows);
+  m.full = barrier, m.empty = barrier + 8 * STAGES, m.keys_full = barrier + 16 * STAGES;
+  m.keys_empty = m.keys_full + 16, m.peers_full = m.keys_empty + 16, m.peers_empty = m.peers_full + 8;
   if (threadIdx.x == 0) {
     for (int i = 0; i < STAGES; ++i) barrier_init(m.full + 8 * i, 1), barrier_init(m.empty + 8 * i, 4 * CONSUMERS);
-    barrier_init(m.keys_full, 1), barrier_init(m.keys_empty, 4 * CONSUMERS);
+    for (int i = 0; i < 2; ++i) barrier_init(m.keys_full + 8 * i, 1), barrier_init(m.keys_empty + 8 * i, 4 * CONSUMERS);
+    if (CLUSTER > 1) barrier_init(m.peers_full, 4 * CONSUMERS), barrier_init(m.peers_empty, 4 * CONSUMERS);
     barriers_ready();
   }
   __syncthreads();
+  cluster_sync();
   const shape s = shape_of(p);
   if (threadIdx.x < 128) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(FEW_REGISTERS));
-    if (threadIdx.x == 0) keys_produce(p, s, m);
+    if (threadIdx.x < 32) keys_produce(p, s, m);
   } else {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
     keys_consume(p, s, m);
   }
+  cluster_sync(); // nobody ends while others may still write here
 }

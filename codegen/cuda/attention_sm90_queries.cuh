@@ -30,10 +30,11 @@ static __device__ __forceinline__ void queries_produce(const P &p, const shape &
     load_rows(m.query, &p.maps[0], it, m.query_full);
     load_rows(m.gradient, &p.maps[3], it, m.query_full);
     load_rows(m.out, &p.maps[2], it, m.query_full);
+    const int first = first_key(p, s, it, CONSUMERS * TOKENS) / KEYS, blocks = blocks_of(s, it) - first;
     if (threadIdx.x) continue;
-    const int blocks = blocks_of(s, it), key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
+    const int key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
     for (int n = 0; n < blocks * (it.segment + 1); ++n, kv.next(STAGES)) {
-      const int row = n % blocks * KEYS, z = it.sequence - n / blocks * s.batch;
+      const int row = (first + n % blocks) * KEYS, z = it.sequence - n / blocks * s.batch;
       wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
       expect_bytes(m.keys_full + 8 * kv.stage, BLOCK_BYTES);
       load(m.keys + kv.stage * BLOCK_BYTES, &p.maps[1], key_x, row, z, m.keys_full + 8 * kv.stage);
@@ -61,13 +62,19 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
   item it;
 #pragma unroll 1
   for (int i = 0; item_at(s, i, CONSUMERS * TOKENS, true, it); ++i) {
-    const int blocks = blocks_of(s, it), count = blocks * (it.segment + 1);
-    const int least = it.first + w * TOKENS, position_a = least + row % TOKENS, position_b = least + (row + 8) % TOKENS;
+    const int least = it.first + w * TOKENS, blocks = blocks_of(s, it);
+    const int position_a = least + row % TOKENS, position_b = least + (row + 8) % TOKENS;
+    const int first = first_key(p, s, it, CONSUMERS * TOKENS) / KEYS;
+    const int own = TOKENS < KEYS       ? blocks // hardly ever fewer
+                    : least < s.length ? (min(s.length, least + TOKENS) + KEYS - 1) / KEYS
+                                       : first + 1;
+    const row_starts starts(p, s, it, least);
     const bool there_a = row < TOKENS * GROUP && position_a < s.length;
     const bool there_b = row + 8 < TOKENS * GROUP && position_b < s.length;
     const float *lse = (const float *)p.args[2] + (long long)it.sequence * s.length * s.heads + it.key_head * GROUP;
     const float lse_a = there_a ? lse[position_a * s.heads + row / TOKENS] * LOG2E : 0.0f;
     const float lse_b = there_b ? lse[position_b * s.heads + (row + 8) / TOKENS] * LOG2E : 0.0f;
+    turns_soon(p, position_a), turns_soon(p, position_b);
     float x[KEYS / 2], y[KEYS / 2], dq[32], delta_a = 0.0f, delta_b = 0.0f;
     u32 query[16], gradient[16], left[KEYS / 4];
     wait(m.query_full, phase);
@@ -95,61 +102,71 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
     for (int e = 0; e < 32; ++e) dq[e] = 0.0f;
 #pragma unroll
     for (int e = 0; e < KEYS / 4; ++e) left[e] = 0;
-    u32 before = 0;
-    int block = 0;
 #pragma unroll 1
-    for (int n = 0; n < count; ++n) {
-      const u64 keys = descriptor(m.keys + kv.stage * BLOCK_BYTES),
-                values = descriptor(m.values + kv.stage * BLOCK_BYTES);
-      wait(m.keys_full + 8 * kv.stage, kv.phase);
-      wgmma_begin();
+    for (int walk = it.segment; walk >= 0; --walk) {
+      u32 before = 0;
+      int block = first;
+#pragma unroll 1
+      for (; block < own; ++block) {
+        const u64 keys = descriptor(m.keys + kv.stage * BLOCK_BYTES),
+                  values = descriptor(m.values + kv.stage * BLOCK_BYTES);
+        wait(m.keys_full + 8 * kv.stage, kv.phase);
+        wgmma_begin();
 #pragma unroll
-      for (int k = 0; k < 4; ++k)
-        wgmma_scores(x, query[4 * k], query[4 * k + 1], query[4 * k + 2], query[4 * k + 3], keys + 2 * k, k);
-      wgmma_end();
-      wait(m.values_full + 8 * kv.stage, kv.phase);
-      wgmma_begin();
+        for (int k = 0; k < 4; ++k)
+          wgmma_scores(x, query[4 * k], query[4 * k + 1], query[4 * k + 2], query[4 * k + 3], keys + 2 * k, k);
+        wgmma_end();
+        wait(m.values_full + 8 * kv.stage, kv.phase);
+        wgmma_begin();
 #pragma unroll
-      for (int k = 0; k < 4; ++k)
-        wgmma_scores(y, gradient[4 * k], gradient[4 * k + 1], gradient[4 * k + 2], gradient[4 * k + 3], values + 2 * k,
-                     k);
-      wgmma_end();
-      wgmma_wait<1>();
-      tie(x);
-      tie(left);
-      tie(query);
-      tie(gradient);
-      if (n) arrive(m.keys_empty + 8 * before);
-      mask_keys<KEYS>(x, block * KEYS, least);
+        for (int k = 0; k < 4; ++k)
+          wgmma_scores(y, gradient[4 * k], gradient[4 * k + 1], gradient[4 * k + 2], gradient[4 * k + 3], values + 2 * k,
+                       k);
+        wgmma_end();
+        wgmma_wait<1>();
+        tie(x);
+        tie(left);
+        tie(query);
+        tie(gradient);
+        if (block > first) arrive(m.keys_empty + 8 * before);
+        mask_keys<KEYS>(x, block * KEYS, least, starts);
 #pragma unroll
-      for (int q = 0; q < KEYS / 8; ++q) {
-        x[4 * q] = power_of_2(fmaf(x[4 * q], POWER, -lse_a));
-        x[4 * q + 1] = power_of_2(fmaf(x[4 * q + 1], POWER, -lse_a));
-        x[4 * q + 2] = power_of_2(fmaf(x[4 * q + 2], POWER, -lse_b));
-        x[4 * q + 3] = power_of_2(fmaf(x[4 * q + 3], POWER, -lse_b));
+        for (int q = 0; q < KEYS / 8; ++q) {
+          x[4 * q] = power_of_2(fmaf(x[4 * q], POWER, -lse_a));
+          x[4 * q + 1] = power_of_2(fmaf(x[4 * q + 1], POWER, -lse_a));
+          x[4 * q + 2] = power_of_2(fmaf(x[4 * q + 2], POWER, -lse_b));
+          x[4 * q + 3] = power_of_2(fmaf(x[4 * q + 3], POWER, -lse_b));
+        }
+        wgmma_wait<0>();
+        tie(y);
+        arrive(m.values_empty + 8 * kv.stage);
+#pragma unroll
+        for (int q = 0; q < KEYS / 8; ++q) {
+          left[2 * q] = pack(x[4 * q] * (y[4 * q] - delta_a), x[4 * q + 1] * (y[4 * q + 1] - delta_a));
+          left[2 * q + 1] = pack(x[4 * q + 2] * (y[4 * q + 2] - delta_b), x[4 * q + 3] * (y[4 * q + 3] - delta_b));
+        }
+        wgmma_begin();
+#pragma unroll
+        for (int k = 0; k < KEYS / 16; ++k)
+          wgmma_values(dq, left[4 * k], left[4 * k + 1], left[4 * k + 2], left[4 * k + 3], keys + 128 * k, 1);
+        wgmma_end();
+        before = kv.stage;
+        kv.next(STAGES);
       }
       wgmma_wait<0>();
-      tie(y);
-      arrive(m.values_empty + 8 * kv.stage);
-#pragma unroll
-      for (int q = 0; q < KEYS / 8; ++q) {
-        left[2 * q] = pack(x[4 * q] * (y[4 * q] - delta_a), x[4 * q + 1] * (y[4 * q + 1] - delta_a));
-        left[2 * q + 1] = pack(x[4 * q + 2] * (y[4 * q + 2] - delta_b), x[4 * q + 3] * (y[4 * q + 3] - delta_b));
+      tie(dq);
+      tie(left);
+      arrive(m.keys_empty + 8 * before);
+#pragma unroll 1
+      for (; block < blocks; ++block, kv.next(STAGES)) { // keys that only the others see
+        wait(m.values_full + 8 * kv.stage, kv.phase);
+        arrive(m.keys_empty + 8 * kv.stage);
+        arrive(m.values_empty + 8 * kv.stage);
       }
-      wgmma_begin();
-#pragma unroll
-      for (int k = 0; k < KEYS / 16; ++k)
-        wgmma_values(dq, left[4 * k], left[4 * k + 1], left[4 * k + 2], left[4 * k + 3], keys + 128 * k, 1);
-      wgmma_end();
-      before = kv.stage;
-      kv.next(STAGES);
-      if (++block == blocks) block = 0;
     }
     stores_read();
-    wgmma_wait<0>();
-    tie(dq);
-    tie(left);
-    arrive(m.keys_empty + 8 * before);
+    const int thread = thread_again(), place = thread / 32 % 4 * 16 + thread % 32 / 4;
+    turn_back(p, dq, least + place % TOKENS, least + (place + 8) % TOKENS);
     named_sync(1 + w, 128);
     stage(m.staged + w * TILE_BYTES, dq, SCALE, SCALE);
     fence_copies();

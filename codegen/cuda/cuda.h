@@ -15,6 +15,7 @@ typedef struct cuda_codegen cuda_codegen;
 // What a kernel needs of the device, as the assembler says it.
 typedef struct cuda_resources {
   int64_t registers, spill_stores, spill_loads, stack, shared; // bytes but for registers; shared: the static part
+  int64_t warnings;                                            // of its own about wgmma, which it then runs one by one
 } cuda_resources;
 
 typedef struct cuda_kernel {
@@ -68,6 +69,7 @@ typedef struct cuda_entry {
   int64_t arena_bytes;              // without scratch memory
   const tiles_file *measured;       // NULL: none
   cuda_trials *trials;              // NULL: not wanted
+  MlirOperation done;               // a rider (see ride-attention) that its host's launches have done; null: none
 } cuda_entry;
 
 // One emitter an op code, listed in the table in cuda.c.

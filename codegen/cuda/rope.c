@@ -2,6 +2,7 @@
 #include "codegen/cuda/texts.h"
 
 bool cuda_emit_rope(cuda_entry *e, MlirOperation op, lmn_error *error) {
+  if (mlirOperationEqual(e->done, op)) return true;
   MlirValue x = ir_operand(e->ir, op, 0), table = ir_operand(e->ir, op, 1), lengths = ir_operand(e->ir, op, 2);
   int64_t heads = ir_int(op, "heads"), size = ir_int(op, "head_size"), columns = value_columns(x);
   if (size % 2) return fail(error, "kernel.rope: head size %lld is odd, its halves cannot be rotated", (long long)size);

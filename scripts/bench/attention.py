@@ -6,8 +6,9 @@
 
 Every case: out, log-sum-exp and gradients whole against float64, results filled with NaN before, what lies around them
 unchanged, the same bits a second time. --time: TFLOP/s beside PyTorch's scaled_dot_product_attention (cuDNN,
-FlashAttention) in CUDA graphs, rounds in random order, of cases of one segment without starts. Exit status 1: a case is
-wrong.
+FlashAttention) in CUDA graphs, rounds in random order, of cases of one segment without starts. --beside=FOLDER: time,
+instead of PyTorch's, those of another folder of the same cases, as of the state before a change. Exit status 1: a case
+is wrong.
 """
 import ctypes as C
 import json
@@ -87,6 +88,10 @@ class Case:
                     length = draw.randint(1, max(1, s["t"] // 2))
                     row[at:at + length] = at
                     at += length
+        if s["turned"]:
+            angles = torch.rand(s["t"], s["d"] // 2, device="cuda") * 6
+            self.table = self.view("table", s["d"], torch.float32, s["t"])
+            self.table.copy_(torch.cat((angles.cos(), angles.sin()), 1))
         self.launches = [Launch(folder, launch, self.memory.data_ptr()) for launch in entry["launches"]]
 
     def view(self, name, columns, dtype=torch.bfloat16, rows=None):
@@ -113,7 +118,14 @@ class Case:
         scores = scores.masked_fill(~seen[None, :, None], float("-inf"))
         out = back(scores.softmax(-1) @ flat(w, kv).repeat_interleave(h // kv, 2))
         gradients = torch.autograd.grad(out, (q, k, w), self.dout.double().view(v, n, b, t, h, d))
+        if s["turned"]:
+            gradients = [self.turned(x) for x in gradients[:2]] + [gradients[2]]
         return out.detach(), back(scores.logsumexp(-1)[..., None])[..., 0].detach(), gradients
+
+    def turned(self, x):
+        a, b = x.chunk(2, -1)
+        cosine, sine = self.table.double().view(self.spec["t"], 1, -1).chunk(2, -1)
+        return torch.cat((a * cosine + b * sine, b * cosine - a * sine), -1)
 
     def check(self):
         s, start = self.spec, self.memory.clone()
@@ -190,16 +202,33 @@ def measure(graphs):
     return {x: statistics.median(t) for x, t in seconds.items()}
 
 
-def show_times(case):
+def graphs_of(case, name):
+    made = {f"{name}forward": graph(case.launches[0]),
+            f"{name}backward": graph(lambda: [launch() for launch in case.launches[1:]])}
+    for part, launch in zip(("queries", "keys"), case.launches[1:]):
+        made[f"{name}{part} backward"] = graph(launch)
+    return made
+
+
+def show_times(case, beside):
     s = case.spec
     products = 2 * s["vertices"] * s["b"] * s["heads"] * s["t"] ** 2 * s["d"]
-    graphs = {"forward": graph(case.launches[0]), "backward": graph(lambda: [launch() for launch in case.launches[1:]])}
-    for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
-        name = backend.name.split("_")[0]
-        graphs[f"{name} forward"], graphs[f"{name} backward"] = case.peers(backend)
+    graphs = graphs_of(case, "")
+    if beside:
+        graphs |= graphs_of(beside, "beside ")
+    elif not s["starts"]:
+        for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
+            name = backend.name.split("_")[0]
+            graphs[f"{name} forward"], graphs[f"{name} backward"] = case.peers(backend)
     for name, t in measure(graphs).items():
-        rate = products * (2.5 if "backward" in name else 1) / t / 1e12
-        print(f"  {name:16s} {t * 1e6:8.1f} us {rate:6.0f} TFLOP/s", flush=True)
+        part = 1.25 if "keys" in name or "queries" in name else 2.5 if "backward" in name else 1
+        rate = "" if s["starts"] else f"{products * part / t / 1e12:6.0f} TFLOP/s"
+        print(f"  {name:23s} {t * 1e6:8.1f} us {rate}", flush=True)
+
+
+def read(folder):
+    with open(f"{folder}/plan.json") as f:
+        return {e["name"]: e for e in json.load(f)["entries"]}
 
 
 def main():
@@ -208,8 +237,8 @@ def main():
         print(__doc__)
         sys.exit(not words)
     folder, chosen = words[0], words[1:]
-    with open(f"{folder}/plan.json") as f:
-        entries = {e["name"]: e for e in json.load(f)["entries"]}
+    other = next((x.split("=", 1)[1] for x in sys.argv if x.startswith("--beside=")), None)
+    entries, others = read(folder), read(other) if other else {}
     with open(f"{folder}/cases.json") as f:
         specs = [s for s in json.load(f) if not chosen or s["name"] in chosen]
     torch.manual_seed(1)
@@ -224,8 +253,8 @@ def main():
             os._exit(1)  # nothing more runs after a kernel's fault
         wrong += not ok
         print(f"{s['name']:16s} {'ok' if ok else 'WRONG'}, {note}", flush=True)
-        if "--time" in sys.argv and s["segments"] == 1 and s["vertices"] == 1 and not s["starts"]:
-            show_times(case)
+        if "--time" in sys.argv and s["segments"] == 1 and s["vertices"] == 1:
+            show_times(case, Case(other, s, others[s["name"]]) if other else None)
     print(f"{len(specs) - wrong} of {len(specs)} are right")
     sys.exit(wrong > 0)
 

@@ -2,6 +2,7 @@
 // kernel.attention and its gradient, and FOLDER/cases.json, which says what it is and where its values lie. For
 // scripts/bench/attention.py, which checks and times them on a GPU. A line is a name and words:
 //   d=… (head size) heads=… kv=… (key heads) t=… (length) b=… (batch) segments=… vertices=… starts (packed sequences)
+//   turned (a rotation rides on the gradient)
 #include "codegen/cuda/cuda.h"
 #include "codegen/plan.h"
 
@@ -12,7 +13,7 @@
 typedef struct spec {
   char name[64];
   int d, heads, kv, t, b, segments, vertices;
-  bool starts;
+  bool starts, turned;
 } spec;
 
 typedef struct writer {
@@ -39,6 +40,7 @@ static bool read_spec(char *line, spec *s) {
     for (size_t i = 0; i < LENGTH(numbers); ++i)
       if (!strncmp(word, numbers[i].name, strlen(numbers[i].name))) *numbers[i].to = atoi(strchr(word, '=') + 1);
     if (!strcmp(word, "starts")) s->starts = true;
+    if (!strcmp(word, "turned")) s->turned = true;
   }
   return true;
 }
@@ -68,14 +70,15 @@ static void write_case(writer *w, const spec *s) {
   char attributes[400], starts_type[64] = "";
   text_printf(&w->cases,
               "{\"name\":\"%s\",\"d\":%d,\"heads\":%d,\"kv\":%d,\"t\":%d,\"b\":%d,\"segments\":%d,\"vertices\":%d,"
-              "\"starts\":%d",
-              s->name, s->d, s->heads, s->kv, s->t, s->b, s->segments, s->vertices, s->starts);
+              "\"starts\":%d,\"turned\":%d",
+              s->name, s->d, s->heads, s->kv, s->t, s->b, s->segments, s->vertices, s->starts, s->turned);
   operand(w, "qkv", rows, columns, "bf16", BF16);
   operand(w, "dout", rows, out_columns, "bf16", BF16);
   if (s->starts) {
     operand(w, "starts", s->b, s->t, "i32", WORD);
     snprintf(starts_type, sizeof starts_type, ", tensor<%dx%dxi32>", s->b, s->t);
   }
+  if (s->turned) operand(w, "table", s->t, s->d, "f32", WORD);
   snprintf(attributes, sizeof attributes,
            "heads = %d : i64, key_value_heads = %d : i64, head_size = %d : i64, length = %d : i64, batch = %d : i64, "
            "segments = %d : i64, scale = %.17e : f64",
@@ -94,6 +97,13 @@ static void write_case(writer *w, const spec *s) {
               "tensor<%lldx%lldxbf16>%s) -> tensor<%lldx%lldxbf16>\n",
               starts, attributes, SPACE_ARENA, dqkv, rows, columns, rows, out_columns, rows, s->heads, rows,
               out_columns, starts_type, rows, columns);
+  if (s->turned)
+    text_printf(
+        &w->ops,
+        "    %%turned = \"kernel.rope\"(%%dqkv, %%table) {heads = %d : i64, head_size = %d : i64, length = %d : "
+        "i64, inverse = 1 : i64, rides = 1 : i64, places = array<i64: %d, %lld>} : (tensor<%lldx%lldxbf16>, "
+        "tensor<%dx%dxf32>) -> tensor<%lldx%lldxbf16>\n",
+        s->heads + s->kv, s->d, s->t, SPACE_ARENA, dqkv, rows, columns, s->t, s->d, rows, columns);
 }
 
 static bool add_case(arena *a, plan *p, cuda_codegen *cg, MlirContext context, const spec *s, text *cases,
@@ -115,13 +125,17 @@ static bool add_case(arena *a, plan *p, cuda_codegen *cg, MlirContext context, c
   return ok || fail_in(error, "%s", s->name);
 }
 
-static bool no_spills(cuda_codegen *cg, lmn_error *error) {
-  int count;
+// No kernel spills registers, and the assembler runs no kernel's wgmmas one by one.
+static bool sound(cuda_codegen *cg, lmn_error *error) {
+  int count, wrong = 0;
   const cuda_kernel *k = cuda_kernels(cg, &count);
-  for (int i = 0; i < count; ++i)
-    if (k[i].resources.spill_stores || k[i].resources.spill_loads)
-      return fail(error, "%s: spills %lld bytes", k[i].name, (long long)k[i].resources.spill_stores);
-  return printf("%d kernels\n", count) > 0;
+  for (int i = 0; i < count; ++i) {
+    const cuda_resources *r = &k[i].resources;
+    printf("%s: %lld registers, %lld bytes spilled, %lld warnings about wgmma\n", k[i].name, (long long)r->registers,
+           (long long)(r->spill_stores + r->spill_loads), (long long)r->warnings);
+    wrong += r->spill_stores || r->spill_loads || r->warnings;
+  }
+  return !wrong || fail(error, "%d of %d kernels spill registers or run their wgmmas one by one", wrong, count);
 }
 
 static bool run(arena *a, MlirContext context, const char *target, const char *folder, lmn_error *error) {
@@ -138,7 +152,7 @@ static bool run(arena *a, MlirContext context, const char *target, const char *f
   while (ok && p->entry_count < CASES && fgets(line, sizeof line, stdin))
     if (read_spec(line, &s)) ok = add_case(a, p, cg, context, &s, &cases, error);
   text_add(&cases, "]\n");
-  ok = ok && directory_make(folder, error) && cuda_codegen_finish(cg, folder, error) && no_spills(cg, error);
+  ok = ok && directory_make(folder, error) && cuda_codegen_finish(cg, folder, error) && sound(cg, error);
   plan_write(p, &json);
   text_printf(&path, "%s/plan.json", folder);
   ok = ok && file_write(path.data, json.data, json.length, error);
