@@ -366,6 +366,7 @@ static bool begin_session(session *s, compilation *c, const entry_shape *shapes,
   backend_time(&s->backend, c->options->timings);
   if (s->backend.cuda) cuda_codegen_try(s->backend.cuda, s->trials);
   if (s->backend.cuda && !s->trials && !use_measured(s)) return false;
+  if (c->options->line_info && !backend_lines(&s->backend, error)) return false;
   if (c->emitted && !c->emitted->entry_count) return read_kernels(s);
   s->context = ir_context_create(error);
   timings_add(c->options->timings, "front end", "dialects and plan", began);

@@ -25,6 +25,7 @@ typedef struct compile_options {
   const char *target;    // "cpu", "sm_90a" …; NULL: the CPU
   const char *precision; // "f32" or, of GPUs, "bf16"; NULL: the target's usual one
   const char *tiles;     // --tiles: a file that lmnc tune wrote; NULL: what it wrote for the GPU here; "": none
+  bool line_info;        // kernels of GPUs tell profilers their lines
   const char *cache;     // NULL: $LMN_CACHE, $XDG_CACHE_HOME/lmnc or ~/.cache/lmnc; "": no cache
 } compile_options;
 
