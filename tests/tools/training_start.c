@@ -31,7 +31,8 @@ static bool take_shape(start *s, lmn_error *error) {
 
 static bool write_parameters(const start *s, const char *path, lmn_error *error) {
   float *base = memory_zero((size_t)s->plan->parameter_bytes);
-  bool ok = parameters_load(s->plan, base, s->seed, error) && parameters_save(s->plan, base, path, NULL, 0, error);
+  const parameters_place to = {.base = base};
+  bool ok = parameters_load(s->plan, &to, s->seed, error) && parameters_save(s->plan, base, path, NULL, 0, error);
   free(base);
   return ok;
 }
