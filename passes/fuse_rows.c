@@ -197,8 +197,8 @@ static MlirValue piece(ir *m, MlirOperation before, MlirValue x, int group, int 
   int64_t elements = value_elements(x) / groups, columns = value_columns(x);
   op_spec s = op_begin(&b, KERNEL_VIEW);
   op_operand(&s, x);
-  op_int(&s, "offset", group * elements * (int64_t)sizeof(float));
-  op_result(&s, ir_matrix(m, elements / columns, columns));
+  op_int(&s, "offset", group * elements * value_element_bytes(x));
+  op_result(&s, ir_with_element(ir_matrix(m, elements / columns, columns), value_element(x)));
   return op_end_value(&s);
 }
 
