@@ -11,7 +11,7 @@
 // Not fused: what would have to run before the rows are there, and rows that would not fit in registers.
 #include "passes/passes.h"
 
-#include "passes/formulas.h"
+#include "passes/calls.h"
 
 #include <string.h>
 
@@ -44,70 +44,6 @@ static MlirType *types_of(ir *m, MlirOperation op, segment s, int room) {
   MlirType *types = ARENA_ARRAY(m->arena, MlirType, s.count + room);
   for (int i = 0; i < s.count; ++i) types[i] = mlirValueGetType(mlirOperationGetResult(op, s.first + i));
   return types;
-}
-
-// ---- bodies made of others --------------------------------------------------------------------------------------
-
-// Numbers of a body's arguments, to be handed to another; -1: what the first call gave.
-typedef struct choice {
-  int items[64], count;
-} choice;
-
-static void choose(choice *c, int first, int count) {
-  for (int i = 0; i < count && c->count < (int)LENGTH(c->items); ++i) c->items[c->count++] = first + i;
-}
-
-static void write_types(text *t, int count) {
-  for (int i = 0; i < count; ++i) text_add(t, i ? ", f32" : "f32");
-}
-
-// In front of `definitions` the callee as it is declared, in `t` the call.
-static void write_call(text *definitions, text *t, const char *callee, const choice *c, int results, const char *to) {
-  text_printf(definitions, "func.func private @%s(", callee); // it is in the module already: ir_body leaves this out
-  write_types(definitions, c->count);
-  text_add(definitions, results > 1 ? ") -> (" : ") -> ");
-  write_types(definitions, results);
-  text_add(definitions, results > 1 ? ")\n" : "\n");
-  text_printf(t, "  %%%s", to);
-  if (results > 1) text_printf(t, ":%d", results);
-  text_printf(t, " = func.call @%s(", callee);
-  for (int i = 0; i < c->count; ++i)
-    if (c->items[i] < 0) text_add(t, i ? ", %v" : "%v");
-    else text_printf(t, "%s%%x%d", i ? ", " : "", c->items[i]);
-  text_add(t, ") : (");
-  write_types(t, c->count);
-  text_add(t, results > 1 ? ") -> (" : ") -> ");
-  write_types(t, results);
-  text_add(t, results > 1 ? ")\n" : "\n");
-}
-
-// The body `name` of `arguments`: `first` of those chosen, and, where there is one, `second` of its choice.
-static const char *add_body(ir *m, const char *name, int arguments, const char *first, const choice *of_first,
-                            int results, const char *second, const choice *of_second) {
-  text definitions = {0}, calls = {0};
-  write_call(&definitions, &calls, first, of_first, results, second ? "v" : "y");
-  if (second) write_call(&definitions, &calls, second, of_second, 1, "y");
-  text_printf(&definitions, "func.func private @%s(", name);
-  for (int i = 0; i < arguments; ++i) text_printf(&definitions, "%s%%x%d: f32", i ? ", " : "", i);
-  text_add(&definitions, results > 1 ? ") -> (" : ") -> ");
-  write_types(&definitions, results);
-  text_printf(&definitions, "%s {\n%s  return ", results > 1 ? ")" : "", calls.data);
-  for (int i = 0; i < results; ++i)
-    if (results > 1) text_printf(&definitions, "%s%%y#%d", i ? ", " : "", i);
-    else text_add(&definitions, "%y");
-  text_add(&definitions, " : ");
-  write_types(&definitions, results);
-  text_add(&definitions, "\n}\n");
-  ir_body(m, name, definitions.data);
-  text_free(&definitions);
-  text_free(&calls);
-  return name;
-}
-
-static int words(const char *text) {
-  int count = 0;
-  for (text += strspn(text, " "); *text; text += strspn(text, " ")) text += strcspn(text, " "), ++count;
-  return count;
 }
 
 // ---- rebuilding -------------------------------------------------------------------------------------------------
@@ -153,6 +89,12 @@ static MlirOperation rebuilt(ir *m, const row_parts *p, MlirOperation before, co
 
 // ---- formulas behind a row kernel -------------------------------------------------------------------------------
 
+static int words(const char *text) {
+  int count = 0;
+  for (text += strspn(text, " "); *text; text += strspn(text, " ")) text += strcspn(text, " "), ++count;
+  return count;
+}
+
 static bool is_formula(ir *m, MlirOperation op) { // one stage, no scalars, no columns: an element at a time
   return ir_code(m, op) == KERNEL_ROW && ir_count(op, "stages") == 1 &&
          ir_operands(m, op, 0).count == mlirOperationGetNumOperands(op) && !ir_int(op, "lists") &&
@@ -172,21 +114,21 @@ static const char **stages_then(ir *m, const row_parts *p, const char *formula, 
   for (int i = 0; i < stages; ++i) {
     const char *stage = ir_text_at(m, p->op, "stages", i);
     int rest = p->scalars.count / p->each + p->columns.count / p->groups + reductions;
-    choice own = {0}, second = {0};
-    choose(&own, 0, rows);
-    choose(&own, rows + others, rest);
+    body_choice own = {0}, second = {0};
+    body_choose(&own, 0, rows);
+    body_choose(&own, rows + others, rest);
     if (i + 1 < stages) {
       const char *name = arena_printf(m->arena, "%s_beside%d", stage, others);
       int results = words(ir_text_at(m, p->op, "reductions", i));
-      bodies[i] = add_body(m, name, rows + others + rest, stage, &own, results, NULL, NULL);
+      bodies[i] = body_of_calls(m, name, rows + others + rest, stage, &own, results, NULL, NULL);
       reductions += results;
       continue;
     }
-    choose(&second, rows, at);
-    choose(&second, -1, 1);
-    choose(&second, rows + at, others - at);
+    body_choose(&second, rows, at);
+    body_choose(&second, -1, 1);
+    body_choose(&second, rows + at, others - at);
     const char *name = arena_printf(m->arena, "%s_then_row_%s_%d", stage, formula, at);
-    bodies[i] = add_body(m, name, rows + others + rest, stage, &own, 1, formula, &second);
+    bodies[i] = body_of_calls(m, name, rows + others + rest, stage, &own, 1, formula, &second);
   }
   return bodies;
 }
@@ -197,8 +139,8 @@ static MlirValue piece(ir *m, MlirOperation before, MlirValue x, int group, int 
   int64_t elements = value_elements(x) / groups, columns = value_columns(x);
   op_spec s = op_begin(&b, KERNEL_VIEW);
   op_operand(&s, x);
-  op_int(&s, "offset", group * elements * (int64_t)sizeof(float));
-  op_result(&s, ir_matrix(m, elements / columns, columns));
+  op_int(&s, "offset", group * elements * value_element_bytes(x));
+  op_result(&s, ir_with_element(ir_matrix(m, elements / columns, columns), value_element(x)));
   return op_end_value(&s);
 }
 
@@ -256,24 +198,24 @@ static int kind_of(ir *m, const row_parts *p, segment of, MlirOperation column, 
 static const char *sum_body(ir *m, const row_parts *p, MlirOperation column) {
   int rows = p->rows.count / p->each, scalars = p->scalars.count / p->each;
   segment from = ir_operands(m, column, 0), of = ir_operands(m, column, 1);
-  choice c = {0};
+  body_choice c = {0};
   for (int i = 0; i < from.count / p->each; ++i) {
     int kind = kind_of(m, p, p->rows, column, from.first + i * p->each);
     bool result = kind < 0 && p->each == 1 &&
                   mlirValueEqual(mlirOperationGetOperand(column, from.first + i), mlirOperationGetResult(p->op, 0));
     if (kind < 0 && !result) return NULL;
-    choose(&c, result ? rows + scalars : kind, 1);
+    body_choose(&c, result ? rows + scalars : kind, 1);
   }
   for (int i = 0; i < of.count / p->each; ++i) {
     int kind = kind_of(m, p, p->scalars, column, of.first + i * p->each);
     if (kind < 0) return NULL;
-    choose(&c, rows + kind, 1);
+    body_choose(&c, rows + kind, 1);
   }
   text name = {0};
   const char *body = ir_text(m, column, "body");
   text_printf(&name, "%s_of_%d_%d", body, rows, scalars);
   for (int i = 0; i < c.count; ++i) text_printf(&name, "_%d", c.items[i]);
-  const char *added = add_body(m, arena_string(m->arena, name.data), rows + scalars + 1, body, &c, 1, NULL, NULL);
+  const char *added = body_of_calls(m, arena_string(m->arena, name.data), rows + scalars + 1, body, &c, 1, NULL, NULL);
   text_free(&name);
   return added;
 }

@@ -97,7 +97,9 @@ bool cuda_emit_total(cuda_entry *e, MlirOperation op, lmn_error *error) {
     MlirValue sum = mlirOperationGetResult(op, i);
     if (value_elements(sum) != t.columns) return fail(error, "sums and parts of different columns");
     t.sums[i] = ir_place(sum);
-    t.firsts[i] = first, first += (int)ir_int_at(op, "counts", i);
+    int64_t count = ir_int_at(op, "counts", i);
+    if (count < 0 || count > parts) return fail(error, "a sum of %lld of %d parts", (long long)count, parts);
+    t.firsts[i] = first, first += (int)count;
   }
   t.firsts[sums] = first;
   if (first != parts) return fail(error, "%d parts, and sums of %d", parts, first);

@@ -149,10 +149,11 @@ static bool can_split(const product *p, const choice *c) {
 
 // Fills in what follows from the tiles.
 static bool usable(const product *p, choice *c, bool staged) {
-  enum { SUMS = 256 }; // of a row, beside which there are registers for more than a plain result
+  enum { SUMS = 256, SUMS_FEW = 192, MANY_KINDS = 3 }; // of a row, beside which there are registers for more than a
+                                                       // plain result, for more still
   c->staged = staged && c->cluster_k == 1;
   bool plain = c->staged && !c->split && (p->glu || p->kinds + row_parts(p) + result_parts(p) <= 3);
-  bool fits = plain || c->width * c->blocks <= SUMS, chunks = c->width / sums_of(p) % 32 == 0;
+  bool fits = plain || c->width * c->blocks <= (p->kinds < MANY_KINDS ? SUMS : SUMS_FEW), chunks = c->width / sums_of(p) % 32 == 0;
   if (!fits || !chunks || (p->glu && !c->staged) || (c->split && !can_split(p, c))) return false;
   return fill_shared(p, c);
 }

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""Checks and times row kernels and sums by columns of sm_90a on a GPU, against PyTorch in float64.
+
+  build/tests/cuda_rows FOLDER <tests/cuda/rows.txt         where lmnc is built
+  python3 scripts/bench/rows.py FOLDER [--time] [NAME …]    where the GPU is; needs PyTorch, no lmnc
+
+Every case: all results, filled with NaN before, what lies around them unchanged, the same bits a second time. --time:
+microseconds and TB/s of what has to be read and written, from memory. Exit status 1: a case is wrong.
+"""
+import json
+import statistics
+import sys
+
+import torch
+
+from products import Launch
+
+EPS = 1e-5
+
+
+class Case:
+    """The values of a case, operands random, the rest NaN."""
+    def __init__(self, folder, spec, entry):
+        self.spec = spec
+        self.memory = torch.full((entry["arena_bytes"] // 2 + 128,), 0x7FC5, dtype=torch.int16, device="cuda").view(torch.uint8)
+        self.operand, self.result = {}, {}
+        for v in spec["values"]:
+            dtype = torch.bfloat16 if v["bf16"] else torch.float32
+            shape = (v["rows"], v["columns"]) if v["rows"] else (v["columns"],)
+            count = max(v["rows"], 1) * v["columns"] * dtype.itemsize
+            view = self.memory[v["at"]:v["at"] + count].view(dtype).view(shape)
+            (self.operand if v["role"] == "operand" else self.result)[v["name"]] = view
+            if v["role"] == "operand":
+                view.normal_()
+                if v["name"].startswith("rstd"):
+                    view.abs_().add_(0.5)
+        self.bytes = sum(x.numel() * x.element_size() for x in [*self.operand.values(), *self.result.values()])
+        self.launches = [Launch(folder, launch, self.memory.data_ptr()) for launch in entry["launches"]]
+
+    def run(self):
+        for launch in self.launches:
+            launch()
+
+    def of_group(self, name, g, shared=False):
+        """The rows or scalars of a group."""
+        s = self.spec
+        if s["reads"]:
+            return self.operand[f"{name}{g // s['reads'] if shared else g}"].double()
+        return self.operand[f"{name}0"].double().view(s["groups"], s["group_rows"], *self.operand[f"{name}0"].shape[1:])[g]
+
+    def vector(self, name, g):
+        return self.operand[f"{name}{g}"].double()
+
+    def norm(self, g, layer):
+        x = self.of_group("x", g, True)
+        mean = x.mean(1, keepdim=True) if layer else torch.zeros_like(x[:, :1])
+        rstd = ((x - mean).square().mean(1, keepdim=True) + EPS).rsqrt()
+        y = (x - mean) * rstd * self.vector("w", g)
+        return (y + self.vector("b", g) if layer else y), rstd[:, 0], mean[:, 0]
+
+    def norm_dx(self, g, layer):
+        dy, x, rstd = self.of_group("dy", g), self.of_group("x", g, True), self.of_group("rstd", g, True)[:, None]
+        n = (x - self.of_group("mean", g, True)[:, None] if layer else x) * rstd
+        scaled = dy * self.vector("w", g)
+        dx = scaled - n * (scaled * n).mean(1, keepdim=True)
+        if layer:
+            dx = dx - scaled.mean(1, keepdim=True)
+        return dx * rstd, (dy * n).sum(0), dy.sum(0)
+
+    def expected(self):
+        s, want = self.spec, {}
+        groups, kind = range(s["groups"]), s["kind"]
+        others = sum(self.operand[f"r{i}"].double() for i in range(s["others"]))
+        if kind in ("rms", "layer"):
+            made = [self.norm(g, kind == "layer") for g in groups]
+            want["y"] = torch.cat([m[0] for m in made])
+            once = made[::s["reads"]] if s["reads"] else made
+            want["rstd"], want["mean"] = torch.cat([m[1] for m in once]), torch.cat([m[2] for m in once])
+        elif kind == "sum":
+            want["y"] = others
+        elif kind == "column":
+            want.update({f"db{g}": self.of_group("dy", g).sum(0) for g in groups})
+        else:
+            made = [self.norm_dx(g, kind == "layer_dx") for g in groups]
+            want["y"] = torch.cat([m[0] for m in made]) + others
+            for g, (_, dw, db) in enumerate(made):
+                want[f"dw{g}"], want[f"db{g}"] = dw, db
+                want[f"dout{g}"] = want["y"].view(s["groups"], s["group_rows"], -1)[g].sum(0)
+        return want
+
+    def check(self):
+        want = self.expected()
+        start = self.memory.clone()
+        self.run()
+        torch.cuda.synchronize()
+        worst, wrong = 0.0, []
+        for name, got in self.result.items():
+            wanted, rounded = want[name], got.dtype == torch.bfloat16
+            error = ((got.double() - wanted).norm() / (wanted.norm() + 1e-30)).item()
+            # A sum of a result that was stored as bf16 may be one of what was stored.
+            bar = 3e-3 if rounded else 3e-3 if name.startswith("dout") and self.result["y"].dtype == torch.bfloat16 else 3e-6
+            worst = max(worst, error / bar)
+            if not error <= bar:
+                wrong.append(f"{name} {error:.1e}")
+        first, size = self.memory.clone(), self.spec["values_bytes"]
+        self.memory.copy_(start)
+        self.run()
+        torch.cuda.synchronize()
+        same = torch.equal(first[:size], self.memory[:size])
+        kept = all(torch.equal(first[o:o + n], start[o:o + n]) for o, n in self.strips())
+        ok = not wrong and same and kept
+        return ok, f"{worst:.2f} of the bar" + "".join(f", {w} wrong" for w in wrong) + ("" if same else ", not the same twice") + (
+            "" if kept else ", wrote elsewhere")
+
+    def strips(self):
+        """What lies behind each value, up to where the next may begin."""
+        for v in self.spec["values"]:
+            end = v["at"] + max(v["rows"], 1) * v["columns"] * (2 if v["bf16"] else 4)
+            yield end, (v["at"] - end) % 256 + 256
+
+
+def seconds(cases):
+    for c in cases:
+        c.run()
+    torch.cuda.synchronize()
+    graph, count = torch.cuda.CUDAGraph(), 4 * len(cases)
+    with torch.cuda.graph(graph):
+        for i in range(count):
+            cases[i % len(cases)].run()
+    begin, end, times = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True), []
+    for _ in range(5):
+        begin.record()
+        graph.replay()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(begin.elapsed_time(end) * 1e-3 / count)
+    return statistics.median(times)
+
+
+def main():
+    words = [a for a in sys.argv[1:] if not a.startswith("--")]
+    if not words:
+        sys.exit(__doc__)
+    folder, chosen, timed = words[0], words[1:], "--time" in sys.argv
+    with open(f"{folder}/plan.json") as f:
+        entries = {e["name"]: e for e in json.load(f)["entries"]}
+    with open(f"{folder}/cases.json") as f:
+        specs = [s for s in json.load(f) if not chosen or s["name"] in chosen]
+    torch.manual_seed(1)
+    torch.empty(1, device="cuda")
+    wrong = 0
+    for s in specs:
+        case = Case(folder, s, entries[s["name"]])
+        ok, note = case.check()
+        wrong += not ok
+        if timed:  # as many copies as are not in the cache together
+            cases = [case] + [Case(folder, s, entries[s["name"]]) for _ in range(min(64, int(2e8 / case.bytes)))]
+            t = seconds(cases)
+            note += f", {t * 1e6:.1f} us, {case.bytes / t / 1e12:.2f} TB/s"
+        print(f"{s['name']:18s} {'ok' if ok else 'WRONG'}, {note}", flush=True)
+    print(f"{len(specs) - wrong} of {len(specs)} are right")
+    sys.exit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main()
