@@ -32,7 +32,7 @@ static const struct {
   fast_formulas[] = {
       {"arith.divf", "fast_quotient($0, $1)"},
       {"math.exp", "fast_exp($0)"},
-    {"math.tanh", "fast_tanh($0)"},
+      {"math.tanh", "fast_tanh($0)"},
 };
 
 // By arith's number of the predicate; the unordered ones are the opposites of ordered ones.

@@ -15,7 +15,7 @@ static int64_t stage_bytes(const product *p, const choice *c) {
 }
 
 static int64_t buffer_bytes(const product *p, const choice *c) { // of both consumers
-  int parts = row_parts(p) > result_parts(p) ? row_parts(p) : result_parts(p);
+  int together = sums_of(p) > 1 ? 1 : result_parts(p), parts = row_parts(p) > together ? row_parts(p) : together;
   return 2 * (int64_t)parts * 64 * c->blocks * c->chunk * 2;
 }
 
@@ -26,13 +26,15 @@ int64_t shared_bytes(const product *p, const choice *c) {
 // As many stages as there is room for beside the least number of buffers, which get what is left.
 static bool fill_shared(const product *p, choice *c) {
   enum { STAGES_MOST = 7, STAGES_GOOD = 4, STAGES_LEAST = 2, BUFFERS_MOST = 6 };
+  // Where an epilogue keeps the memory busy, loads take longer.
+  const int busy = p->glu == GLU_GRAD, wanted[] = {STAGES_GOOD + busy, STAGES_GOOD, STAGES_LEAST};
   const int64_t room = CUDA_SHARED_BYTES - SHARED_SPARE;
   if (c->stages) return shared_bytes(p, c) <= room + 1024;
-  const int least = !c->staged ? 0 : p->rows ? 2 : 1, columns = c->width / sums_of(p);
-  for (int wanted = STAGES_GOOD; wanted >= STAGES_LEAST; wanted -= STAGES_GOOD - STAGES_LEAST)
+  const int least = !c->staged ? 0 : p->rows || result_parts(p) > 1 ? 2 : 1, columns = c->width / sums_of(p);
+  for (size_t i = 0; i < LENGTH(wanted); ++i)
     for (c->chunk = columns % 64 ? 32 : 64; c->chunk >= 32; c->chunk /= 2) {
       int64_t buffers = c->staged ? buffer_bytes(p, c) : 0, stages = (room - least * buffers) / stage_bytes(p, c);
-      if (stages < wanted) continue;
+      if (stages < wanted[i]) continue;
       c->stages = stages > STAGES_MOST ? STAGES_MOST : (int)stages;
       int64_t left = buffers ? (room - c->stages * stage_bytes(p, c)) / buffers : 1;
       c->buffers = left > BUFFERS_MOST ? BUFFERS_MOST : (int)left;
@@ -71,11 +73,28 @@ static const candidate candidates[] = {
     {{.width = 64, .blocks = 1, .ping_pong = true, .cluster_m = 1, .cluster_n = 1}, {230, 230}, {230, 230}, 200},
 };
 
+// The same of an input gradient with a gated unit's gradient, which moves about as many bytes as there is time for: of
+// less and of more than FEW_STEPS, with ping-pong.
+static int gated_rate(const product *p, const candidate *from) {
+  enum { FEW_STEPS = 12 };
+  static const struct {
+    int width, blocks, few, more;
+  } rates[] = {{192, 2, 314, 458}, {192, 1, 349, 431}, {128, 2, 312, 418}};
+  const choice *c = &from->choice;
+  for (size_t i = 0; c->ping_pong && i < LENGTH(rates); ++i)
+    if (c->width == rates[i].width && c->blocks == rates[i].blocks)
+      return steps_of(p) < FEW_STEPS || p->extras ? rates[i].few : rates[i].more;
+  return from->input[0] / 2;
+}
+
 // The time of a product, in microseconds.
 static double time_of(const product *p, const candidate *from, const choice *c) {
   enum { MANY_STEPS = 32, LAUNCH = 8, MEMORY = 2000000 }; // microseconds; bytes in one
   const int many = steps_of(p) >= MANY_STEPS;
-  const int rate = p->gemm.trans_a ? from->weight : p->gemm.trans_b ? from->forward[many] : from->input[many];
+  const int rate = p->glu == GLU_GRAD ? gated_rate(p, from)
+                   : p->gemm.trans_a  ? from->weight
+                   : p->gemm.trans_b  ? from->forward[many]
+                                      : from->input[many];
   int64_t tiles = tiles_of(p, c), clusters = clusters_of(c);
   double work = 2.0 * rows_of(c) * c->width * STEP * (double)steps_of(p) * PROCESSORS;
   double waves = c->split ? (double)tiles / (double)clusters : (double)blocks_of(tiles, clusters);
