@@ -11,7 +11,9 @@ constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 
 // An element of a result takes SUMS sums, PARTNER registers apart: with two, a tile has columns of the first half of B
 // and as many of the second, in that order, and its results half as many columns as it has itself.
 constexpr int WIDTH = BN / SUMS, PARTNER = WIDTH / 2;
-constexpr int CHUNKS = WIDTH / CHUNK, PARTS = ROWS > RESULTS ? ROWS : RESULTS;
+// A buffer has the row operands of a chunk, which all its results replace; or, of a gated unit's value, one result.
+constexpr int TURNS = SUMS > 1 ? RESULTS : 1, TOGETHER = RESULTS / TURNS;
+constexpr int CHUNKS = WIDTH / CHUNK, PARTS = ROWS > TOGETHER ? ROWS : TOGETHER;
 constexpr int PART_BYTES = 64 * BLOCKS * CHUNK * 2, BUFFER_BYTES = PARTS * PART_BYTES; // of one consumer
 constexpr int STAGING_BYTES = STAGED ? 2 * BUFFERS * BUFFER_BYTES : 0;
 enum { DIM_M, DIM_N, DIM_K, DIM_LDA, DIM_LDB, DIM_LDC, DIM_GROUPS, DIM_FIRST };
@@ -261,17 +263,19 @@ static __device__ void store_all(const parameters &p, const schedule &s, int c, 
     int z[RESULTS];
 #pragma unroll
     for (int e = 0; e < RESULTS; ++e) maps[e] = map_of(p, result_maps(e), w.group, z[e]);
-    for (int chunk = 0; chunk < CHUNKS; ++chunk) {
-      const u32 buffer = buffers + at.stage * BUFFER_BYTES;
-      wait(ready + 8 * at.stage, at.phase);
+    for (int chunk = 0; chunk < CHUNKS; ++chunk)
 #pragma unroll
-      for (int e = 0; e < RESULTS; ++e)
-        store(maps[e], w.column + column + chunk * CHUNK, w.row + row, z[e], buffer + e * PART_BYTES);
-      asm volatile("cp.async.bulk.commit_group; cp.async.bulk.wait_group.read 0;" ::: "memory");
-      if constexpr (ROWS > 0) load_rows(p, s, loads, row, column, buffer, vacant + 8 * at.stage);
-      else arrive(vacant + 8 * at.stage);
-      step<BUFFERS>(at);
-    }
+      for (int turn = 0; turn < TURNS; ++turn) {
+        const u32 buffer = buffers + at.stage * BUFFER_BYTES;
+        wait(ready + 8 * at.stage, at.phase);
+#pragma unroll
+        for (int i = 0, e = turn; i < TOGETHER; ++i, ++e)
+          store(maps[e], w.column + column + chunk * CHUNK, w.row + row, z[e], buffer + i * PART_BYTES);
+        asm volatile("cp.async.bulk.commit_group; cp.async.bulk.wait_group.read 0;" ::: "memory");
+        if constexpr (ROWS > 0) load_rows(p, s, loads, row, column, buffer, vacant + 8 * at.stage);
+        else arrive(vacant + 8 * at.stage);
+        step<BUFFERS>(at);
+      }
   }
   asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
 }
@@ -324,65 +328,78 @@ static __device__ __forceinline__ void epilogue_pair(const float (&acc)[BN / 2],
   for (int i = 0; i < 2; ++i) {
     float sums[SUMS];
 #pragma unroll
-    for (int s = 0; s < SUMS; ++s) sums[s] = acc[at + i + s * PARTNER];
+    for (int s = 0; s < SUMS; ++s) {
+      sums[s] = acc[at + i + s * PARTNER];
+      // Else what one turn computes in passing would be kept for the next, for which there are no registers.
+      if (TURNS > 1) asm volatile("" : "+f"(sums[s]));
+    }
     epilogue(sums, columns[i], rows[i], y[i]);
+  }
+}
+
+// Results of a chunk, from column `column` on: the one of this turn, or all; base: of the lane's row in the buffer.
+static __device__ __forceinline__ void finish_chunk(const parameters &p, const sums &acc, const work &w, int column,
+                                                    int chunk, int turn, u32 base, u32 swizzle, int lane) {
+  const int half = lane >> 4; // of stmatrix: lanes 16 … have the 8 columns behind
+#pragma unroll
+  for (int j = 0; j < CHUNK / 16; ++j) {
+    float columns[4][KINDS ? KINDS : 1];
+#pragma unroll
+    for (int kind = 0; kind < KINDS; ++kind)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        columns[i][kind] =
+            column_of(p, kind, w.group, column + 16 * j + 8 * (i / 2) + 2 * (lane & 3) + i % 2);
+#pragma unroll
+    for (int block = 0; block < BLOCKS; ++block) {
+      const u32 address = base + block * (64 * CHUNK * 2) + (((2 * j + half) ^ swizzle) << 4);
+      u32 rows[ROWS ? ROWS : 1][4], results[TOGETHER][4];
+#pragma unroll
+      for (int i = 0; i < ROWS; ++i)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(rows[i][0]), "=r"(rows[i][1]), "=r"(rows[i][2]), "=r"(rows[i][3])
+                     : "r"(address + i * PART_BYTES)
+                     : "memory");
+#pragma unroll
+      for (int t = 0; t < 4; ++t) {
+        const int at_sum = 4 * (chunk * CHUNK / 8 + 2 * j) + 2 * t;
+        float row_pair[2][ROWS ? ROWS : 1], column_pair[2][KINDS ? KINDS : 1], y[2][RESULTS];
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i) row_pair[0][i] = low_of(rows[i][t]), row_pair[1][i] = high_of(rows[i][t]);
+#pragma unroll
+        for (int i = 0; i < KINDS; ++i)
+          column_pair[0][i] = columns[t / 2 * 2][i], column_pair[1][i] = columns[t / 2 * 2 + 1][i];
+        epilogue_pair(acc[block], at_sum, column_pair, row_pair, y);
+#pragma unroll
+        for (int i = 0; i < TOGETHER; ++i) results[i][t] = pack(y[0][turn + i], y[1][turn + i]);
+      }
+#pragma unroll
+      for (int e = 0; e < TOGETHER; ++e)
+        asm volatile(
+            "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address + e * PART_BYTES),
+            "r"(results[e][0]), "r"(results[e][1]), "r"(results[e][2]), "r"(results[e][3])
+            : "memory");
+    }
   }
 }
 
 // The results of a tile, chunk by chunk through shared memory.
 static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int column0,
                                                      ring &at, u32 buffers, u32 ready, u32 vacant, int warp, int lane) {
-  const int row = warp * 16 + (lane & 15), half = lane >> 4; // of stmatrix: lanes 16 … have the 8 columns behind
+  const int row = warp * 16 + (lane & 15); // of stmatrix
   const u32 swizzle = CHUNK == 64 ? row & 7 : row >> 1 & 3;
 #pragma unroll
-  for (int chunk = 0; chunk < CHUNKS; ++chunk) {
-    wait(vacant + 8 * at.stage, ROWS > 0 ? at.phase : at.phase ^ 1);
-    const u32 base = buffers + at.stage * BUFFER_BYTES + row * (CHUNK * 2);
+  for (int chunk = 0; chunk < CHUNKS; ++chunk)
 #pragma unroll
-    for (int j = 0; j < CHUNK / 16; ++j) {
-      float columns[4][KINDS ? KINDS : 1];
-#pragma unroll
-      for (int kind = 0; kind < KINDS; ++kind)
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          columns[i][kind] =
-              column_of(p, kind, w.group, column0 + chunk * CHUNK + 16 * j + 8 * (i / 2) + 2 * (lane & 3) + i % 2);
-#pragma unroll
-      for (int block = 0; block < BLOCKS; ++block) {
-        const u32 address = base + block * (64 * CHUNK * 2) + (((2 * j + half) ^ swizzle) << 4);
-        u32 rows[ROWS ? ROWS : 1][4], results[RESULTS][4];
-#pragma unroll
-        for (int i = 0; i < ROWS; ++i)
-          asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                       : "=r"(rows[i][0]), "=r"(rows[i][1]), "=r"(rows[i][2]), "=r"(rows[i][3])
-                       : "r"(address + i * PART_BYTES)
-                       : "memory");
-#pragma unroll
-        for (int t = 0; t < 4; ++t) {
-          const int at_sum = 4 * (chunk * CHUNK / 8 + 2 * j) + 2 * t;
-          float row_pair[2][ROWS ? ROWS : 1], column_pair[2][KINDS ? KINDS : 1], y[2][RESULTS];
-#pragma unroll
-          for (int i = 0; i < ROWS; ++i) row_pair[0][i] = low_of(rows[i][t]), row_pair[1][i] = high_of(rows[i][t]);
-#pragma unroll
-          for (int i = 0; i < KINDS; ++i)
-            column_pair[0][i] = columns[t / 2 * 2][i], column_pair[1][i] = columns[t / 2 * 2 + 1][i];
-          epilogue_pair(acc[block], at_sum, column_pair, row_pair, y);
-#pragma unroll
-          for (int e = 0; e < RESULTS; ++e) results[e][t] = pack(y[0][e], y[1][e]);
-        }
-#pragma unroll
-        for (int e = 0; e < RESULTS; ++e)
-          asm volatile(
-              "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address + e * PART_BYTES),
-              "r"(results[e][0]), "r"(results[e][1]), "r"(results[e][2]), "r"(results[e][3])
-              : "memory");
-      }
+    for (int turn = 0; turn < TURNS; ++turn) {
+      wait(vacant + 8 * at.stage, ROWS > 0 ? at.phase : at.phase ^ 1);
+      finish_chunk(p, acc, w, column0 + chunk * CHUNK, chunk, turn,
+                   buffers + at.stage * BUFFER_BYTES + row * (CHUNK * 2), swizzle, lane);
+      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+      __syncwarp();
+      if (lane == 0) arrive(ready + 8 * at.stage);
+      step<BUFFERS>(at);
     }
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-    __syncwarp();
-    if (lane == 0) arrive(ready + 8 * at.stage);
-    step<BUFFERS>(at);
-  }
 }
 
 // The results of a tile straight to memory. PAIRS: of an even width in float32, without an epilogue.

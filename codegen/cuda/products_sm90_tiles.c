@@ -15,7 +15,7 @@ static int64_t stage_bytes(const product *p, const choice *c) {
 }
 
 static int64_t buffer_bytes(const product *p, const choice *c) { // of both consumers
-  int parts = row_parts(p) > result_parts(p) ? row_parts(p) : result_parts(p);
+  int together = sums_of(p) > 1 ? 1 : result_parts(p), parts = row_parts(p) > together ? row_parts(p) : together;
   return 2 * (int64_t)parts * 64 * c->blocks * c->chunk * 2;
 }
 
@@ -26,13 +26,15 @@ int64_t shared_bytes(const product *p, const choice *c) {
 // As many stages as there is room for beside the least number of buffers, which get what is left.
 static bool fill_shared(const product *p, choice *c) {
   enum { STAGES_MOST = 7, STAGES_GOOD = 4, STAGES_LEAST = 2, BUFFERS_MOST = 6 };
+  // Where an epilogue keeps the memory busy, loads take longer.
+  const int busy = p->glu == GLU_GRAD, wanted[] = {STAGES_GOOD + busy, STAGES_GOOD, STAGES_LEAST};
   const int64_t room = CUDA_SHARED_BYTES - SHARED_SPARE;
   if (c->stages) return shared_bytes(p, c) <= room + 1024;
-  const int least = !c->staged ? 0 : p->rows ? 2 : 1, columns = c->width / sums_of(p);
-  for (int wanted = STAGES_GOOD; wanted >= STAGES_LEAST; wanted -= STAGES_GOOD - STAGES_LEAST)
+  const int least = !c->staged ? 0 : p->rows || result_parts(p) > 1 ? 2 : 1, columns = c->width / sums_of(p);
+  for (size_t i = 0; i < LENGTH(wanted); ++i)
     for (c->chunk = columns % 64 ? 32 : 64; c->chunk >= 32; c->chunk /= 2) {
       int64_t buffers = c->staged ? buffer_bytes(p, c) : 0, stages = (room - least * buffers) / stage_bytes(p, c);
-      if (stages < wanted) continue;
+      if (stages < wanted[i]) continue;
       c->stages = stages > STAGES_MOST ? STAGES_MOST : (int)stages;
       int64_t left = buffers ? (room - c->stages * stage_bytes(p, c)) / buffers : 1;
       c->buffers = left > BUFFERS_MOST ? BUFFERS_MOST : (int)left;
@@ -123,11 +125,27 @@ const char *cuda_tiles(arena *a, int i) {
   return tiles_text(a, &c);
 }
 
+// The same of an input gradient with a gated unit's gradient, which moves about as many bytes as there is time for: of
+// less and of more than FEW_STEPS, with ping-pong.
+static int gated_rate(const product *p, const candidate *from) {
+  enum { FEW_STEPS = 12 };
+  static const struct {
+    int width, blocks, few, more;
+  } rates[] = {{192, 2, 314, 458}, {192, 1, 349, 431}, {128, 2, 312, 418}};
+  for (size_t i = 0; from->ping_pong && i < LENGTH(rates); ++i)
+    if (from->width == rates[i].width && from->blocks == rates[i].blocks)
+      return steps_of(p) < FEW_STEPS || p->extras ? rates[i].few : rates[i].more;
+  return from->input[0] / 2;
+}
+
 // The time of a product, in microseconds.
 static double time_of(const product *p, const candidate *from, const choice *c) {
   enum { MANY_STEPS = 32, CUT = 3 }; // CUT: microseconds in which a part is written, or read and added
   const int many = steps_of(p) >= MANY_STEPS;
-  const int rate = p->gemm.trans_a ? from->weight : p->gemm.trans_b ? from->forward[many] : from->input[many];
+  const int rate = p->glu == GLU_GRAD ? gated_rate(p, from)
+                   : p->gemm.trans_a  ? from->weight
+                   : p->gemm.trans_b  ? from->forward[many]
+                                      : from->input[many];
   int64_t tiles = tiles_of(p, c), clusters = clusters_of(c);
   double work = 2.0 * rows_of(c) * c->width * STEP * (double)steps_of(p) * PROCESSORS;
   double waves = c->split ? (double)tiles / (double)clusters : (double)blocks_of(tiles, clusters);
@@ -149,11 +167,16 @@ static bool can_split(const product *p, const choice *c) {
 
 // Fills in what follows from the tiles.
 static bool usable(const product *p, choice *c, bool staged) {
-  enum { SUMS = 256, SUMS_FEW = 192, MANY_KINDS = 3 }; // of a row, beside which there are registers for more than a
-                                                       // plain result, for more still
+  enum {
+    SUMS = 256,
+    SUMS_FEW = 192,
+    MANY_KINDS = 3
+  }; // of a row, beside which there are registers for more than a
+     // plain result, for more still
   c->staged = staged && c->cluster_k == 1;
   bool plain = c->staged && !c->split && (p->glu || p->kinds + row_parts(p) + result_parts(p) <= 3);
-  bool fits = plain || c->width * c->blocks <= (p->kinds < MANY_KINDS ? SUMS : SUMS_FEW), chunks = c->width / sums_of(p) % 32 == 0;
+  bool fits = plain || c->width * c->blocks <= (p->kinds < MANY_KINDS ? SUMS : SUMS_FEW),
+       chunks = c->width / sums_of(p) % 32 == 0;
   if (!fits || !chunks || (p->glu && !c->staged) || (c->split && !can_split(p, c))) return false;
   return fill_shared(p, c);
 }
