@@ -3,7 +3,6 @@
 #include "codegen/cuda/attention.h"
 #include "codegen/cuda/texts.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -92,7 +91,6 @@ static int64_t time_of(const attention *a, int cluster) {
 
 // Blocks that share a key block: two where key blocks are few.
 static int cluster_of(const attention *a, kernel_kind kind) {
-  if (getenv("LMN_CLUSTER") && kind == GRAD_KEYS) return atoi(getenv("LMN_CLUSTER"));
   return kind == GRAD_KEYS && time_of(a, 2) < time_of(a, 1) ? 2 : 1;
 }
 
@@ -135,7 +133,8 @@ static bool finish(cuda_entry *e, plan_launch *l, kernel_kind kind, const attent
   cuda_dim(e, l, a->sequences);
   if (kind != FORWARD && a->rotation.ptr) cuda_dim(e, l, value_rows(ir_operand(e->ir, a->rotation, 1)));
   l->shared = ALIGNMENT + consumers * kernels[kind].tiles * TILE +
-              2 * (int64_t)kernels[kind].stages * kernels[kind].keys * HEAD * ELEMENT + 2 * (cluster - 1) * consumers * TILE;
+              2 * (int64_t)kernels[kind].stages * kernels[kind].keys * HEAD * ELEMENT +
+              2 * (cluster - 1) * consumers * TILE;
   cuda_grid(l, (items < workers ? items : workers) * cluster, 1, 1, (consumers + 1) * WARPGROUP);
   return cuda_finish(e, l, arena_printf(e->arena, "%s_sm90", kernels[kind].function), &s, error);
 }

@@ -98,11 +98,12 @@ static void write_case(writer *w, const spec *s) {
               starts, attributes, SPACE_ARENA, dqkv, rows, columns, rows, out_columns, rows, s->heads, rows,
               out_columns, starts_type, rows, columns);
   if (s->turned)
-    text_printf(&w->ops,
-                "    %%turned = \"kernel.rope\"(%%dqkv, %%table) {heads = %d : i64, head_size = %d : i64, length = %d : "
-                "i64, inverse = 1 : i64, rides = 1 : i64, places = array<i64: %d, %lld>} : (tensor<%lldx%lldxbf16>, "
-                "tensor<%dx%dxf32>) -> tensor<%lldx%lldxbf16>\n",
-                s->heads + s->kv, s->d, s->t, SPACE_ARENA, dqkv, rows, columns, s->t, s->d, rows, columns);
+    text_printf(
+        &w->ops,
+        "    %%turned = \"kernel.rope\"(%%dqkv, %%table) {heads = %d : i64, head_size = %d : i64, length = %d : "
+        "i64, inverse = 1 : i64, rides = 1 : i64, places = array<i64: %d, %lld>} : (tensor<%lldx%lldxbf16>, "
+        "tensor<%dx%dxf32>) -> tensor<%lldx%lldxbf16>\n",
+        s->heads + s->kv, s->d, s->t, SPACE_ARENA, dqkv, rows, columns, s->t, s->d, rows, columns);
 }
 
 static bool add_case(arena *a, plan *p, cuda_codegen *cg, MlirContext context, const spec *s, text *cases,

@@ -76,11 +76,10 @@ static void schedule(void **state) { (void)state, run_folder("schedule", pass_sc
 static void plan_memory(void **state) { (void)state, run_folder("plan-memory", pass_plan_memory); }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(lower_lmn),          cmocka_unit_test(differentiate),
-                                     cmocka_unit_test(lower_nn),           cmocka_unit_test(fuse_kernels),
-                                     cmocka_unit_test(schedule),           cmocka_unit_test(plan_memory),
-                                     cmocka_unit_test(recompute_policies), cmocka_unit_test(ride_products),
-                                     cmocka_unit_test(merge_products),     cmocka_unit_test(narrow_values),
-                                     cmocka_unit_test(ride_attention)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(lower_lmn),          cmocka_unit_test(differentiate), cmocka_unit_test(lower_nn),
+      cmocka_unit_test(fuse_kernels),       cmocka_unit_test(schedule),      cmocka_unit_test(plan_memory),
+      cmocka_unit_test(recompute_policies), cmocka_unit_test(ride_products), cmocka_unit_test(merge_products),
+      cmocka_unit_test(narrow_values),      cmocka_unit_test(ride_attention)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
