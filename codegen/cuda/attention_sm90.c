@@ -3,7 +3,6 @@
 #include "codegen/cuda/attention.h"
 #include "codegen/cuda/texts.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -92,7 +91,6 @@ static int64_t time_of(const attention *a, int cluster) {
 
 // Blocks that share a key block: two where key blocks are few.
 static int cluster_of(const attention *a, kernel_kind kind) {
-  if (getenv("LMN_CLUSTER") && kind == GRAD_KEYS) return atoi(getenv("LMN_CLUSTER"));
   return kind == GRAD_KEYS && time_of(a, 2) < time_of(a, 1) ? 2 : 1;
 }
 

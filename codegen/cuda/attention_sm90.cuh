@@ -3,8 +3,9 @@
 // back and forth. A consumer's 64 rows are TOKENS = 64 / GROUP positions of all GROUP query heads that share a key
 // head, head by head, so that keys and values are loaded once for all of them. The next scores and the last block's
 // values are multiplied while the softmax runs. The text before fixes GROUP, SCALE, CONSUMERS, KEYS (keys of a block),
-// STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), STARTS (sequences are packed), STARTS_ARG, u32, u64, wgmma_scores (A of 64 rows, B of KEYS rows of 64), wgmma_values (A in registers, B of rows of 64 as
-// they are).
+// STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), STARTS (sequences are packed), STARTS_ARG,
+// u32, u64, wgmma_scores (A of 64 rows, B of KEYS rows of 64), wgmma_values (A in registers, B of rows of 64 as they
+// are).
 //
 // Registers that a wgmma reads or writes must be tied down by hand until it has been waited for: ptxas may hand them
 // out again, without a word. Every change here needs its results checked on a GPU.
@@ -116,14 +117,6 @@ static __device__ __forceinline__ void stage(u32 tile, const float (&o)[32], flo
         "r"(pack(o[8 * j] * first, o[8 * j + 1] * first)), "r"(pack(o[8 * j + 2] * second, o[8 * j + 3] * second)),
         "r"(pack(o[8 * j + 4] * first, o[8 * j + 5] * first)), "r"(pack(o[8 * j + 6] * second, o[8 * j + 7] * second))
         : "memory");
-}
-// Fetches a position's row of the table into the cache: each lane of a row a quarter.
-template <typename P> static __device__ __forceinline__ void turns_soon(const P &p, int position) {
-  if constexpr (TURNS) {
-    const float *angles = (const float *)p.args[6] + min(position, (int)p.dims[7] - 1) * HEAD + threadIdx.x % 4 * 16;
-    asm volatile("prefetch.global.L1 [%0];" ::"l"(angles));
-    asm volatile("prefetch.global.L1 [%0];" ::"l"(angles + 8));
-  }
 }
 // Gradients of the rows at positions a and b, turned back: columns i and i + HEAD / 2 are a pair, both of this thread.
 // args[6]: the table [positions, cosines | sines], dims[7]: its rows.

@@ -155,7 +155,6 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
     float x[KEYS / 2], y[KEYS / 2], dk[32], dv[32];
     u32 keys[16], values[16], powers[KEYS / 4], left[KEYS / 4];
     const u32 at = (kv.stage * CONSUMERS + w) * TILE_BYTES;
-    turns_soon(p, first + row), turns_soon(p, first + row + 8);
     wait(m.keys_full + 8 * kv.stage, kv.phase);
 #pragma unroll
     for (int e = 0; e < 32; ++e) dk[e] = dv[e] = 0.0f;

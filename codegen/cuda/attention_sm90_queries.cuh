@@ -74,7 +74,6 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
     const float *lse = (const float *)p.args[2] + (long long)it.sequence * s.length * s.heads + it.key_head * GROUP;
     const float lse_a = there_a ? lse[position_a * s.heads + row / TOKENS] * LOG2E : 0.0f;
     const float lse_b = there_b ? lse[position_b * s.heads + (row + 8) / TOKENS] * LOG2E : 0.0f;
-    turns_soon(p, position_a), turns_soon(p, position_b);
     float x[KEYS / 2], y[KEYS / 2], dq[32], delta_a = 0.0f, delta_b = 0.0f;
     u32 query[16], gradient[16], left[KEYS / 4];
     wait(m.query_full, phase);
