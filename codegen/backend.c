@@ -25,6 +25,12 @@ void backend_time(backend *b, timings *t) {
   else cpu_codegen_time(b->cpu, t);
 }
 
+bool backend_lines(backend *b, lmn_error *error) {
+  if (!b->cuda) return fail(error, "--line-info is of GPUs; say --target sm_80, sm_89 or sm_90a");
+  cuda_codegen_lines(b->cuda);
+  return true;
+}
+
 bool backend_entry(backend *b, ir *m, plan_entry *entry, lmn_error *error) {
   return b->cuda ? cuda_codegen_entry(b->cuda, m, entry, error) : cpu_codegen_entry(b->cpu, m, entry, error);
 }

@@ -16,6 +16,7 @@ typedef struct backend {
 backend backend_create(arena *a, const target *t, plan *p, const char *cache);
 void backend_destroy(backend *b);
 void backend_time(backend *b, timings *t);
+bool backend_lines(backend *b, lmn_error *error); // kernels that tell profilers the lines they come from
 // Appends the launches of a scheduled, placed kernel function to `entry`.
 bool backend_entry(backend *b, ir *m, plan_entry *entry, lmn_error *error);
 // Compiles all kernels into the artifact's folder.

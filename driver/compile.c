@@ -349,6 +349,7 @@ static bool begin_session(session *s, compilation *c, const entry_shape *shapes,
   s->plan->precision = c->precision;
   s->backend = backend_create(c->arena, c->target, s->plan, cache_folder(c));
   backend_time(&s->backend, c->options->timings);
+  if (c->options->line_info && !backend_lines(&s->backend, error)) return false;
   if (c->emitted && !c->emitted->entry_count) return read_kernels(s);
   s->context = ir_context_create(error);
   timings_add(c->options->timings, "front end", "dialects and plan", began);

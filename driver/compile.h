@@ -24,6 +24,7 @@ typedef struct compile_options {
   timings *timings;      // --time-passes; NULL: not wanted
   const char *target;    // "cpu", "sm_90a" …; NULL: the CPU
   const char *precision; // "f32" or, of GPUs, "bf16"; NULL: the target's usual one
+  bool line_info;        // kernels of GPUs tell profilers their lines
   const char *cache;     // NULL: $LMN_CACHE, $XDG_CACHE_HOME/lmnc or ~/.cache/lmnc; "": no cache
 } compile_options;
 

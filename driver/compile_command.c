@@ -11,7 +11,7 @@ typedef struct request {
   network_options network;
   const char *output, *emit, *from, *print_after, *wanted;
   int64_t batch, length, capacity, rows;
-  bool packed, json, time_passes;
+  bool packed, json, time_passes, line_info;
   timings timings;
   double began;
 } request;
@@ -142,6 +142,7 @@ static bool run(request *r, text *printed, text *messages, lmn_error *error) {
   o.print_after = r->print_after;
   o.printed = printed;
   o.from = r->from;
+  o.line_info = r->line_info;
   o.timings = r->time_passes ? &r->timings : NULL;
   if (!check_wanted(r->wanted, error)) return false;
   compilation *c = compile_open(&o, messages);
@@ -174,6 +175,7 @@ int command_compile(int argument_count, char **arguments) {
        &r.emit},
       {"from", 0, "LEVEL", "NET is what --emit=LEVEL printed: lmn, nn, kernel or mlir", OPTION_TEXT, &r.from},
       {"print-after", 0, "PASS", "print the entries as this pass leaves them", OPTION_TEXT, &r.print_after},
+      {"line-info", 0, NULL, "kernels of GPUs tell profilers the lines they come from", OPTION_FLAG, &r.line_info},
       {"time-passes", 0, NULL, "say where the time went", OPTION_FLAG, &r.time_passes},
       {"json", 0, NULL, "the result as one JSON object", OPTION_FLAG, &r.json},
   };

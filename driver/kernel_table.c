@@ -4,9 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-// "// gemm net.lmn:7:3; 3 args; …": the op and its place.
-static int what_length(const char *comment) { return (int)strcspn(comment + 3, ";"); }
-
 static void print_table(void *user, const cuda_kernel *kernels, int count) {
   (void)user;
   int width = 6;
@@ -16,9 +13,9 @@ static void print_table(void *user, const cuda_kernel *kernels, int count) {
   for (int i = 0; i < count; ++i) {
     const cuda_kernel *k = &kernels[i];
     const cuda_resources *r = &k->resources;
-    printf("%-*s  %7lld  %9lld  %7lld  %5lld  %6lld  %7lld  %.*s\n", width, k->name, (long long)k->block,
+    printf("%-*s  %7lld  %9lld  %7lld  %5lld  %6lld  %7lld  %s\n", width, k->name, (long long)k->block,
            (long long)r->registers, (long long)(r->spill_stores + r->spill_loads), (long long)r->stack,
-           (long long)r->shared, (long long)k->shared, what_length(k->comment), k->comment + 3);
+           (long long)r->shared, (long long)k->shared, k->what);
   }
 }
 
@@ -28,12 +25,11 @@ static void print_json(void *user, const cuda_kernel *kernels, int count) {
   for (int i = 0; i < count; ++i) {
     const cuda_kernel *k = &kernels[i];
     const cuda_resources *r = &k->resources;
-    json_array_append_new(list,
-                          json_pack("{s:s, s:s%, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kernel", k->name, "first_for",
-                                    k->comment + 3, (size_t)what_length(k->comment), "threads", (json_int_t)k->block,
-                                    "registers", (json_int_t)r->registers, "spill_stores", (json_int_t)r->spill_stores,
-                                    "spill_loads", (json_int_t)r->spill_loads, "stack", (json_int_t)r->stack, "shared",
-                                    (json_int_t)r->shared, "dynamic_shared", (json_int_t)k->shared));
+    json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "kernel", k->name,
+                                          "first_for", k->what, "threads", (json_int_t)k->block, "registers",
+                                          (json_int_t)r->registers, "spill_stores", (json_int_t)r->spill_stores,
+                                          "spill_loads", (json_int_t)r->spill_loads, "stack", (json_int_t)r->stack,
+                                          "shared", (json_int_t)r->shared, "dynamic_shared", (json_int_t)k->shared));
   }
   json_t *object = json_pack("{s:s, s:o}", "target", t->name, "kernels", list);
   char *printed = json_dumps(object, JSON_PRESERVE_ORDER | JSON_INDENT(2));

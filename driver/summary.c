@@ -230,9 +230,17 @@ static bool summarize_passes(const request *r, compilation *c, lmn_error *error)
   return true;
 }
 
+// Those of steps, of the evaluation and, where it can generate, of prompts and single tokens.
 static bool summarize_kernels(const request *r, compilation *c, lmn_error *error) {
+  static const int64_t chunks[] = {1, 16, 128};
+  int64_t length = c->graph->phases[0].length;
   int count;
-  const entry_shape *shapes = shapes_of(c, &count);
+  const entry_shape *some = shapes_of(c, &count);
+  entry_shape *shapes = ARENA_ARRAY(c->arena, entry_shape, (size_t)count + LENGTH(chunks));
+  memcpy(shapes, some, (size_t)count * sizeof *shapes);
+  for (size_t i = 0; i < LENGTH(chunks) && chunks[i] <= length && !c->graph->classes; ++i)
+    shapes[count++] =
+        (entry_shape){.kind = ENTRY_EXTEND, .batch = 1, .length = chunks[i], .capacity = c->graph->prefix + length};
   return kernel_table_print(c, shapes, count, r->json, error);
 }
 

@@ -76,15 +76,16 @@ static bool compile_program(unit *u) {
   const nvrtc *n = u->compiler;
   nvrtc_program *program = NULL;
   text source = {0};
-  text_printf(&source, "%s%s", prelude, u->kernel->source);
+  text_add(&source, prelude);
+  cuda_add_lines(u->kernel, true, &source);
   char architecture[64], file[160];
   snprintf(architecture, sizeof architecture, "--gpu-architecture=%s", u->cg->architecture);
   snprintf(file, sizeof file, "%s.cu", u->kernel->name);
   int result = n->create(&program, source.data, file, 0, NULL, NULL);
   text_free(&source);
   if (result) return fail(&u->error, "kernel %s: NVRTC: %s", u->kernel->name, n->error_string(result));
-  const char *const options[] = {architecture, "--std=c++17", "--ptxas-options=-v"};
-  result = n->compile(program, LENGTH(options), options);
+  const char *const options[] = {architecture, "--std=c++17", "--ptxas-options=-v", "--generate-line-info"};
+  result = n->compile(program, LENGTH(options) - !u->cg->lines, options);
   char *log = log_of(n, program);
   bool ok = !result || fail(&u->error, "kernel %s: NVRTC %d.%d for %s: %s\n%.1500s", u->kernel->name, n->major,
                             n->minor, u->cg->architecture, n->error_string(result), log);
@@ -105,6 +106,7 @@ static void entry_path(const unit *u, text *path) {
   cache_key_add(&key, prelude);
   cache_key_add(&key, u->cg->architecture);
   cache_key_add(&key, u->kernel->source);
+  if (u->cg->lines) cache_key_add(&key, u->kernel->what);
   cache_path(path, u->cg->cache, key, "cubin");
 }
 
@@ -220,9 +222,11 @@ bool cuda_codegen_finish(cuda_codegen *cg, const char *folder, lmn_error *error)
 // ---- levels as text
 
 void cuda_print_source(const cuda_codegen *cg, text *out) {
-  for (int i = 0; i < cg->kernel_count; ++i)
-    text_printf(out, "// ---- %s\n%s%s%s\n", cg->kernels[i].name, cg->kernels[i].comment, prelude,
-                cg->kernels[i].source);
+  for (int i = 0; i < cg->kernel_count; ++i) {
+    text_printf(out, "// ---- %s\n%s%s", cg->kernels[i].name, cg->kernels[i].comment, prelude);
+    cuda_add_lines(&cg->kernels[i], false, out);
+    text_add(out, "\n");
+  }
 }
 
 bool cuda_print_ptx(cuda_codegen *cg, text *out, lmn_error *error) {

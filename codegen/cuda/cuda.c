@@ -83,6 +83,8 @@ cuda_codegen *cuda_codegen_create(arena *a, const plan *p, const char *architect
 
 void cuda_codegen_time(cuda_codegen *cg, timings *t) { cg->timings = t; }
 
+void cuda_codegen_lines(cuda_codegen *cg) { cg->lines = true; }
+
 void cuda_codegen_tiles(cuda_codegen *cg, const char *tiles) { cg->tiles = tiles; }
 
 void cuda_codegen_destroy(cuda_codegen *cg) {
@@ -98,6 +100,7 @@ const cuda_kernel *cuda_kernels(const cuda_codegen *cg, int *count) {
 
 void cuda_include(cuda_source *s, const char *cuh) {
   text_add(&s->functions, cuh);
+  text_add(&s->functions, cuda_line_of_place);
   text_add(&s->functions, "\n");
 }
 
@@ -116,9 +119,9 @@ static void write_program(const plan_launch *l, const cuda_source *s, const char
   if (l->map_count) text_printf(out, "  tensor_map maps[%d];\n", l->map_count);
   text_printf(out, "  void *args[%d];\n", l->arg_count);
   if (l->dim_count) text_printf(out, "  long long dims[%d];\n", l->dim_count);
-  text_printf(out, "};\n\n%s\n%sextern \"C\" __global__ void %s__launch_bounds__(%lld, 1)\n%s(", cuda_text_types,
-              s->functions.data ? s->functions.data : "", s->attributes ? s->attributes : "", (long long)l->block,
-              name);
+  text_printf(out, "};\n\n%s%s\n%s%sextern \"C\" __global__ void %s__launch_bounds__(%lld, 1)\n%s(", cuda_text_types,
+              cuda_line_of_place, s->functions.data ? s->functions.data : "", cuda_line_of_place,
+              s->attributes ? s->attributes : "", (long long)l->block, name);
   if (l->table) text_add(out, "const parameters *__restrict__ table) {\n  const parameters &p = *table;\n");
   else text_add(out, "const __grid_constant__ parameters p) {\n");
   text_printf(out, "%s}\n", s->body.data);
@@ -149,6 +152,7 @@ static void add_kernel(cuda_entry *e, plan_launch *l, const char *kind, const cu
     GROW(cg->kernels, cg->kernel_count, cg->kernel_capacity);
     cg->kernels[cg->kernel_count++] = (cuda_kernel){.name = l->kernel,
                                                     .source = arena_string(cg->arena, program.data),
+                                                    .what = l->what,
                                                     .comment = comment_of(e, l),
                                                     .block = l->block,
                                                     .shared = l->shared};

@@ -18,7 +18,8 @@ typedef struct cuda_resources {
 
 typedef struct cuda_kernel {
   const char *name, *source; // source: the whole program
-  const char *comment;       // what it was first written for
+  const char *what;          // and place that it was first written for, "gemm net.lmn:7:3"
+  const char *comment;       // the same with sizes
   int64_t block, shared;     // threads; bytes of dynamic shared memory, of its first launch
   char *cubin;               // once it is compiled
   size_t cubin_length;
@@ -29,6 +30,7 @@ typedef struct cuda_kernel {
 cuda_codegen *cuda_codegen_create(arena *a, const plan *p, const char *architecture, const char *cache);
 void cuda_codegen_destroy(cuda_codegen *cg);
 void cuda_codegen_time(cuda_codegen *cg, timings *t);
+void cuda_codegen_lines(cuda_codegen *cg); // cubins that tell profilers their lines; they say whose, so are not shared
 void cuda_codegen_tiles(cuda_codegen *cg, const char *tiles); // of the products to come, for measurements
 // Appends the launches of a scheduled, placed kernel function to `entry`.
 bool cuda_codegen_entry(cuda_codegen *cg, ir *m, plan_entry *entry, lmn_error *error);

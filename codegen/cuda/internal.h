@@ -11,6 +11,13 @@ struct cuda_codegen {
   timings *timings;
   cuda_kernel *kernels;
   int kernel_count, kernel_capacity;
+  bool lines; // for profilers: cubins say which lines their code comes from
 };
+
+// lines.c
+extern const char cuda_line_of_place[]; // stands in a kernel's text in front of what an emitter wrote
+// The kernel's text with #line directives. each: in front of each line that an emitter wrote, as they are all of one
+// line of the .lmn file; else, to be read, where they begin.
+void cuda_add_lines(const cuda_kernel *k, bool each, text *out);
 
 #endif

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Kernels for GPUs, as far as a machine without one goes: every kernel of the golden networks and of examples compiles
-# for every architecture and keeps its values in registers; what --target, --emit and summary --kernels say. Skipped
-# where NVRTC is not there.
+# Kernels for GPUs, as far as a machine without one goes: every kernel of the golden networks compiles and keeps its values
+# in registers; what --target, --emit, --line-info and summary --kernels say. Skipped where NVRTC is not there. Those of
+# the examples: cuda_examples.sh.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
@@ -28,6 +28,7 @@ refused "the CPU computes in f32" "$LMNC" compile --precision bf16 "$net" -o "$w
 refused "is a level of GPUs; say --target" "$LMNC" compile --emit=cuda "$net"
 refused "is a level of the CPU" "$LMNC" compile --target sm_80 --emit=llvm "$net"
 refused "say --target" "$LMNC" summary --kernels "$net"
+refused "is of GPUs; say --target" "$LMNC" compile --line-info "$net" -o "$work/net.lmnx"
 refused "LMN_NVRTC=/nowhere/libnvrtc.so" env LMN_NVRTC=/nowhere/libnvrtc.so "$LMNC" compile --target sm_80 "$net" \
   -o "$work/net.lmnx"
 [ ! -e "$work/net.lmnx" ] || fail "an artifact without kernels"
@@ -37,6 +38,10 @@ refused "LMN_NVRTC=/nowhere/libnvrtc.so" env LMN_NVRTC=/nowhere/libnvrtc.so "$LM
 for word in 'extern "C" __global__' 'struct parameters' 'single-qwen/net.lmn:' 'body_act_silu'; do
   grep -q "$word" "$work/kernels.cu" || fail "--emit=cuda has no $word"
 done
+# What an emitter wrote is of a line of the .lmn file, the rest of a .cuh file; nothing is left open.
+grep -q '^#line 3 ".*single-qwen/net.lmn"$' "$work/kernels.cu" || fail "no #line of the .lmn file"
+grep -q '^#line 1 "gemm_mma.cuh"$' "$work/kernels.cu" || fail "no #line of a .cuh file"
+! grep '^#line PLACE' "$work/kernels.cu" || fail "a #line without a place"
 "$LMNC" compile --target sm_90a --emit=plan "$net" -B 2 -T 12 >"$work/plan.json"
 grep -q '"target":"sm_90a"' "$work/plan.json" || fail "the plan's target"
 ! grep -q '"rides"\|"gemm":' "$work/plan.json" || fail "the plan has launches of the CPU"
@@ -64,17 +69,14 @@ if ! "$LMNC" summary --kernels --target sm_90a "$net" >"$work/out" 2>"$work/log"
 fi
 grep -q '^gemm_.* 0 .*gemm .*net.lmn:' "$work/out" || fail "the table of kernels"
 
-# The first for every architecture, the rest, whose kernels differ in little else than their bodies, for one. Under
-# sanitizers (LMN_GOLDEN_FEW) one is enough: what takes the time is NVRTC.
+# Their heads and rows are small and odd; the first in both precisions. Under sanitizers (LMN_GOLDEN_FEW) one is enough:
+# what takes the time is NVRTC.
 targets=sm_90a precisions='bf16 f32'
 if [ -n "${LMN_GOLDEN_FEW:-}" ]; then check "$golden/single-qwen/net.lmn"
 else
   check "$golden/paper-121-qwen/net.lmn"
-  targets='sm_80 sm_89' precisions=bf16
-  check "$golden/paper-121-qwen/net.lmn"
-  targets=sm_90a
+  precisions=bf16
   for folder in "$golden"/*/; do check "$folder/net.lmn"; done
-  check "$LMN_SOURCE/examples/peer.lmn" --random-weights -D weights="$LMN_SOURCE/examples/models/smollm2-135m"
 fi
 
 # An artifact has a cubin for each of its kernels, and making it again finds them all in the cache.
@@ -86,5 +88,11 @@ done
 "$LMNC" compile --target sm_90a "$net" -B 2 -T 12 --time-passes -o "$work/again.lmnx" >"$work/log" 2>&1
 grep -q 'found in the cache' "$work/log" || fail "not found in the cache"
 cmp "$work/net.lmnx/plan.json" "$work/again.lmnx/plan.json" || fail "another plan"
+# With --line-info cubins tell profilers the lines, and are others than those without.
+"$LMNC" compile --target sm_90a --line-info "$net" -B 2 -T 12 --for evaluate -o "$work/lines.lmnx" 2>"$work/log" || fail "--line-info"
+for kernel in "$work"/lines.lmnx/kernels/gemm_*.cubin; do
+  grep -q 'net\.lmn' "$kernel" && grep -q 'types\.cuh' "$kernel" || fail "$kernel has no lines"
+  ! grep -q 'net\.lmn' "$work/net.lmnx/kernels/${kernel##*/}" || fail "$kernel has lines that nobody asked for"
+done
 "$LMNC" compile --target sm_80 --emit=ptx "$net" -B 2 -T 12 >"$work/kernels.ptx"
 grep -q '^.target sm_80' "$work/kernels.ptx" || fail "--emit=ptx"

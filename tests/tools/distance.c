@@ -1,8 +1,8 @@
 // How far a run in bf16 is from what is expected, tensor by tensor: the root mean square of the difference, against
 // that of PyTorch's own runs in bf16, which scripts/bf16-reference wrote. Held against the bars:
 //   each tensor       at most 1.5 times as far; as both are draws of rounding errors, and many tensors small, 2 % of a
-//                     case's may be up to twice as far. (PyTorch's own runs on other batches would not pass: 5 % of their
-//                     tensors are beyond 1.5, 1.6 % beyond 2, up to 8 times; scripts/bf16-reference --spread)
+//                     case's may be up to twice as far. (PyTorch's own runs on other batches would not pass: 5 % of
+//                     their tensors are beyond 1.5, 1.6 % beyond 2, up to 8 times; scripts/bf16-reference --spread)
 //   all of them       as far or less, in the geometric mean
 //   losses            within 1 %
 // Prints the worst of each kind as a part of its bar; names what is over and exits with 1.
