@@ -84,6 +84,8 @@ static const run_option options[] = {
   {RUN_ALL | COMPILED, "disable-pass", 0, "PASS", "compile without this optimisation (repeatable)", OPTION_TEXTS, AT(disabled)},
   {RUN_FIT | RUN_TRACE | RUN_BENCH | COMPILED, "memory-limit", 0, "SIZE", "of a training step, such as 800M or 1.5G: what does not fit is computed again", OPTION_BYTES, AT(source.memory_limit)},
   {RUN_FIT | RUN_TRACE | RUN_BENCH | COMPILED, "recompute", 0, "WHAT", "compute again instead of keeping: rows, feed-forward, layers, layers-2, -4, -8", OPTION_TEXT, AT(source.recompute)},
+  {(RUN_ALL & ~RUN_SWEEP) | COMPILED, "target", 0, "TARGET", "cpu (the default), or the GPU here: sm_80, sm_89, sm_90a", OPTION_TEXT, AT(source.target)},
+  {(RUN_ALL & ~RUN_SWEEP) | COMPILED, "precision", 0, "TYPE", "f32, or bf16 for GPUs, theirs unless told otherwise", OPTION_TEXT, AT(source.precision)},
   {RUN_ALL, "threads", 0, "N", "of the CPU; default: LMN_THREADS, or all cores", OPTION_COUNT, AT(threads)},
   {RUN_ALL, "device", 0, "N", "which GPU, where the network is compiled for one; default: 0", OPTION_COUNT, AT(gpu)},
   {RUN_FIT | RUN_EVAL | RUN_GENERATE, "json", 0, NULL, "the result as JSON", OPTION_FLAG, AT(json)},

@@ -41,6 +41,8 @@ static bool compile_source(network_source *s) {
                                .random_weights = r->random_weights,
                                .recompute = r->recompute,
                                .memory_limit = r->memory_limit,
+                               .target = r->target,
+                               .precision = r->precision,
                                .disabled = r->disabled,
                                .disabled_count = r->disabled_count};
   text messages = {0};

@@ -98,11 +98,13 @@ static int64_t most_rows(const plan *p) {
 
 bool artifact_open(network_source *s, lmn_error *error) {
   const source_request *r = s->request;
-  if (r->define_count || r->disabled_count || r->random_weights)
+  if (r->define_count || r->disabled_count || r->random_weights || r->target || r->precision)
     return fail(error, "%s: is compiled already; %s goes with a .lmn file, or with lmnc compile", r->net,
                 r->define_count     ? "-D"
                 : r->disabled_count ? "--disable-pass"
-                                    : "--random-weights");
+                : r->random_weights ? "--random-weights"
+                : r->target         ? "--target"
+                                    : "--precision");
   s->opened = lmn_open(r->net, &r->options, error);
   if (!s->opened) return false;
   plan *p = s->opened->plan;

@@ -25,6 +25,12 @@ same launches
 train profiled --profile --trace-file "$work/trace.json" || fail "with a profile"
 same profiled
 grep -q 'kernel$' "$work/err" && grep -q '^MFU [0-9.]* %\|there is no MFU' "$work/err" || fail "the profile"
+# Without an artifact of one's own.
+if [ -z "${LMN_ARTIFACT:-}" ]; then
+  "$LMNC" train "$data/net.lmn" --random-weights --target "$target" --data "$data/train.csv" --validation "$data/dev.csv" \
+    --prompt '{record}=' --completion '{sentence}' --steps 12 -o "$work/direct" > "$work/out" 2> "$work/err" || fail "lmnc train --target"
+  same direct
+fi
 # Killed as soon as there is a checkpoint, which is written while the training goes on.
 train killed & child=$!
 while kill -0 $child 2> /dev/null && [ -z "$(ls "$work/killed/checkpoints" 2> /dev/null)" ]; do sleep 0.01; done

@@ -94,5 +94,11 @@ for kernel in "$work"/lines.lmnx/kernels/gemm_*.cubin; do
   grep -q 'net\.lmn' "$kernel" && grep -q 'types\.cuh' "$kernel" || fail "$kernel has no lines"
   ! grep -q 'net\.lmn' "$work/net.lmnx/kernels/${kernel##*/}" || fail "$kernel has lines that nobody asked for"
 done
+# Commands that run a network compile it for a GPU too, and look for the GPU then.
+data=$LMN_TESTS/data/run
+refused "/nowhere/libcuda.so.*cannot be opened" env LMN_CUDA_DRIVER=/nowhere/libcuda.so "$LMNC" eval "$data/net.lmn" --random-weights \
+  --target sm_90a --data "$data/dev.csv" --prompt '{record}=' --completion '{sentence}'
+refused "it is f32, or bf16" "$LMNC" generate "$data/net.lmn" --random-weights --target sm_90a --precision f16
+refused "is compiled already; --target goes with a .lmn file" "$LMNC" generate "$work/net.lmnx" --target sm_90a
 "$LMNC" compile --target sm_80 --emit=ptx "$net" -B 2 -T 12 >"$work/kernels.ptx"
 grep -q '^.target sm_80' "$work/kernels.ptx" || fail "--emit=ptx"
