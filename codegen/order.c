@@ -18,7 +18,7 @@ typedef struct piece { // bytes that have one history
 } piece;
 
 typedef struct order {
-  const ir *m;
+  ir *m;
   int64_t scratch;
   piece *pieces; // ordered, apart
   int count, capacity;
@@ -65,7 +65,7 @@ static int64_t product_bytes(MlirOperation op, MlirValue v, const char *operand)
 }
 
 static void list_bytes(order *o, MlirOperation op) {
-  ir *m = (ir *)o->m;
+  ir *m = o->m;
   bool product = ir_code(m, op) == KERNEL_GEMM;
   segment a = {0}, b = {0}, c = {0};
   if (product) a = ir_operands(m, op, 0), b = ir_operands(m, op, 1), c = ir_results(m, op, 0);
@@ -89,9 +89,9 @@ static bool touches_more(op_code code) {
   return code == KERNEL_GRADIENT_NORM || code == KERNEL_ADAMW || code == KERNEL_ATTENTION_CACHED;
 }
 
-static void list_all(order *o, const ir *m, MlirOperation op, const plan_launch *launches, int count) {
+static void list_all(order *o, MlirOperation op, const plan_launch *launches, int count) {
   o->read_count = o->write_count = o->wait_count = 0;
-  if (touches_more(ir_code((ir *)m, op)))
+  if (touches_more(ir_code(o->m, op)))
     for (int s = 0; s < SPACE_COUNT; ++s) write_bytes(o, (plan_ref){(plan_space)s, 0}, INT64_MAX);
   else list_bytes(o, op);
   bool scratch = false;
@@ -212,14 +212,14 @@ static void set_after(arena *a, const order *o, const int *first, plan_launch *l
   for (int i = 0; i < o->wait_count; ++i) l->after[i] = first[o->waits[o->wait_count - 1 - i] + 1] - 1;
 }
 
-void order_launches(arena *a, const ir *m, const op_list *ops, const int *first, int64_t scratch, plan_entry *entry) {
+void order_launches(arena *a, ir *m, const op_list *ops, const int *first, int64_t scratch, plan_entry *entry) {
   order o = {.m = m, .scratch = scratch, .words = ops->count / 64 + 1};
   o.before = memory_zero((size_t)(ops->count + 1) * (size_t)o.words * sizeof *o.before);
   for (int i = 0; i < ops->count; ++i) {
     int count = first[i + 1] - first[i];
     if (!count) continue;
     plan_launch *l = &entry->launches[first[i]];
-    list_all(&o, m, ops->items[i], l, count);
+    list_all(&o, ops->items[i], l, count);
     for (int k = 0; k < o.read_count; ++k) note_read(&o, &o.reads[k], i);
     for (int k = 0; k < o.write_count; ++k) note_write(&o, &o.writes[k], i);
     reduce(&o, i);

@@ -6,6 +6,6 @@
 
 // Sets `after` of the entry's launches: op i of `ops` has those from first[i] up to first[i + 1]. What lies in the
 // arena from `scratch` on is memory between the launches of one op.
-void order_launches(arena *a, const ir *m, const op_list *ops, const int *first, int64_t scratch, plan_entry *entry);
+void order_launches(arena *a, ir *m, const op_list *ops, const int *first, int64_t scratch, plan_entry *entry);
 
 #endif

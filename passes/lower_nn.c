@@ -182,7 +182,7 @@ static bool is_gpu(const ir *m) { return m->plan && m->plan->target && strcmp(m-
 // Products with fewer rows read the head's weight too often for what they do, and leave most of a GPU idle; more make
 // the logits large.
 static int64_t rows_of_logits(const ir *m, int64_t vocabulary) {
-  enum { CPU_ROWS = 256, GPU_ROWS = 2048, GPU_ELEMENTS = 1 << 27 };
+  enum { CPU_ROWS = 256, GPU_ROWS = 2048, GPU_ELEMENTS = 1 << 28 };
   if (!is_gpu(m)) return CPU_ROWS;
   int64_t rows = GPU_ROWS;
   while (rows > CPU_ROWS && rows * vocabulary > GPU_ELEMENTS) rows /= 2;

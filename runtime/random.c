@@ -8,6 +8,7 @@
 
 enum { LANES = 8 };
 typedef double numbers __attribute__((vector_size(64)));
+typedef float floats __attribute__((vector_size(32)));
 typedef uint64_t words __attribute__((vector_size(64)));
 typedef int64_t integers __attribute__((vector_size(64)));
 
@@ -86,9 +87,11 @@ INLINE void cosines(numbers x, numbers *out) {
 }
 
 INLINE numbers roots(numbers x) {
-  numbers y;
-  for (int i = 0; i < LANES; ++i) y[i] = sqrt(x[i]);
-  return y;
+  double y[LANES];
+  memcpy(y, &x, sizeof y);
+  for (int i = 0; i < LANES; ++i) y[i] = sqrt(y[i]);
+  memcpy(&x, y, sizeof y);
+  return x;
 }
 
 INLINE void normals(uint64_t state, numbers *out) {
@@ -105,9 +108,10 @@ INLINE void fill(random_stream *r, double mean, double std, float *out, int64_t 
   numbers some;
   for (int64_t i = 0; i < count; i += LANES) {
     normals(r->state, &some);
-    some = some * std + mean;
+    floats rounded = __builtin_convertvector(some * std + mean, floats);
     int64_t left = count - i < LANES ? count - i : LANES;
-    for (int64_t k = 0; k < left; ++k) out[i + k] = (float)some[k];
+    if (left == LANES) memcpy(out + i, &rounded, sizeof rounded);
+    else memcpy(out + i, &rounded, (size_t)left * sizeof *out);
     random_skip(r, 2 * (uint64_t)left); // a normal number takes two
   }
 }
@@ -120,8 +124,8 @@ double random_normal(random_stream *r) {
 }
 
 #ifdef __x86_64__
-__attribute__((target("avx512f,avx512dq,avx512vl,prefer-vector-width=512"))) static void
-fill_avx512(random_stream *r, double mean, double std, float *out, int64_t count) {
+__attribute__((target("avx512f,avx512dq,avx512vl"))) static void fill_avx512(random_stream *r, double mean, double std,
+                                                                             float *out, int64_t count) {
   fill(r, mean, std, out, count);
 }
 #endif

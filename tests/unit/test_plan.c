@@ -142,6 +142,7 @@ static plan *cuda_example(arena *a) {
   plan_entry *e = &p->entries[0];
   e->launch_count = 2;
   static plan_ref many[501];
+  static int64_t after[] = {0};
   static plan_map maps[] = {{{SPACE_ARENA, 4096}, 2, 80, 16, 3, 160, 2560, 64, 16, 128},
                             {{SPACE_GRADIENT, 64}, 4, 8, 2, 1, 32, 32, 8, 2, 0}};
   e->launches[0] = (plan_launch){.kind = LAUNCH_CUDA,
@@ -161,7 +162,10 @@ static plan *cuda_example(arena *a) {
                                  .arg_count = 501,
                                  .grid = {1, 1, 1},
                                  .block = 1,
-                                 .table = true};
+                                 .table = true,
+                                 .ordered = true,
+                                 .after = after,
+                                 .after_count = 1};
   return p;
 }
 
@@ -219,6 +223,7 @@ static void launches_of_a_gpu(void **state) {
   assert_string_equal(p->precision, "bf16");
   const plan_launch *l = p->entries[0].launches;
   assert_true(l[0].kind == LAUNCH_CUDA && l[0].grid[0] == 4096 && l[0].grid[1] == 2 && l[0].grid[2] == 1);
+  assert_true(!l[0].ordered && l[1].ordered && l[1].after_count == 1 && l[1].after[0] == 0);
   assert_true(l[0].block == 256 && l[0].shared == 49152 && !l[0].table && l[1].table && l[1].arg_count == 501);
   plan_write(example(a), &second);
   if (!read_text(a, second.data + first.length, second.length - first.length, &p, &error)) fail_msg("%s", error.text);
@@ -359,6 +364,10 @@ static void refused_of_a_gpu(void **state) {
       {"4096 2 1 256 49152", "4096 2 1 256 232449", "entries[0].launches[0].cuda: must be three sizes"},
       {"4096 2 1 256 49152", "4096 2 1 256", "entries[0].launches[0].cuda: must be three sizes"},
       {"4096 2 1 256 49152", "4096, 2 1 256 49152", "entries[0].launches[0].cuda: must be numbers"},
+      {"\"after\":\"0\"", "\"after\":\"1\"", "entries[0].launches[1].after: must be launches before this one"},
+      {"\"after\":\"0\"", "\"after\":\"0 0\"", "entries[0].launches[1].after: must be launches before this one"},
+      {"\"after\":\"0\"", "\"after\":\"-1\"", "entries[0].launches[1].after: must be launches before this one"},
+      {"\"after\":\"0\"", "\"after\":\"0 x\"", "entries[0].launches[1].after: must be numbers"},
       {"\"table\":true,", "", "entries[0].launches[1].table: must be true: 501 args and 0 dims"},
       {"\"maps\":[\"a4096 2", "\"maps\":[\"a4096 3", "entries[0].launches[0].maps[0]: is no tensor map"},
       {"\"maps\":[\"a4096 2", "\"maps\":[\"a4104 2", "entries[0].launches[0].maps[0]: is no tensor map"},
