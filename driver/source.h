@@ -14,11 +14,11 @@ typedef struct source_request {
   const char *const *disabled; // --disable-pass
   int disabled_count;
   bool random_weights;
-  const char *recompute; // what the backward pass remakes at least; NULL: nothing
-  int64_t memory_limit;  // bytes that training may take; 0: any
+  const char *recompute;          // what the backward pass remakes at least; NULL: nothing
+  int64_t memory_limit;           // bytes that training may take; 0: any
   const char *target, *precision; // what a .lmn file is compiled for, as compile_options has them; NULL: the usual
-  lmn_options options;   // how it is opened
-  text *messages;        // gets the errors of a .lmn file; NULL: they are printed
+  lmn_options options;            // how it is opened
+  text *messages;                 // gets the errors of a .lmn file; NULL: they are printed
 } source_request;
 
 // An entry that a command needs; as in plan_entry. gradients: of a trace entry.
