@@ -7,6 +7,7 @@
 #include "tests/unit/fake_model.h"
 
 #include <string.h>
+#include <time.h>
 
 enum { ILLEGAL_VALUE = 1, NOT_INITIALIZED = 3, BAD_CONTEXT = 201, ILLEGAL_ADDRESS = 700, RECORDING = 900 };
 static const CUdeviceptr elsewhere = 1ull << 62;
@@ -501,7 +502,14 @@ static void fake_add(void *const *args, const int64_t *dims) { // to, from; numb
   for (int64_t i = 0; i < dims[0]; ++i) ((float *)args[0])[i] += ((const float *)args[1])[i];
 }
 
-static kernel kernels[] = {
+static void fake_sleep(void *const *args, const int64_t *dims) { // some memory; microseconds
+  (void)args;
+  struct timespec time = {.tv_nsec = dims[0] * 1000};
+  nanosleep(&time, NULL);
+}
+
+static kernel kernels[] = {{"fake_sleep", fake_sleep, 1, 1, false, 0, 0},
+                           
     {"lmn_add", fake_add, 2, 1, false, 0, 0},       {"fake_clear", fake_clear, 1, 1, false, 0, 0},
     {"fake_loss", fake_loss, 6, 1, false, 0, 2},    {"fake_evaluate", fake_evaluate, 5, 1, false, 0, 0},
     {"fake_update", fake_update, 6, 0, true, 0, 0}, {"fake_extend", fake_extend, 5, 3, false, 0, 0}};
