@@ -130,7 +130,7 @@ static __device__ __forceinline__ work tile_at(const parameters &p, const schedu
 }
 
 static __device__ __forceinline__ split_plan split_of(const parameters &p, const schedule &s) {
-  return split_of(s.tiles, s.clusters, (first_piece(p, 1) * s.steps + CLUSTER_K - 1) / CLUSTER_K);
+  return split_of(s.tiles, s.clusters, first_piece(p, 1) * s.steps);
 }
 
 // Item i of this cluster; false: there is none.
@@ -206,8 +206,7 @@ static __device__ void load_all(const parameters &p, const schedule &s, u32 rank
   work w;
   for (int i = 0; work_at(p, s, i, w); ++i) {
     const int row = w.row + (CLUSTER_M > 1 ? rank * BM : 0), column = w.column + (CLUSTER_N > 1 ? rank * WIDTH : 0);
-    int piece = first_piece(p, w.group), step_of_piece = w.start * CLUSTER_K + (CLUSTER_K > 1 ? rank : 0), za, zb;
-    if (CLUSTER_K == 1) piece += step_of_piece / s.steps, step_of_piece %= s.steps;
+    int piece = first_piece(p, w.group) + w.start / s.steps, step_of_piece = w.start % s.steps, za, zb;
     const tensor_map *map_a = map_of(p, a_maps(), piece, za), *map_b = map_of(p, b_maps(), piece, zb);
     for (int stage = 0; stage < w.stages; ++stage) {
       wait(empty + 8 * at.stage, at.phase ^ 1);
@@ -215,8 +214,7 @@ static __device__ void load_all(const parameters &p, const schedule &s, u32 rank
       load_stage(stages + at.stage * STAGE_BYTES, rank, map_a, map_b, step_of_piece * 64, row, column,
                  (int)p.dims[DIM_N] / 2, za, zb, full + 8 * at.stage);
       step<STAGES>(at);
-      step_of_piece += CLUSTER_K; // behind the end of k there are zeros
-      if (CLUSTER_K == 1 && step_of_piece == s.steps && stage + 1 < w.stages) {
+      if (++step_of_piece == s.steps && stage + 1 < w.stages) {
         step_of_piece = 0, ++piece;
         map_a = map_of(p, a_maps(), piece, za), map_b = map_of(p, b_maps(), piece, zb);
       }
@@ -285,7 +283,7 @@ static __device__ void store_all(const parameters &p, const schedule &s, int c, 
 typedef float sums[BLOCKS][BN / 2];
 
 static __device__ __forceinline__ void release(u32 barrier, int lane) {
-  if (CLUSTER == CLUSTER_K) {
+  if (CLUSTER == 1) {
     if (lane == 0) arrive(barrier);
   } else if (lane < CLUSTER) {
     arrive_at(barrier, lane);
@@ -404,7 +402,7 @@ static __device__ __forceinline__ void finish_staged(const parameters &p, const 
 
 // The results of a tile straight to memory. PAIRS: of an even width in float32, without an epilogue.
 static __device__ __forceinline__ void finish_direct(const parameters &p, const sums &acc, const work &w, int row0,
-                                                     int column0, u32 rank) {
+                                                     int column0) {
   const int m = (int)p.dims[DIM_M], n = (int)p.dims[DIM_N];
 #pragma unroll
   for (int block = 0; block < BLOCKS; ++block)
@@ -412,7 +410,7 @@ static __device__ __forceinline__ void finish_direct(const parameters &p, const 
     for (int i = 0; i < BN / 4; ++i) {
       const int row = row0 + block * 64 + i % 2 * 8, column = column0 + i / 2 * 8;
       const float s0 = acc[block][2 * i], s1 = acc[block][2 * i + 1];
-      if (row >= m || column >= n || (CLUSTER_K > 1 && i / 2 / (BN / 8 / CLUSTER_K) != rank)) continue;
+      if (row >= m || column >= n) continue;
       if constexpr (PAIRS) {
         float *to = (float *)c_of(p, w.group) + (long long)row * p.dims[DIM_LDC] + column;
         if (ACCUMULATE) asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(to), "f"(s0), "f"(s1) : "memory");
@@ -426,11 +424,11 @@ static __device__ __forceinline__ void finish_direct(const parameters &p, const 
 
 // ---- sums of tiles that are cut
 
-// Arrivals: of each tile's each block's each consumer, how many of the others' partial sums are there. All are 0 again when
-// a launch ends.
+// Of every such tile of every block of a cluster and each of its consumers: how many partial sums of the other parts are
+// there. All are 0 again when a launch ends.
 __device__ u32 arrivals[SPLIT ? ARRIVALS : 1];
 
-constexpr int EIGHTS = BN / 8, SHARE = EIGHTS / CLUSTER_K; // eights of columns: of a tile, of those that a block finishes
+constexpr int EIGHTS = BN / 8; // of columns of a tile
 
 static __device__ __forceinline__ u32 *arrivals_at(const work &w, u32 rank, int consumer) {
   return arrivals + (w.cut * CLUSTER + rank) * SHARING + consumer;
@@ -443,50 +441,20 @@ static __device__ __forceinline__ void consumer_sync() {
   asm volatile("bar.sync %0, 128;" ::"r"((u32)threadIdx.x / 128 + 2) : "memory");
 }
 
-// Leaves a partial sum, in the order of the threads' registers, for the blocks that finish the tile; `own`: this block is
-// one of them and keeps its own share.
-static __device__ __forceinline__ void give(const parameters &p, const sums &acc, const work &w, u32 rank, int consumer,
-                                            bool own) {
+// Leaves a partial sum, in the order of the threads' registers, for who finishes the tile.
+static __device__ __forceinline__ void give(const parameters &p, const sums &acc, const work &w, u32 rank,
+                                            int consumer) {
   float4 *to = partial_at(p, w.slot, rank, consumer);
-#pragma unroll
-  for (int share = 0; share < CLUSTER_K; ++share) {
-    if (own && share == rank) continue;
-#pragma unroll
-    for (int block = 0; block < BLOCKS; ++block)
-#pragma unroll
-      for (int i = share * SHARE; i < (share + 1) * SHARE; ++i)
-        __stcg(to + (block * EIGHTS + i) * (128 * SHARING),
-               make_float4(acc[block][4 * i], acc[block][4 * i + 1], acc[block][4 * i + 2], acc[block][4 * i + 3]));
-  }
-  consumer_sync();
-  const int lane = threadIdx.x % 128; // of CLUSTER_K that finish the tile, each has a count of its own
-  if (lane < CLUSTER_K && !(own && lane == rank)) {
-    __threadfence();
-    asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(
-                     arrivals_at(w, CLUSTER_K > 1 ? lane : rank, consumer))
-                 : "memory");
-  }
-}
-
-// Adds the share of this block of one partial sum.
-template <int SHARE_NUMBER> static __device__ __forceinline__ void add_share(sums &acc, const float4 *from) {
 #pragma unroll
   for (int block = 0; block < BLOCKS; ++block)
 #pragma unroll
-    for (int i = SHARE_NUMBER * SHARE; i < (SHARE_NUMBER + 1) * SHARE; ++i) {
-      const float4 x = __ldcg(from + (block * EIGHTS + i) * (128 * SHARING));
-      acc[block][4 * i] += x.x, acc[block][4 * i + 1] += x.y, acc[block][4 * i + 2] += x.z, acc[block][4 * i + 3] += x.w;
-    }
-}
-template <int NUMBER> static __device__ __forceinline__ void add_parts(const parameters &p, const tile_parts &parts,
-                                                                       sums &acc, u32 rank, int consumer) {
-  if (CLUSTER_K > 1 && rank != NUMBER) return;
-#pragma unroll 1
-  for (int i = 0; i < (parts.wholes + parts.tails) * CLUSTER_K; ++i) {
-    const int part = i / CLUSTER_K, of = CLUSTER_K > 1 ? i % CLUSTER_K : rank;
-    if (part == 0 && of == rank) continue; // its own
-    add_share<NUMBER>(acc, partial_at(p, part < parts.wholes ? parts.whole + part : parts.tail + part - parts.wholes, of,
-                                      consumer));
+    for (int i = 0; i < EIGHTS; ++i)
+      __stcg(to + (block * EIGHTS + i) * (128 * SHARING),
+             make_float4(acc[block][4 * i], acc[block][4 * i + 1], acc[block][4 * i + 2], acc[block][4 * i + 3]));
+  consumer_sync();
+  if (threadIdx.x % 128 == 0) {
+    __threadfence();
+    asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(arrivals_at(w, rank, consumer)) : "memory");
   }
 }
 
@@ -494,25 +462,27 @@ template <int NUMBER> static __device__ __forceinline__ void add_parts(const par
 static __device__ __forceinline__ void take(const parameters &p, const schedule &s, sums &acc, const work &w, u32 rank,
                                             int consumer) {
   const tile_parts parts = parts_of(split_of(p, s), w.cut);
-  u32 *count = arrivals_at(w, rank, consumer);
+  const int count = parts.wholes + parts.tails;
+  u32 *arrived = arrivals_at(w, rank, consumer);
   if (threadIdx.x % 128 == 0) {
     u32 there;
-    do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(there) : "l"(count) : "memory");
-    while (there < (u32)(parts.wholes + parts.tails) * CLUSTER_K - 1);
-    *count = 0;
+    do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(there) : "l"(arrived) : "memory");
+    while (there < (u32)count - 1);
+    *arrived = 0;
   }
   consumer_sync();
-  add_parts<0>(p, parts, acc, rank, consumer);
-  if constexpr (CLUSTER_K > 1) add_parts<1>(p, parts, acc, rank, consumer);
-  if constexpr (CLUSTER_K > 2) {
-    add_parts<2>(p, parts, acc, rank, consumer);
-    add_parts<3>(p, parts, acc, rank, consumer);
-  }
-  if constexpr (CLUSTER_K > 4) {
-    add_parts<4>(p, parts, acc, rank, consumer);
-    add_parts<5>(p, parts, acc, rank, consumer);
-    add_parts<6>(p, parts, acc, rank, consumer);
-    add_parts<7>(p, parts, acc, rank, consumer);
+#pragma unroll 1
+  for (int part = 1; part < count; ++part) {
+    const float4 *from =
+        partial_at(p, part < parts.wholes ? parts.whole + part : parts.tail + part - parts.wholes, rank, consumer);
+#pragma unroll
+    for (int block = 0; block < BLOCKS; ++block)
+#pragma unroll
+      for (int i = 0; i < EIGHTS; ++i) {
+        const float4 x = __ldcg(from + (block * EIGHTS + i) * (128 * SHARING));
+        acc[block][4 * i] += x.x, acc[block][4 * i + 1] += x.y;
+        acc[block][4 * i + 2] += x.z, acc[block][4 * i + 3] += x.w;
+      }
   }
 }
 
@@ -538,15 +508,17 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
     if constexpr (SPLIT) {
       const int consumer = PING_PONG ? 0 : c;
       if (w.slot >= 0) {
-        if (CLUSTER_K > 1 || w.start > 0) give(p, acc, w, rank, consumer, w.start == 0);
-        if (w.start > 0) continue;
+        if (w.start > 0) {
+          give(p, acc, w, rank, consumer);
+          continue;
+        }
         take(p, s, acc, w, rank, consumer);
       }
     }
     if constexpr (STAGED)
       finish_staged(p, acc, w, w.column + column, buffer, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,
                     vacant + 8 * BUFFERS * c, warp, lane);
-    else finish_direct(p, acc, w, w.row + row + warp * 16 + lane / 4, w.column + column + 2 * (lane & 3), rank);
+    else finish_direct(p, acc, w, w.row + row + warp * 16 + lane / 4, w.column + column + 2 * (lane & 3));
   }
 }
 
@@ -564,7 +536,7 @@ static __device__ __forceinline__ void product(const parameters &p) {
   if (threadIdx.x == 0) {
     s = schedule_of(p);
     for (int i = 0; i < STAGES; ++i)
-      barrier_init(full + 8 * i, 1), barrier_init(empty + 8 * i, 4 * SHARING * CLUSTER_M * CLUSTER_N);
+      barrier_init(full + 8 * i, 1), barrier_init(empty + 8 * i, 4 * SHARING * CLUSTER);
     for (int i = 0; i < 2 * BUFFERS; ++i) barrier_init(ready + 8 * i, 4), barrier_init(vacant + 8 * i, 1);
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }

@@ -1,6 +1,6 @@
 // The order of the tiles of a product for sm_90a, and how those are cut that are too few.
 
-constexpr int CLUSTER = CLUSTER_M * CLUSTER_N * CLUSTER_K; // at most one of them is not 1
+constexpr int CLUSTER = CLUSTER_M * CLUSTER_N;
 constexpr int SHARING = PING_PONG ? 1 : 2; // consumers of one tile
 constexpr int BM = 64 * BLOCKS * SHARING;
 
@@ -21,9 +21,7 @@ static __device__ __forceinline__ tile_place place_of(int tile, int rows, int co
 
 // Tiles that are too few for all clusters of a grid are cut along k (stream-K): every cluster gets the same number of
 // stages. First each tile's whole clusters, which walk along k side by side and share what they read; what is left of
-// every tile is dealt out to the clusters that remain. Each part has a slot of its own, in the order of k. With
-// CLUSTER_K, all tiles are cut; the blocks of a cluster take a part's stages in turns, and each finishes its share of
-// the tile's columns.
+// every tile is dealt out to the clusters that remain. Each part has a slot of its own, in the order of k.
 
 struct split_plan {
   int first, left, stages; // tiles before `first` are whole; so many follow, of so many stages each
@@ -37,7 +35,7 @@ struct split_part {
 };
 
 static __device__ __forceinline__ split_plan split_of(int tiles, int clusters, int stages) {
-  int waves = CLUSTER_K > 1 ? 0 : tiles / clusters;
+  int waves = tiles / clusters;
   const int over = tiles % clusters;
   if (waves && over && over < clusters / 8) --waves; // too few for all of them
   split_plan s;

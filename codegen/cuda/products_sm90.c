@@ -179,10 +179,10 @@ static void write_constants(const product *p, const choice *c, text *out) {
   const plan_gemm *g = &p->gemm;
   bool pairs = !c->staged && !p->body && !is_bf16(p->types.c) && g->n % 2 == 0 && g->ldc % 2 == 0;
   text_printf(out,
-              "constexpr int BLOCKS = %d, BN = %d, CLUSTER_M = %d, CLUSTER_N = %d, CLUSTER_K = %d, RASTER = %d;\n"
+              "constexpr int BLOCKS = %d, BN = %d, CLUSTER_M = %d, CLUSTER_N = %d, RASTER = %d;\n"
               "constexpr bool PING_PONG = %s, ACCUMULATE = %s;\n",
-              c->blocks, c->width, c->cluster_m, c->cluster_n, c->cluster_k, RASTER_ROWS / c->cluster_m,
-              word(c->ping_pong), word(g->accumulate));
+              c->blocks, c->width, c->cluster_m, c->cluster_n, RASTER_ROWS / c->cluster_m, word(c->ping_pong),
+              word(g->accumulate));
   text_printf(out,
               "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, SUMS = %d, "
               "ARRIVALS = %d;\n"

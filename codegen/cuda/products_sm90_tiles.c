@@ -1,5 +1,7 @@
 #include "codegen/cuda/products_sm90_tiles.h"
 
+#include <math.h>
+
 enum { SWIZZLE = 128, SHARED_SPARE = 1536 }; // bytes; of shared memory: up to a multiple of 1024, and the barriers
 
 int64_t tiles_of(const product *p, const choice *c) {
@@ -43,19 +45,9 @@ static bool fill_shared(const product *p, choice *c) {
   return false;
 }
 
-int clusters_of(const choice *c) {
-  enum {
-    OF_FOUR = 32,
-    OF_EIGHT = 16
-  }; // a cluster's blocks run on one part of the GPU, and those are not all of one size
-  int size = cluster_of(c);
-  return size <= 2 ? PROCESSORS / size : size == 4 ? OF_FOUR : OF_EIGHT;
-}
-
 // Tiles that are cut.
 static int64_t tiles_cut(const product *p, const choice *c) {
   int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), waves = tiles / clusters, over = tiles % clusters;
-  if (c->cluster_k > 1) return tiles;
   if (waves && over && over < clusters / 8) --waves;
   return tiles - waves * clusters;
 }
@@ -64,60 +56,53 @@ int64_t parts_bytes(const product *p, const choice *c) {
   return (clusters_of(c) + tiles_cut(p, c)) * cluster_of(c) * rows_of(c) * c->width * (int64_t)sizeof(float);
 }
 
-// What was measured on an H200 of products of whole tiles, TFLOP/s: of B as it is stored for a forward product and
-// for an input gradient, each of a few and of many steps, and of a weight gradient.
+// What was measured on an H200, TFLOP/s: of whole tiles, of B as it is stored for a forward product and for an input
+// gradient, each of a few and of many steps, and of a weight gradient; of tiles cut along k, of bf16 results, and of a
+// weight gradient. 1: they are not for that.
 typedef struct candidate {
   int width, blocks;
   bool ping_pong;
   int cluster_m, cluster_n;
-  int forward[2], input[2], weight;
+  int forward[2], input[2], weight, cut, weight_cut;
 } candidate;
 
 static const candidate candidates[] = {
-    {192, 2, true, 1, 1, {714, 600}, {675, 610}, 400},  //
-    {192, 2, true, 2, 1, {700, 646}, {1, 1}, 1},        //
-    {128, 2, true, 1, 1, {535, 538}, {545, 523}, 400},  //
-    {128, 2, true, 2, 1, {600, 597}, {600, 556}, 1},    //
-    {128, 2, false, 1, 1, {580, 600}, {607, 670}, 540}, //
-    {128, 2, false, 2, 1, {580, 600}, {607, 670}, 540}, //
-    {224, 1, false, 1, 1, {646, 687}, {570, 545}, 630}, //
-    {224, 1, false, 2, 1, {652, 707}, {656, 676}, 670}, //
-    {256, 1, false, 1, 1, {645, 632}, {680, 660}, 480}, //
-    {256, 1, false, 2, 1, {645, 632}, {680, 660}, 480}, //
-    {192, 1, false, 1, 1, {600, 600}, {550, 520}, 600}, //
-    {192, 1, false, 2, 1, {600, 600}, {550, 520}, 600}, //
-    {128, 1, false, 1, 1, {400, 400}, {400, 400}, 400}, //
-    {192, 1, true, 1, 1, {600, 560}, {575, 560}, 400},  //
-    {224, 1, true, 1, 1, {600, 560}, {575, 560}, 400},  //
-    {256, 1, true, 1, 1, {600, 560}, {575, 560}, 400},  //
-    {128, 1, true, 1, 1, {400, 400}, {400, 400}, 400},  //
-    {96, 2, true, 1, 1, {400, 400}, {400, 400}, 400},   //
-    {64, 2, true, 1, 1, {350, 350}, {350, 350}, 300},   //
-    {64, 1, true, 1, 1, {230, 230}, {230, 230}, 200},   //
+    {192, 2, true, 1, 1, {688, 695}, {698, 731}, 1, 1, 1},        //
+    {192, 2, true, 2, 1, {688, 714}, {698, 731}, 1, 1, 1},        //
+    {128, 2, true, 1, 1, {644, 679}, {666, 716}, 722, 618, 607},  //
+    {128, 2, true, 2, 1, {669, 717}, {662, 698}, 729, 706, 606},  //
+    {128, 2, false, 1, 1, {614, 664}, {648, 764}, 784, 774, 660}, //
+    {128, 2, false, 2, 1, {615, 699}, {679, 751}, 802, 764, 622}, //
+    {224, 1, false, 1, 1, {638, 707}, {623, 691}, 772, 729, 689}, //
+    {224, 1, false, 2, 1, {639, 693}, {645, 718}, 780, 758, 690}, //
+    {256, 1, false, 1, 1, {612, 686}, {669, 745}, 817, 788, 710}, //
+    {256, 1, false, 2, 1, {620, 712}, {628, 758}, 830, 683, 733}, //
+    {192, 1, false, 1, 1, {663, 770}, {594, 697}, 754, 805, 693}, //
+    {192, 1, false, 2, 1, {601, 674}, {594, 697}, 754, 1, 600},   //
+    {128, 1, false, 1, 1, {577, 651}, {609, 676}, 600, 1, 1},     //
+    {192, 1, true, 1, 1, {612, 531}, {572, 673}, 559, 555, 482},  //
+    {256, 1, true, 1, 1, {546, 656}, {556, 651}, 1, 1, 1},        //
+    {64, 2, true, 1, 1, {454, 435}, {462, 485}, 300, 1, 1},       //
+    {64, 1, true, 1, 1, {309, 299}, {302, 306}, 200, 1, 1},       //
 };
 
-// How those can be cut along k: 0 not at all, else the blocks of a cluster that share a tile.
-static const int cuts[] = {0, 1, 2, 4, 8};
-
+// Number i of all: each whole, and cut along k.
 static choice choice_of(int i) {
-  const candidate *from = &candidates[i / (int)LENGTH(cuts)];
-  const int cut = cuts[i % (int)LENGTH(cuts)];
+  const candidate *from = &candidates[i / 2];
   return (choice){.width = from->width,
                   .blocks = from->blocks,
                   .ping_pong = from->ping_pong,
                   .cluster_m = from->cluster_m,
                   .cluster_n = from->cluster_n,
-                  .split = cut > 0,
-                  .cluster_k = cut > 0 ? cut : 1};
+                  .split = i % 2 > 0};
 }
 
 const char *tiles_text(arena *a, const choice *c) {
-  const char *tiles =
-      arena_printf(a, "%dx%d%s %dx%d", c->width, c->blocks, c->ping_pong ? "p" : "", c->cluster_m, c->cluster_n);
-  return c->split ? arena_printf(a, "%sx%d", tiles, c->cluster_k) : tiles;
+  return arena_printf(a, "%dx%d%s %dx%d%s", c->width, c->blocks, c->ping_pong ? "p" : "", c->cluster_m, c->cluster_n,
+                      c->split ? "c" : "");
 }
 
-enum { CHOICES = (int)(LENGTH(candidates) * LENGTH(cuts)) };
+enum { CHOICES = 2 * (int)LENGTH(candidates) };
 
 const char *cuda_tiles(arena *a, int i) {
   if (i >= CHOICES) return NULL;
@@ -138,31 +123,30 @@ static int gated_rate(const product *p, const candidate *from) {
   return from->input[0] / 2;
 }
 
-// The time of a product, in microseconds.
+// The time of a product, in microseconds; 0: not worth a try.
 static double time_of(const product *p, const candidate *from, const choice *c) {
-  enum { MANY_STEPS = 32, CUT = 3 }; // CUT: microseconds in which a part is written, or read and added
+  enum { MANY_STEPS = 32 };
+  const double launch = 2.5, cut = 10, part = 1.5; // microseconds: of a launch; of cutting, and for each part of a tile
   const int many = steps_of(p) >= MANY_STEPS;
-  const int rate = p->glu == GLU_GRAD ? gated_rate(p, from)
-                   : p->gemm.trans_a  ? from->weight
-                   : p->gemm.trans_b  ? from->forward[many]
-                                      : from->input[many];
-  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c);
-  double work = 2.0 * rows_of(c) * c->width * STEP * (double)steps_of(p) * PROCESSORS;
-  double waves = c->split ? (double)tiles / (double)clusters : (double)blocks_of(tiles, clusters);
-  double parts = c->split ? (double)clusters / (double)tiles_cut(p, c) : 0;
-  return waves * work / (rate * 1e6) + (c->split ? CUT + parts : 0);
+  const int whole = p->glu == GLU_GRAD ? gated_rate(p, from)
+                    : p->gemm.trans_a  ? from->weight
+                    : p->gemm.trans_b  ? from->forward[many]
+                                       : from->input[many];
+  const double tiles = (double)tiles_of(p, c), clusters = clusters_of(c);
+  const double work = 2.0 * rows_of(c) * c->width * STEP * (double)steps_of(p) * PROCESSORS / 1e6;
+  if (!c->split) return launch + ceil(tiles / clusters) * work / whole;
+  if (is_bf16(p->types.c) && tiles >= clusters) return 0; // what is left is finished sooner as a whole
+  return launch + tiles / clusters * work / (p->gemm.trans_a ? from->weight_cut : from->cut) + cut +
+         part * clusters / (double)tiles_cut(p, c);
 }
 
 // Whether tiles can be cut along k, in parts long enough.
 static bool can_split(const product *p, const choice *c) {
   enum { SHORTEST = 4 };
   const int64_t tiles = tiles_of(p, c), cut = tiles_cut(p, c), clusters = clusters_of(c), steps = steps_of(p);
-  bool alike =
-      !p->glu && p->pieces % p->gemm.groups == 0 && (!p->several || (p->gemm.groups == 1 && c->cluster_k == 1));
-  bool shares =
-      c->cluster_k == 1 || (!c->ping_pong && cluster_of(c) == c->cluster_k && c->width / 8 % c->cluster_k == 0);
-  return alike && shares && cut && cut * steps >= (int64_t)SHORTEST * clusters * c->cluster_k &&
-         tiles * steps < INT32_MAX / (2 * PROCESSORS) && cut * cluster_of(c) * 2 <= ARRIVALS;
+  bool alike = !p->glu && p->pieces % p->gemm.groups == 0 && (!p->several || p->gemm.groups == 1);
+  return alike && cut && cut * steps >= SHORTEST * clusters && tiles * steps < INT32_MAX / (2 * PROCESSORS) &&
+         cut * cluster_of(c) * 2 <= ARRIVALS;
 }
 
 // Fills in what follows from the tiles.
@@ -173,7 +157,7 @@ static bool usable(const product *p, choice *c, bool staged) {
     MANY_KINDS = 3
   }; // of a row, beside which there are registers for more than a
      // plain result, for more still
-  c->staged = staged && c->cluster_k == 1;
+  c->staged = staged;
   bool plain = c->staged && !c->split && (p->glu || p->kinds + row_parts(p) + result_parts(p) <= 3);
   bool fits = plain || c->width * c->blocks <= (p->kinds < MANY_KINDS ? SUMS : SUMS_FEW),
        chunks = c->width / sums_of(p) % 32 == 0;
@@ -181,9 +165,8 @@ static bool usable(const product *p, choice *c, bool staged) {
   return fill_shared(p, c);
 }
 
-// "192x2p 2x1x4 4 32 2": the width, 64-row blocks of a consumer, p of ping-pong, the cluster, where it is cut along k
-// its blocks that share a tile, and, where they are given, stages, columns of a chunk, buffers; what measurements are
-// made with.
+// Behind the tiles may stand stages, columns of a chunk and buffers, "192x2p 2x1 4 32 2"; what measurements are made
+// with.
 static bool read_choice(const char *tiles, choice *c) {
   *c = (choice){0};
   int used = 0;
@@ -192,9 +175,8 @@ static bool read_choice(const char *tiles, choice *c) {
   tiles += used + c->ping_pong;
   if (sscanf(tiles, "%dx%d%n", &c->cluster_m, &c->cluster_n, &used) != 2) return false;
   tiles += used;
-  c->split = *tiles == 'x', c->cluster_k = 1;
-  if (c->split && sscanf(tiles, "x%d%n", &c->cluster_k, &used) != 1) return false;
-  tiles += c->split ? used : 0;
+  c->split = *tiles == 'c';
+  tiles += c->split;
   return !*tiles || sscanf(tiles, "%d %d %d", &c->stages, &c->chunk, &c->buffers) == 3;
 }
 
@@ -203,7 +185,7 @@ static int time_all(const product *p, bool staged, choice all[CHOICES], double t
   int best = -1;
   for (int i = 0; i < CHOICES; ++i) {
     all[i] = choice_of(i);
-    times[i] = usable(p, &all[i], staged) ? time_of(p, &candidates[i / (int)LENGTH(cuts)], &all[i]) : 0;
+    times[i] = usable(p, &all[i], staged) ? time_of(p, &candidates[i / 2], &all[i]) : 0;
     if (times[i] > 0 && (best < 0 || times[i] < times[best])) best = i;
   }
   return best;

@@ -16,9 +16,8 @@ typedef struct choice {
   int width, blocks; // of a tile: columns; 64 rows each, of a consumer
   bool ping_pong;    // a tile of its own for each consumer
   int cluster_m, cluster_n;
-  bool split;    // tiles that are too few for all blocks are cut along k
-  int cluster_k; // where they are: blocks of a cluster that share a tile, each with a part of k; else 1
-  bool staged;   // results through shared memory
+  bool split;  // tiles that are too few for all blocks are cut along k
+  bool staged; // results through shared memory
   int stages, chunk, buffers;
 } choice;
 
@@ -26,11 +25,11 @@ static inline bool is_bf16(const char *type) { return !strcmp(type, "bf16"); }
 
 static inline int rows_of(const choice *c) { return 64 * c->blocks * (c->ping_pong ? 1 : 2); }
 
-static inline int cluster_of(const choice *c) { return c->cluster_m * c->cluster_n * c->cluster_k; }
+static inline int cluster_of(const choice *c) { return c->cluster_m * c->cluster_n; }
 
-int clusters_of(const choice *c); // that run side by side
+static inline int clusters_of(const choice *c) { return PROCESSORS / cluster_of(c); }
 
-// Tiles as text: "WIDTHxBLOCKS[p] MxN[xK]", as "192x2p 2x1": p of ping-pong, M and N of the cluster, K of tiles cut
+// Tiles as text: "WIDTHxBLOCKS[p] MxN[c]", as "192x2p 2x1": p of ping-pong, M and N of the cluster, c of tiles cut
 // along k.
 const char *tiles_text(arena *a, const choice *c);
 // The tiles of the text `tiles`, or, where it is NULL, those that seem fastest; width 0: there are none that suit.

@@ -508,8 +508,9 @@ static void fake_sleep(void *const *args, const int64_t *dims) { // some memory;
   nanosleep(&time, NULL);
 }
 
-static kernel kernels[] = {{"fake_sleep", fake_sleep, 1, 1, false, 0, 0},
-                           
+static kernel kernels[] = {
+    {"fake_sleep", fake_sleep, 1, 1, false, 0, 0},
+
     {"lmn_add", fake_add, 2, 1, false, 0, 0},       {"fake_clear", fake_clear, 1, 1, false, 0, 0},
     {"fake_loss", fake_loss, 6, 1, false, 0, 2},    {"fake_evaluate", fake_evaluate, 5, 1, false, 0, 0},
     {"fake_update", fake_update, 6, 0, true, 0, 0}, {"fake_extend", fake_extend, 5, 3, false, 0, 0}};

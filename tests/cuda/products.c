@@ -2,7 +2,7 @@
 // product of kernel.gemm, and FOLDER/cases.json, which says what it is and where its values lie. For
 // scripts/bench/products.py, which checks and times them on a GPU. A line is a name and words:
 //   m=… n=… k=… groups=… pieces=… (of each group) kinds=… rows=… extras=… pad=… (columns beyond A, B and C)
-//   tiles=WIDTHxBLOCKS[p],1x1[x1][,STAGES,CHUNK,BUFFERS] or tiles=all (by its shape, then all that suit it) ta tb f32
+//   tiles=WIDTHxBLOCKS[p],1x1[c][,STAGES,CHUNK,BUFFERS] or tiles=all (by its shape, then all that suit it) ta tb f32
 //   (result) acc stacked (groups in one value) lists (rows each a value)
 //   glu (the value of [gate | up] alone) glu keep (C too) glu grad (C is its gradient; extras=1: the value again)
 #include "codegen/cuda/cuda.h"
