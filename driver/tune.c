@@ -222,10 +222,9 @@ int tune_run_command(int argument_count, char **arguments) {
       {"device", 0, "N", "which GPU, as the driver counts them; default: 0", OPTION_COUNT, &o.gpu},
       {"json", 0, NULL, "the result as one JSON object", OPTION_FLAG, &o.json},
   };
-  const command_usage usage = {
-      "tune",   "Measures which tiles of a network's products are fastest on this GPU.",
-      "TRIALS", "trials.lmnx -o tiles.json, where lmnc tune net.lmn --prepare trials.lmnx has written that",
-      options,  (int)LENGTH(options)};
+  const command_usage usage = {"tune",   "Measures which tiles of a network's products are fastest on this GPU.",
+                               "TRIALS", "trials.lmnx -o tiles.json",
+                               options,  (int)LENGTH(options)};
   options_result result = options_parse(&usage, argument_count, arguments, &o.trials);
   if (result != OPTIONS_RUN) return result == OPTIONS_DONE ? 0 : 2;
   lmn_error error = {0};

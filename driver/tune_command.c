@@ -79,9 +79,12 @@ int command_tune(int argument_count, char **arguments) {
       {"json", 0, NULL, "the result as one JSON object", OPTION_FLAG, &r.tune.json},
   };
   const command_usage usage = {
-      "tune",  "Measures which tiles of a network's products are fastest on the GPU here; compile then takes them.",
-      "NET",   "net.lmn -B 8 -T 1024",
-      options, (int)LENGTH(options)};
+      "tune",
+      "Measures which tiles of a network's products are fastest on the GPU here, of sm_90a; compile then takes them.",
+      "NET",
+      "net.lmn -B 8 -T 1024",
+      options,
+      (int)LENGTH(options)};
   options_result result = options_parse(&usage, argument_count, arguments, &r.network.net);
   text messages = {0};
   int status = result == OPTIONS_DONE ? 0 : 2;
