@@ -34,16 +34,30 @@ static bool is_product(ir *m, MlirValue v) {
          value_elements(v) == ir_int(op, "m") * ir_int(op, "n") * ir_int(op, "groups");
 }
 
+enum { ALIGNED = 8 }; // elements of bf16: where TMA can begin
+
+// Parameters lie one behind the other, whatever their sizes; all else begins where TMA can, as far as its columns go.
+static bool is_aligned(ir *m, MlirValue v) {
+  MlirOperation op = value_op(v);
+  if (ir_code(m, op) == KERNEL_VIEW)
+    return ir_int(op, "offset") % (2 * ALIGNED) == 0 && is_aligned(m, mlirOperationGetOperand(op, 0));
+  if (ir_code(m, op) != KERNEL_BUFFER || strcmp(ir_text(m, op, "space"), "weight")) return true;
+  int index = parameter_find(m->parameters, ir_text(m, op, "name"));
+  return index >= 0 && m->plan->parameters[index].offset / (int64_t)sizeof(float) % ALIGNED == 0;
+}
+
 // Whether the product can make a gated unit, or its gradient, whose gate and up have `half` columns each.
 static bool gates(ir *m, MlirValue v, int64_t half) {
-  enum { ROWS_LEAST = 64, ALIGNED = 8 }; // elements that are 16 bytes
+  enum { ROWS_LEAST = 64 };
   MlirOperation op = value_op(v);
-  if (!is_product(m, v) || ir_text(m, op, "epilogue")) return false;
-  segment a = ir_operands(m, op, 0), b = ir_operands(m, op, 1);
-  return value_is_bf16(v) && value_is_bf16(mlirOperationGetOperand(op, a.first)) &&
-         value_is_bf16(mlirOperationGetOperand(op, b.first)) && !ir_int(op, "trans_a") &&
-         ir_int(op, "m") >= ROWS_LEAST && half % ALIGNED == 0 && ir_int(op, "k") % ALIGNED == 0 &&
-         ir_int(op, "lda") % ALIGNED == 0 && ir_int(op, "ldb") % ALIGNED == 0;
+  if (!is_product(m, v) || ir_text(m, op, "epilogue") || !value_is_bf16(v)) return false;
+  bool can = !ir_int(op, "trans_a") && ir_int(op, "m") >= ROWS_LEAST && half % ALIGNED == 0 &&
+             ir_int(op, "k") % ALIGNED == 0 && ir_int(op, "lda") % ALIGNED == 0 && ir_int(op, "ldb") % ALIGNED == 0;
+  for (intptr_t i = 0; can && i < mlirOperationGetNumOperands(op); ++i) {
+    MlirValue x = mlirOperationGetOperand(op, i);
+    can = value_is_bf16(x) && is_aligned(m, x);
+  }
+  return can;
 }
 
 static bool is_own(const char *name, size_t length) { // an attribute that the new product has of its own
@@ -146,7 +160,9 @@ static void fuse_grad(ir *m, MlirOperation grad) {
   MlirValue x = mlirOperationGetOperand(grad, 0), dy = mlirOperationGetOperand(grad, 1),
             dx = mlirOperationGetResult(grad, 0);
   MlirOperation product = value_op(dy);
-  if (!gates(m, dy, value_columns(dy)) || value_uses(dy) != 1 || !value_is_bf16(x) || !value_is_bf16(dx)) return;
+  if (!gates(m, dy, value_columns(dy)) || value_uses(dy) != 1 || !value_is_bf16(x) || !value_is_bf16(dx) ||
+      !is_aligned(m, x))
+    return;
   MlirOperation glu = made_again(m, x, product, grad);
   const char *body = ir_text(m, grad, "body");
   if (glu.ptr) body = formula_glu_grad_value(m, formula_glu_kind(ir_text(m, glu, "body")));

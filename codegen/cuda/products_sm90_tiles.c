@@ -3,6 +3,7 @@
 #include <math.h>
 
 enum { SWIZZLE = 128, SHARED_SPARE = 1536 }; // bytes; of shared memory: up to a multiple of 1024, and the barriers
+enum { FEW_STEPS = 12 };
 
 int64_t tiles_of(const product *p, const choice *c) {
   return blocks_of(p->gemm.m, (int64_t)rows_of(c) * c->cluster_m) *
@@ -28,8 +29,9 @@ int64_t shared_bytes(const product *p, const choice *c) {
 // As many stages as there is room for beside the least number of buffers, which get what is left.
 static bool fill_shared(const product *p, choice *c) {
   enum { STAGES_MOST = 7, STAGES_GOOD = 4, STAGES_LEAST = 2, BUFFERS_MOST = 6 };
-  // Where an epilogue keeps the memory busy, loads take longer.
-  const int busy = p->glu == GLU_GRAD, wanted[] = {STAGES_GOOD + busy, STAGES_GOOD, STAGES_LEAST};
+  // Where an epilogue keeps the memory busy for long, loads take longer.
+  const int busy = p->glu == GLU_GRAD && steps_of(p) >= FEW_STEPS,
+            wanted[] = {STAGES_GOOD + busy, STAGES_GOOD, STAGES_LEAST};
   const int64_t room = CUDA_SHARED_BYTES - SHARED_SPARE;
   if (c->stages) return shared_bytes(p, c) <= room + 1024;
   const int least = !c->staged ? 0 : p->rows || result_parts(p) > 1 ? 2 : 1, columns = c->width / sums_of(p);
@@ -113,7 +115,6 @@ const char *cuda_tiles(arena *a, int i) {
 // The same of an input gradient with a gated unit's gradient, which moves about as many bytes as there is time for: of
 // less and of more than FEW_STEPS, with ping-pong.
 static int gated_rate(const product *p, const candidate *from) {
-  enum { FEW_STEPS = 12 };
   static const struct {
     int width, blocks, few, more;
   } rates[] = {{192, 2, 314, 458}, {192, 1, 349, 431}, {128, 2, 312, 418}};

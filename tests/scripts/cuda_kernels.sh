@@ -77,6 +77,8 @@ else
   check "$golden/paper-121-qwen/net.lmn"
   precisions=bf16
   for folder in "$golden"/*/; do check "$folder/net.lmn"; done
+  check "$net" -B 4 -T 32 # rows enough for products that make gated units
+  grep -q "gemm_sm90_glu_[0-9]" "$work/table" && grep -q gemm_sm90_glu_grad "$work/table" || fail "no products with a gated unit"
 fi
 
 # An artifact has a cubin for each of its kernels, and making it again finds them all in the cache.

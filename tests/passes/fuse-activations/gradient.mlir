@@ -12,7 +12,7 @@ func.func @entry() {
   %x = "kernel.buffer"() {space = "input", name = "x"} : () -> tensor<64x32xbf16>
   %x2 = "kernel.buffer"() {space = "input", name = "x2"} : () -> tensor<64x32xbf16>
   %dz = "kernel.buffer"() {space = "input", name = "dz"} : () -> tensor<128x8xbf16>
-  %v = "kernel.buffer"() {space = "weight", name = "v"} : () -> tensor<8x16xbf16>
+  %v = "kernel.buffer"() {space = "input", name = "v"} : () -> tensor<8x16xbf16>
   %d0 = "kernel.view"(%dz) {offset = 0 : i64} : (tensor<128x8xbf16>) -> tensor<64x8xbf16>
   %dy = "kernel.gemm"(%d0, %v) {m = 64 : i64, n = 16 : i64, k = 8 : i64, groups = 1 : i64, trans_a = 0 : i64, trans_b = 0 : i64, lda = 8 : i64, ldb = 16 : i64, ldc = 16 : i64, a_stride = 512 : i64, b_stride = 128 : i64, c_stride = 1024 : i64, operandSegmentSizes = array<i32: 1, 1, 0, 0, 0>, resultSegmentSizes = array<i32: 1, 0>} : (tensor<64x8xbf16>, tensor<8x16xbf16>) -> tensor<64x16xbf16>
   %dx = "kernel.glu_grad"(%x, %dy) {body = @glu_grad_silu} : (tensor<64x32xbf16>, tensor<64x16xbf16>) -> tensor<64x32xbf16>

@@ -10,7 +10,7 @@ func.func private @glu_grad_silu(%g: f32, %u: f32, %dy: f32) -> (f32, f32) {
 }
 func.func @entry() {
   %a = "kernel.buffer"() {space = "input", name = "a"} : () -> tensor<64x8xbf16>
-  %w = "kernel.buffer"() {space = "weight", name = "w"} : () -> tensor<32x8xbf16>
+  %w = "kernel.buffer"() {space = "input", name = "w"} : () -> tensor<32x8xbf16>
   %a2 = "kernel.buffer"() {space = "input", name = "a2"} : () -> tensor<128x8xbf16>
   %x = "kernel.gemm"(%a, %w) {m = 64 : i64, n = 32 : i64, k = 8 : i64, groups = 1 : i64, trans_a = 0 : i64, trans_b = 1 : i64, lda = 8 : i64, ldb = 8 : i64, ldc = 32 : i64, a_stride = 512 : i64, b_stride = 256 : i64, c_stride = 2048 : i64, operandSegmentSizes = array<i32: 1, 1, 0, 0, 0>, resultSegmentSizes = array<i32: 1, 0>} : (tensor<64x8xbf16>, tensor<32x8xbf16>) -> tensor<64x32xbf16>
   %y = "kernel.glu"(%x) {body = @glu_silu} : (tensor<64x32xbf16>) -> tensor<64x16xbf16>
