@@ -47,10 +47,10 @@ static bool count_passes(lowering *l, entry_shape shape, pass_costs *result) {
   if (!cost_with(l, shape, 1, &result->entry, &now)) return false;
   pipeline_trace steps = trace;
   result->passes = ARENA_ARRAY(l->c->arena, pass_cost, steps.count);
-  result->count = steps.count;
   for (int i = 0; i < steps.count; ++i) {
     const pass *pass = steps.steps[i];
-    pass_cost *p = &result->passes[i];
+    if (!pipeline_of_use(l->c->target, pass)) continue;
+    pass_cost *p = &result->passes[result->count++];
     *p = (pass_cost){pass->name, pass->optimisation, turned_off(l->c, pass->name), now, now};
     if (p->optimisation && !p->off && !cost_with(l, shape, i + 2, &result->entry, &p->after)) return false;
     now = p->after;

@@ -113,7 +113,7 @@ static bool run_pass(progress *p, const pass *pass) {
   return ok || fail_step(p, "after pass", pass, &cause);
 }
 
-static bool of_use(const target *wanted, const pass *pass) {
+bool pipeline_of_use(const target *wanted, const pass *pass) {
   const target *t = wanted ? wanted : &cpu_target;
   if (pass->run == pass_ride_products) return t->rides;
   if (pass->run == pass_fuse_activations) return t->activates;
@@ -135,7 +135,7 @@ static void step(progress *p, bool (*run)(ir *m, lmn_error *error)) {
     return;
   }
   bool off = disabled(o, pass->name) || (pass->optimisation && o->plain_from && number >= o->plain_from) ||
-             !of_use(o->target, pass);
+             !pipeline_of_use(o->target, pass);
   if (!off && !run_pass(p, pass)) return;
   if (!o->print_after || strcmp(o->print_after, pass->name)) return;
   text_printf(o->printed, "// after %s%s\n", pass->name, off ? " (turned off)" : "");

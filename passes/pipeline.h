@@ -38,7 +38,8 @@ typedef enum {
 
 // Whether every name in the options is one; otherwise a message with the nearest and all of them.
 bool pipeline_check(const pipeline_options *options, lmn_error *error);
-bool pipeline_level_known(const char *name); // "lmn", "nn", "kernel"
+bool pipeline_of_use(const target *wanted, const pass *pass); // for that target (NULL: the CPU); others are left out
+bool pipeline_level_known(const char *name);                  // "lmn", "nn", "kernel"
 // Checks the options, then runs. After PIPELINE_STOPPED and PIPELINE_FAILED the entry is in between levels.
 pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *error);
 

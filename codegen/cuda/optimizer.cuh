@@ -5,15 +5,16 @@ template <int TEAM, typename P> static __device__ __forceinline__ void gradient_
   const float *gradients = (const float *)p.args[0];
   const long long begin = blockIdx.x * p.dims[1];
   const long long end = begin + p.dims[1] < p.dims[0] ? begin + p.dims[1] : p.dims[0];
+  const long long whole = end > begin ? end - (end - begin) % 4 : begin; // a part begins at a multiple of 4
   double sum = 0;
 #pragma unroll 4
-  for (long long i = begin + threadIdx.x * 4; i < end / 4 * 4; i += TEAM * 4) { // a part begins at a multiple of 4
+  for (long long i = begin + threadIdx.x * 4; i < whole; i += TEAM * 4) {
     float x[4];
     load_many<4>(gradients + i, x);
 #pragma unroll
     for (int q = 0; q < 4; ++q) sum += (double)x[q] * x[q];
   }
-  for (long long i = end / 4 * 4 + threadIdx.x; i < end; i += TEAM) sum += (double)gradients[i] * gradients[i];
+  for (long long i = whole + threadIdx.x; i < end; i += TEAM) sum += (double)gradients[i] * gradients[i];
   sum = team_sum<TEAM>(sum);
   if (threadIdx.x == 0) ((float *)p.args[1])[blockIdx.x] = (float)sum;
 }
