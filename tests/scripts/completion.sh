@@ -22,7 +22,7 @@ expect() {
   [[ $got == "$wanted " ]] || { echo "FAILED: lmnc $*: offers \"$got\", not \"$wanted\""; exit 1; }
 }
 expect 'check compile completion' c
-expect 'tokenizer trace train' t
+expect 'tokenizer trace train tune' t
 expect '--explain' --e
 expect 'E0107' --explain E0107
 expect '--validation' train --v
