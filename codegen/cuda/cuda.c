@@ -131,12 +131,18 @@ static void write_program(const plan_launch *l, const cuda_source *s, const char
   if (l->map_count) text_printf(out, "  tensor_map maps[%d];\n", l->map_count);
   text_printf(out, "  void *args[%d];\n", l->arg_count);
   if (l->dim_count) text_printf(out, "  long long dims[%d];\n", l->dim_count);
-  text_printf(out, "};\n\n%s%s\n%s%sextern \"C\" __global__ void %s__launch_bounds__(%lld, 1)\n%s(", cuda_text_types,
-              cuda_line_of_place, s->functions.data ? s->functions.data : "", cuda_line_of_place,
-              s->attributes ? s->attributes : "", (long long)l->block, name);
+  text_add(out, "};\n\n");
+  text_add(out, cuda_text_types);
+  text_add(out, cuda_line_of_place);
+  text_add(out, "\n");
+  text_add_bytes(out, s->functions.data, s->functions.length); // a launch writes it: no printing of what is long
+  text_add(out, cuda_line_of_place);
+  text_printf(out, "extern \"C\" __global__ void %s__launch_bounds__(%lld, 1)\n%s(", s->attributes ? s->attributes : "",
+              (long long)l->block, name);
   if (l->table) text_add(out, "const parameters *__restrict__ table) {\n  const parameters &p = *table;\n");
   else text_add(out, "const __grid_constant__ parameters p) {\n");
-  text_printf(out, "%s}\n", s->body.data);
+  text_add_bytes(out, s->body.data, s->body.length);
+  text_add(out, "}\n");
 }
 
 static const char *comment_of(cuda_entry *e, const plan_launch *l) {
