@@ -109,7 +109,9 @@ void cuda_arg(cuda_entry *e, plan_launch *launch, plan_ref ref);
 void cuda_arg_value(cuda_entry *e, plan_launch *launch, MlirValue value); // at its place
 void cuda_args(cuda_entry *e, plan_launch *launch, MlirOperation op, segment part, bool results);
 void cuda_dim(cuda_entry *e, plan_launch *launch, int64_t dim);
-plan_ref cuda_scratch(cuda_entry *e, int64_t bytes); // memory for one launch and the next, behind the entry's values
+// Memory for the launches of one op, behind the entry's values, and the same for all of them: no two ops that have some
+// run at once (order.c). Products cut along k count on that: their blocks wait for each other.
+plan_ref cuda_scratch(cuda_entry *e, int64_t bytes);
 void cuda_grid(plan_launch *launch, int64_t x, int64_t y, int64_t z, int64_t threads);
 // The launch, whose args, dims and grid are complete, runs the kernel of that text, which is freed; its name begins
 // with `kind`. A launch of no blocks goes away.

@@ -13,9 +13,11 @@
 
 #include <cmocka.h>
 
+enum { UNIT = 2 }; // bytes that have a name: of the smallest element
+
 typedef struct space {
-  int64_t *names; // of each element, 0: never written
-  int64_t elements;
+  int64_t *names; // of each unit, 0: never written
+  int64_t units;
 } space;
 
 typedef struct machine {
@@ -35,14 +37,16 @@ static int64_t *expected_of(machine *w, MlirValue v) {
   return NULL;
 }
 
-static int64_t *memory_of(machine *w, plan_ref place, int64_t elements) {
+static int64_t units_of(MlirValue v) { return value_bytes(v) / UNIT; }
+
+static int64_t *memory_of(machine *w, plan_ref place, int64_t units) {
   space *s = &w->spaces[place.space];
-  int64_t first = place.offset / 4;
-  if (first + elements > s->elements) {
-    int64_t more = (first + elements) * 2;
+  int64_t first = place.offset / UNIT;
+  if (first + units > s->units) {
+    int64_t more = (first + units) * 2;
     s->names = memory_grow(s->names, (size_t)more * sizeof *s->names);
-    memset(s->names + s->elements, 0, (size_t)(more - s->elements) * sizeof *s->names);
-    s->elements = more;
+    memset(s->names + s->units, 0, (size_t)(more - s->units) * sizeof *s->names);
+    s->units = more;
   }
   return s->names + first;
 }
@@ -59,14 +63,15 @@ static void remember(machine *w, MlirValue v, int64_t *names) {
 
 static bool is_plain_stack(machine *w, MlirOperation op) {
   return ir_code(w->m, op) == KERNEL_COPY && ir_int(op, "n0") == 1 && !ir_int(op, "from") && !ir_int(op, "zero") &&
-         ir_int(op, "columns") == ir_int(op, "from1") && ir_int(op, "columns") == ir_int(op, "to1");
+         ir_int(op, "columns") == ir_int(op, "from1") && ir_int(op, "columns") == ir_int(op, "to1") &&
+         value_is_bf16(mlirOperationGetOperand(op, 0)) == value_is_bf16(mlirOperationGetResult(op, 0));
 }
 
 static void check_operands(machine *w, MlirOperation op) {
   for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i) {
     MlirValue v = mlirOperationGetOperand(op, i);
-    int64_t elements = value_elements(v);
-    if (memcmp(expected_of(w, v), memory_of(w, ir_place(v), elements), (size_t)elements * sizeof(int64_t))) {
+    int64_t units = units_of(v);
+    if (memcmp(expected_of(w, v), memory_of(w, ir_place(v), units), (size_t)units * sizeof(int64_t))) {
       text printed = {0};
       ir_print(w->m, &printed);
       print_error("%s", printed.data);
@@ -78,17 +83,18 @@ static void check_operands(machine *w, MlirOperation op) {
 
 // The names that result `r` has: new ones, or for a stack and a view those of what they hold.
 static int64_t *names_of(machine *w, MlirOperation op, MlirValue v) {
-  int64_t elements = value_elements(v), *names = ARENA_ARRAY(w->m->arena, int64_t, elements);
+  int64_t units = units_of(v), *names = ARENA_ARRAY(w->m->arena, int64_t, units);
   if (ir_code(w->m, op) == KERNEL_VIEW) {
-    memcpy(names, expected_of(w, mlirOperationGetOperand(op, 0)) + ir_int(op, "offset") / 4,
-           (size_t)elements * sizeof *names);
+    memcpy(names, expected_of(w, mlirOperationGetOperand(op, 0)) + ir_int(op, "offset") / UNIT,
+           (size_t)units * sizeof *names);
   } else if (is_plain_stack(w, op)) {
     for (intptr_t i = 0; i < mlirOperationGetNumOperands(op); ++i) {
       MlirValue part = mlirOperationGetOperand(op, i);
-      memcpy(names + ir_int_at(op, "to", (int)i), expected_of(w, part), (size_t)value_elements(part) * sizeof *names);
+      memcpy(names + ir_int_at(op, "to", (int)i) * value_element_bytes(part) / UNIT, expected_of(w, part),
+             (size_t)units_of(part) * sizeof *names);
     }
   } else {
-    for (int64_t i = 0; i < elements; ++i) names[i] = ++w->next_name;
+    for (int64_t i = 0; i < units; ++i) names[i] = ++w->next_name;
   }
   return names;
 }
@@ -97,11 +103,11 @@ static void run_op(machine *w, MlirOperation op) {
   check_operands(w, op);
   for (intptr_t r = 0; r < mlirOperationGetNumResults(op); ++r) {
     MlirValue v = mlirOperationGetResult(op, r);
-    int64_t *names = names_of(w, op, v), *to = memory_of(w, ir_place(v), value_elements(v));
+    int64_t *names = names_of(w, op, v), *to = memory_of(w, ir_place(v), units_of(v));
     // Two buffers of one parameter, input or table are the same bytes.
-    if (ir_code(w->m, op) == KERNEL_BUFFER && to[0]) memcpy(names, to, (size_t)value_elements(v) * sizeof *names);
+    if (ir_code(w->m, op) == KERNEL_BUFFER && to[0]) memcpy(names, to, (size_t)units_of(v) * sizeof *names);
     remember(w, v, names);
-    memcpy(to, names, (size_t)value_elements(v) * sizeof *names);
+    memcpy(to, names, (size_t)units_of(v) * sizeof *names);
   }
 }
 
@@ -131,15 +137,15 @@ static int next_launch(const plan_entry *e, const bool *done, random_stream *ran
 static void write_names(machine *w, MlirOperation op) {
   for (intptr_t r = 0; r < mlirOperationGetNumResults(op); ++r) {
     MlirValue v = mlirOperationGetResult(op, r);
-    int64_t elements = value_elements(v);
-    memcpy(memory_of(w, ir_place(v), elements), expected_of(w, v), (size_t)elements * sizeof(int64_t));
+    int64_t units = units_of(v);
+    memcpy(memory_of(w, ir_place(v), units), expected_of(w, v), (size_t)units * sizeof(int64_t));
   }
 }
 
 static void run_again(machine *w, const op_list *ops, const plan_entry *e, const int *op_of, random_stream *random) {
   bool *done = memory_zero((size_t)e->launch_count + 1);
   for (int s = 0; s < SPACE_COUNT; ++s)
-    if (w->spaces[s].elements) memset(w->spaces[s].names, 0, (size_t)w->spaces[s].elements * sizeof(int64_t));
+    if (w->spaces[s].units) memset(w->spaces[s].names, 0, (size_t)w->spaces[s].units * sizeof(int64_t));
   for (int i = 0; i < ops->count; ++i)
     if (ir_code(w->m, ops->items[i]) == KERNEL_BUFFER) write_names(w, ops->items[i]);
   for (int n = 0; n < e->launch_count; ++n) {
@@ -174,13 +180,16 @@ static int run_in_other_orders(machine *w, const op_list *ops) {
   return free_ones;
 }
 
-static void run_entry(arena *a, MlirContext context, graph *g, entry_shape shape, const char *const *disabled,
-                      int disabled_count) {
+// target: NULL, or a GPU's, then in bf16.
+static void run_entry(arena *a, MlirContext context, graph *g, entry_shape shape, const char *target,
+                      const char *const *disabled, int disabled_count) {
   lmn_error error = {0};
   parameter_list *parameters = graph_parameters(a, g, true);
   ir *m = ir_create(a, context, g, parameters, shape, &error);
   m->plan = plan_create(a, g, parameters);
-  pipeline_options options = {.disabled = disabled, .disabled_count = disabled_count};
+  const struct target *gpu = target ? target_find(target, &error) : NULL;
+  if (gpu) m->plan->target = gpu->name, m->plan->precision = "bf16";
+  pipeline_options options = {.target = gpu, .disabled = disabled, .disabled_count = disabled_count};
   if (!ir_build_lmn(m, &error) || pipeline_run(m, &options, &error) != PIPELINE_DONE) fail_msg("%s", error.text);
   machine w = {.m = m};
   op_list ops = ir_ops(m);
@@ -194,7 +203,7 @@ static void run_entry(arena *a, MlirContext context, graph *g, entry_shape shape
   ir_destroy(m);
 }
 
-static void run_network(const char *name, const char *const *disabled, int disabled_count) {
+static void run_network(const char *name, const char *target, const char *const *disabled, int disabled_count) {
   arena *a = arena_create();
   text messages = {0};
   char path[4096];
@@ -205,8 +214,8 @@ static void run_network(const char *name, const char *const *disabled, int disab
   static const entry_kind kinds[] = {ENTRY_TRAIN, ENTRY_EVALUATE, ENTRY_TRACE, ENTRY_EXTEND};
   for (size_t i = 0; i < LENGTH(kinds); ++i)
     run_entry(a, context, g,
-              (entry_shape){.kind = kinds[i], .batch = 2, .length = 4, .capacity = 16, .gradients = true}, disabled,
-              disabled_count);
+              (entry_shape){.kind = kinds[i], .batch = 2, .length = 4, .capacity = 16, .gradients = true}, target,
+              disabled, disabled_count);
   ir_context_destroy(context);
   arena_destroy(a);
 }
@@ -217,17 +226,23 @@ static const char *const networks[] = {"classify-121-qwen", "code-14441-qwen",  
 
 static void all_passes(void **state) {
   (void)state;
-  for (size_t i = 0; i < LENGTH(networks); ++i) run_network(networks[i], NULL, 0);
+  for (size_t i = 0; i < LENGTH(networks); ++i) run_network(networks[i], NULL, NULL, 0);
+}
+
+static void on_a_gpu(void **state) {
+  (void)state;
+  for (size_t i = 0; i < LENGTH(networks); ++i) run_network(networks[i], "sm_90a", NULL, 0);
 }
 
 static void without_passes(void **state) {
   (void)state;
   static const char *const passes_off[] = {"share-vertices", "fuse-edges", "reuse-masks", "cse", "dce", "fuse-kernels"};
-  run_network("concat-project-qwen", passes_off, LENGTH(passes_off));
-  for (size_t i = 0; i < LENGTH(passes_off); ++i) run_network("e2e-121-gpt2", &passes_off[i], 1);
+  run_network("concat-project-qwen", NULL, passes_off, LENGTH(passes_off));
+  for (size_t i = 0; i < LENGTH(passes_off); ++i) run_network("e2e-121-gpt2", NULL, &passes_off[i], 1);
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(all_passes), cmocka_unit_test(without_passes)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(all_passes), cmocka_unit_test(on_a_gpu),
+                                     cmocka_unit_test(without_passes)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
