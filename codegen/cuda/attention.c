@@ -77,7 +77,9 @@ static MlirOperation rotation_of(const cuda_entry *e, MlirOperation grad) {
   MlirOperation next = mlirOperationGetNextInBlock(grad);
   if (ir_code(e->ir, next) != KERNEL_ROPE || !ir_int(next, "rides")) return (MlirOperation){NULL};
   plan_ref from = ir_place(ir_result(e->ir, grad, 0)), to = ir_place(ir_result(e->ir, next, 0));
-  return from.space == to.space && from.offset == to.offset ? next : (MlirOperation){NULL};
+  bool fits = from.space == to.space && from.offset == to.offset &&
+              value_rows(ir_operand(e->ir, next, 1)) >= ir_int(grad, "length");
+  return fits ? next : (MlirOperation){NULL};
 }
 
 // dQ, then dK and dV.

@@ -21,7 +21,7 @@ bool attention_mma_can(const attention *a);
 bool attention_mma(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error);
 bool attention_mma_grad(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error);
 
-// The same for sm_90a: heads of 64 columns.
+// The same for sm_90a: heads of 64, 96 and 128 columns.
 bool attention_sm90_can(const cuda_entry *e, const attention *a);
 bool attention_sm90(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error);
 bool attention_sm90_grad(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error);

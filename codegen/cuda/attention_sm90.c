@@ -1,5 +1,5 @@
-// Attention in bf16 for sm_90a, heads of 64 columns: the launches with their tensor maps, and what the .cuh files leave
-// to the text before them.
+// Attention in bf16 for sm_90a, heads of 64, 96 and 128 columns: the launches with their tensor maps, and what the .cuh
+// files leave to the text before them.
 #include "codegen/cuda/attention.h"
 #include "codegen/cuda/texts.h"
 
@@ -7,41 +7,51 @@
 
 enum {
   PROCESSORS = 132, // of an H100 or H200; with fewer the last blocks wait for their turn
-  HEAD = 64,
   GROUP_MAX = 64,
   ELEMENT = 2, // bytes
-  TILE = 64 * HEAD * ELEMENT,
   PADDED = 128
 };
 
 typedef enum { FORWARD, GRAD_QUERIES, GRAD_KEYS } kernel_kind;
 
-// The widths of blocks that keep all values in registers and were the fastest on an H200. Packed sequences need a few
-// registers more: two consumers have enough.
-static const struct {
-  const char *function;
-  int consumers, packed_consumers, keys, stages;
+// Widths of blocks, such that all values stay in registers; those of heads of 64 were the fastest on an H200. keys: of
+// a block, in GRAD_KEYS queries. Packed sequences need a few registers more.
+typedef struct widths {
+  int consumers, keys, stages;
   int tiles; // of 64 rows that each consumer has in shared memory
+} widths;
+static const struct {
+  int head;
+  bool packed;
+  widths of[GRAD_KEYS + 1];
 } kernels[] = {
-    [FORWARD] = {"attention", 3, 2, 128, 4, 3},
-    [GRAD_QUERIES] = {"attention_grad_queries", 3, 2, 48, 6, 4},
-    [GRAD_KEYS] = {"attention_grad_keys", 2, 2, 64, 4, 6},
+    {64, false, {{3, 128, 4, 3}, {3, 48, 6, 4}, {2, 64, 4, 6}}},
+    {64, true, {{2, 64, 8, 3}, {2, 48, 6, 4}, {2, 64, 4, 6}}},
+    {96, false, {{2, 64, 4, 3}, {2, 48, 4, 4}, {2, 32, 4, 6}}},
+    {96, true, {{2, 64, 4, 3}, {2, 48, 4, 4}, {2, 32, 4, 6}}},
+    {128, false, {{2, 64, 4, 3}, {2, 48, 3, 4}, {2, 32, 4, 4}}},
+    {128, true, {{2, 64, 4, 3}, {2, 48, 3, 4}, {2, 32, 4, 4}}},
 };
 
+static const char *const functions[] = {"attention", "attention_grad_queries", "attention_grad_keys"};
+
+static const widths *widths_of(const attention *a, kernel_kind kind) {
+  for (size_t i = 0; i < LENGTH(kernels); ++i)
+    if (kernels[i].head == a->head && kernels[i].packed == a->starts) return &kernels[i].of[kind];
+  return NULL;
+}
+
 bool attention_sm90_can(const cuda_entry *e, const attention *a) {
-  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && a->head == HEAD &&
+  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && widths_of(a, FORWARD) &&
          a->heads / a->key_heads <= GROUP_MAX;
 }
 
-static int consumers_of(const attention *a, kernel_kind kind) {
-  return a->starts ? kernels[kind].packed_consumers : kernels[kind].consumers;
-}
 static int64_t group_of(const attention *a) { return a->heads / a->key_heads; }
 static int64_t tokens_of(const attention *a) { return 64 / group_of(a); }
 
 // Boxes of `rows` positions of one head, of rows of `heads` heads.
 static void add_map(cuda_entry *e, plan_launch *l, const attention *a, plan_ref at, int64_t heads, int64_t rows) {
-  int64_t columns = heads * HEAD;
+  int64_t columns = heads * a->head, box = a->head % 64 ? 32 : 64;
   launch_map(e->arena, l,
              (plan_map){.at = at,
                         .bytes = ELEMENT,
@@ -50,9 +60,9 @@ static void add_map(cuda_entry *e, plan_launch *l, const attention *a, plan_ref 
                         .count = a->sequences,
                         .row_stride = columns * ELEMENT,
                         .stride = a->length * columns * ELEMENT,
-                        .box_columns = HEAD,
+                        .box_columns = box,
                         .box_rows = rows,
-                        .swizzle = HEAD * ELEMENT});
+                        .swizzle = box * ELEMENT});
 }
 
 // name(d, a, b, add): D (+)= A B with A of 64 x 16 and B of 16 x `width`. registers: A is in registers, else in shared
@@ -73,12 +83,22 @@ static void write_wgmma(const char *name, int width, bool registers, bool rows, 
               registers ? "\"r\"(a0), \"r\"(a1), \"r\"(a2), \"r\"(a3)" : "\"l\"(a)");
 }
 
+// Its rotation is done by the kernel: of heads of 64 columns, whose pairs a thread has in registers.
+static bool turns_back(const attention *a, kernel_kind kind) {
+  return kind != FORWARD && a->rotation.ptr && a->head == 64;
+}
+
+static int buffers_of(const attention *a) { return a->head > 96 ? 1 : 2; } // of an item's keys and values
+
+// Positions of a consumer.
+static int64_t rows_of(const attention *a, kernel_kind kind) { return kind == GRAD_KEYS ? 64 : tokens_of(a); }
+
 // The longest time of a multiprocessor for dK and dV, in query blocks of a consumer, with clusters of so many blocks.
 static int64_t time_of(const attention *a, int cluster) {
   enum { OWN = 2, GATHER = 2 }; // an item's beginning and end, and a cluster's sums; measured on an H200
   int64_t loads[PROCESSORS] = {0}, longest = 0, n = 0, query_blocks = blocks_of(a->length, 64);
   int workers = PROCESSORS / cluster;
-  for (int64_t first = 0; first < query_blocks; first += kernels[GRAD_KEYS].consumers)
+  for (int64_t first = 0; first < query_blocks; first += widths_of(a, GRAD_KEYS)->consumers)
     for (int64_t sequence = 0; sequence < a->sequences; ++sequence)
       for (int64_t head = 0; head < a->key_heads; ++head, ++n) {
         int64_t segments = a->segments - sequence / a->batch % a->segments, at = n % workers;
@@ -89,54 +109,78 @@ static int64_t time_of(const attention *a, int cluster) {
   return longest;
 }
 
-// Blocks that share a key block: two where key blocks are few.
+// Blocks that share a key block: two where key blocks are few, and shared memory has room for it.
 static int cluster_of(const attention *a, kernel_kind kind) {
-  return kind == GRAD_KEYS && time_of(a, 2) < time_of(a, 1) ? 2 : 1;
+  return kind == GRAD_KEYS && a->head == 64 && time_of(a, 2) < time_of(a, 1) ? 2 : 1;
 }
 
-static void write_text(const attention *a, kernel_kind kind, int cluster, cuda_source *s) {
+static void write_text(const attention *a, kernel_kind kind, int cluster, int stages, cuda_source *s) {
   static const char *const files[] = {cuda_text_attention_sm90_forward, cuda_text_attention_sm90_queries,
                                       cuda_text_attention_sm90_keys};
-  int keys = kernels[kind].keys;
-  bool turns = kind != FORWARD && a->rotation.ptr;
+  int keys = widths_of(a, kind)->keys, head = (int)a->head;
+  bool turns = turns_back(a, kind), apart = kind == FORWARD || (kind == GRAD_KEYS && head > 64); // A in shared memory
   text *out = &s->functions;
-  text_printf(out,
-              "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
-              "constexpr int GROUP = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = %d;\n"
-              "constexpr bool TURNS = %s, STARTS = %s;\nconstexpr int STARTS_ARG = %d;\nconstexpr float SCALE = ",
-              (long long)group_of(a), consumers_of(a, kind), keys, kernels[kind].stages, cluster,
-              turns ? "true" : "false", a->starts ? "true" : "false",
-              !a->starts        ? 0
-              : kind == FORWARD ? 3
-                                : 6 + turns);
+  text_printf(
+      out,
+      "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
+      "constexpr int HEAD = %d, GROUP = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = %d, BUFFERS = %d;\n"
+      "constexpr bool TURNS = %s, STARTS = %s;\nconstexpr int STARTS_ARG = %d, TURN_MAP = %d, CONSUMER_ROWS = "
+      "%lld;\nconstexpr float SCALE = ",
+      head, (long long)group_of(a), widths_of(a, kind)->consumers, keys, stages, cluster, buffers_of(a),
+      turns ? "true" : "false", a->starts ? "true" : "false", kind == FORWARD ? 3 : 6, kind == GRAD_KEYS ? 4 : 5,
+      (long long)rows_of(a, kind));
   cuda_float(out, a->scale);
   text_add(out, ";\n\n");
-  write_wgmma("wgmma_scores", keys, kind != FORWARD, false, keys / 2, out);
-  write_wgmma("wgmma_values", HEAD, true, true, HEAD / 2, out);
+  write_wgmma("wgmma_scores", keys, !apart, false, keys / 2, out);
+  if (kind == GRAD_KEYS) write_wgmma("wgmma_scores", keys, apart, false, keys / 2, out); // named alike, and not called
+  write_wgmma("wgmma_values", head, true, true, head / 2, out);
   if (kind == FORWARD) write_wgmma("wgmma_half", keys / 2, false, false, keys / 2, out);
   text_add(out, "\n");
   cuda_include(s, cuda_text_attention_sm90);
   cuda_include(s, files[kind]);
-  text_printf(&s->body, "  %s(p);\n", kernels[kind].function);
+  text_printf(&s->body, "  %s(p);\n", functions[kind]);
+}
+
+// Of the table's rows for a consumer, cosines or sines.
+static int64_t turned_bytes(const attention *a, kernel_kind kind) {
+  enum { FLOATS = 128, MULTIPLE = 1024 };
+  return blocks_of(rows_of(a, kind) * FLOATS, MULTIPLE) * MULTIPLE;
+}
+
+static void add_table_map(cuda_entry *e, plan_launch *l, const attention *a, kernel_kind kind) {
+  enum { FLOAT = 4 };
+  MlirValue table = ir_operand(e->ir, a->rotation, 1);
+  launch_map(e->arena, l,
+             (plan_map){.at = ir_place(table),
+                        .bytes = FLOAT,
+                        .columns = a->head,
+                        .rows = value_rows(table),
+                        .count = 1,
+                        .row_stride = a->head * FLOAT,
+                        .stride = value_rows(table) * a->head * FLOAT,
+                        .box_columns = a->head / 2,
+                        .box_rows = rows_of(a, kind),
+                        .swizzle = a->head / 2 * FLOAT});
 }
 
 static bool finish(cuda_entry *e, plan_launch *l, kernel_kind kind, const attention *a, lmn_error *error) {
   enum { ALIGNMENT = 1024, WARPGROUP = 128 };
-  int64_t consumers = consumers_of(a, kind), rows = consumers * (kind == GRAD_KEYS ? 64 : tokens_of(a));
+  const widths *w = widths_of(a, kind);
+  int64_t consumers = w->consumers, rows = consumers * rows_of(a, kind);
   int64_t items = a->sequences * a->key_heads * blocks_of(a->length, rows);
   int cluster = cluster_of(a, kind), workers = PROCESSORS / cluster;
+  bool turns = turns_back(a, kind);
+  int stages = w->stages - (turns && cluster > 1); // what shared memory holds
   cuda_source s = {0};
-  write_text(a, kind, cluster, &s);
+  write_text(a, kind, cluster, stages, &s);
   if (cluster > 1) s.attributes = arena_printf(e->arena, "__cluster_dims__(%d, 1, 1) ", cluster);
   attention_dims(e, l, a);
   cuda_dim(e, l, blocks_of(a->length, PADDED) * PADDED);
   cuda_dim(e, l, a->sequences);
-  if (kind != FORWARD && a->rotation.ptr) cuda_dim(e, l, value_rows(ir_operand(e->ir, a->rotation, 1)));
-  l->shared = ALIGNMENT + consumers * kernels[kind].tiles * TILE +
-              2 * (int64_t)kernels[kind].stages * kernels[kind].keys * HEAD * ELEMENT +
-              2 * (cluster - 1) * consumers * TILE;
+  l->shared = ALIGNMENT + (w->tiles + 2 * (cluster - 1)) * consumers * 64 * a->head * ELEMENT +
+              2 * (int64_t)stages * w->keys * a->head * ELEMENT + (turns ? 2 * consumers * turned_bytes(a, kind) : 0);
   cuda_grid(l, (items < workers ? items : workers) * cluster, 1, 1, (consumers + 1) * WARPGROUP);
-  return cuda_finish(e, l, arena_printf(e->arena, "%s_sm90", kernels[kind].function), &s, error);
+  return cuda_finish(e, l, arena_printf(e->arena, "%s_sm90", functions[kind]), &s, error);
 }
 
 bool attention_sm90(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error) {
@@ -144,7 +188,7 @@ bool attention_sm90(cuda_entry *e, MlirOperation op, const attention *a, lmn_err
   plan_ref qkv = ir_place(ir_operand(e->ir, op, 0)), out = ir_place(ir_result(e->ir, op, 0));
   int64_t all = a->heads + 2 * a->key_heads;
   add_map(e, l, a, qkv, all, tokens_of(a));
-  add_map(e, l, a, qkv, all, kernels[FORWARD].keys / 2);
+  add_map(e, l, a, qkv, all, widths_of(a, FORWARD)->keys / 2);
   add_map(e, l, a, out, a->heads, tokens_of(a));
   cuda_arg(e, l, qkv);
   cuda_arg(e, l, out);
@@ -161,19 +205,18 @@ bool attention_sm90_grad(cuda_entry *e, MlirOperation op, const attention *a, lm
   int64_t all = a->heads + 2 * a->key_heads;
   for (kernel_kind kind = GRAD_QUERIES; kind <= GRAD_KEYS; ++kind) {
     plan_launch *l = cuda_launch(e, op);
-    int64_t rows = kind == GRAD_KEYS ? 64 : tokens_of(a);
+    int64_t rows = rows_of(a, kind), keys = widths_of(a, kind)->keys;
     add_map(e, l, a, qkv, all, rows);
-    if (kind == GRAD_QUERIES) {
-      add_map(e, l, a, qkv, all, kernels[kind].keys);
-      add_map(e, l, a, out, a->heads, rows);
-    }
-    add_map(e, l, a, dout, a->heads, rows);
-    add_map(e, l, a, dqkv, all, rows);
+    if (kind == GRAD_KEYS) add_map(e, l, a, dqkv, all, rows);
+    add_map(e, l, a, qkv, all, keys);
+    if (kind == GRAD_QUERIES) add_map(e, l, a, out, a->heads, rows);
+    add_map(e, l, a, dout, a->heads, kind == GRAD_KEYS ? keys : rows);
+    if (kind == GRAD_QUERIES) add_map(e, l, a, dqkv, all, rows);
     for (size_t i = 0; i < LENGTH(places); ++i) cuda_arg(e, l, places[i]);
-    if (a->rotation.ptr) cuda_arg_value(e, l, ir_operand(e->ir, a->rotation, 1));
+    if (turns_back(a, kind)) add_table_map(e, l, a, kind);
     if (a->starts) cuda_arg_value(e, l, ir_operand(e->ir, op, 4));
     if (!finish(e, l, kind, a, error)) return false;
   }
-  e->done = a->rotation;
+  if (turns_back(a, GRAD_KEYS)) e->done = a->rotation;
   return true;
 }

@@ -1,16 +1,18 @@
-// Causal attention in bf16 for sm_90a, heads of 64 columns: wgmma on tiles that TMA brings. A block is a producer warp
+// Causal attention in bf16 for sm_90a, heads of 64, 96 and 128 columns: wgmma on tiles that TMA brings. A block is a producer warp
 // and CONSUMERS warpgroups; as many blocks as multiprocessors, which do one item after the other, the longest first and
 // back and forth. A consumer's 64 rows are TOKENS = 64 / GROUP positions of all GROUP query heads that share a key
 // head, head by head, so that keys and values are loaded once for all of them. The next scores and the last block's
 // values are multiplied while the softmax runs. The text before fixes GROUP, SCALE, CONSUMERS, KEYS (keys of a block),
-// STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), STARTS (sequences are packed), STARTS_ARG,
-// u32, u64, wgmma_scores (A of 64 rows, B of KEYS rows of 64), wgmma_values (A in registers, B of rows of 64 as they
-// are).
+// STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), TURN_MAP, STARTS (sequences are packed),
+// STARTS_ARG, CONSUMER_ROWS (positions of a consumer), u32, u64, wgmma_scores (A of 64 rows, B of KEYS rows of 64),
+// wgmma_values (A in registers, B of rows of 64 as they are).
 //
 // Registers that a wgmma reads or writes must be tied down by hand until it has been waited for: ptxas may hand them
 // out again, without a word. Every change here needs its results checked on a GPU.
 
-constexpr int HEAD = 64, TOKENS = 64 / GROUP, TILE_BYTES = 64 * HEAD * 2, BLOCK_BYTES = KEYS * HEAD * 2;
+constexpr int TOKENS = 64 / GROUP, TILE_BYTES = 64 * HEAD * 2, BLOCK_BYTES = KEYS * HEAD * 2;
+// Rows lie in boxes of BOX columns, one behind the other, swizzled by as many bytes as those have.
+constexpr int BOX = HEAD % 64 ? 32 : 64, PITCH = BOX * 2;
 constexpr int THREADS = (CONSUMERS + 1) * 128, REGISTERS = CONSUMERS == 3 ? 160 : 224,
               FEW_REGISTERS = CONSUMERS == 3 ? 32 : 56;
 constexpr float LOG2E = 1.4426950408889634f, LN2 = 0.6931471805599453f, POWER = SCALE * LOG2E;
@@ -55,10 +57,30 @@ static __device__ __forceinline__ void load(u32 to, const tensor_map *map, int x
                "l"(map), "r"(x), "r"(y), "r"(z), "r"(barrier)
                : "memory");
 }
+// A box of each BOX columns of a head, `apart` bytes from one to the next.
+static __device__ __forceinline__ void load_boxes(u32 to, int apart, const tensor_map *map, int x, int y, int z,
+                                                  u32 barrier) {
+#pragma unroll
+  for (int i = 0; i < HEAD / BOX; ++i) load(to + i * apart, map, x + i * BOX, y, z, barrier);
+}
 static __device__ __forceinline__ void store(const tensor_map *map, int x, int y, int z, u32 from) {
   asm volatile("cp.async.bulk.tensor.3d.global.shared::cta.bulk_group [%0, {%1, %2, %3}], [%4];" ::"l"(map), "r"(x),
                "r"(y), "r"(z), "r"(from)
                : "memory");
+}
+static __device__ __forceinline__ void load_floats(u32 to, const float *from, u32 bytes, u32 barrier) {
+  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+               "l"(from), "r"(bytes), "r"(barrier)
+               : "memory");
+}
+static __device__ __forceinline__ float2 shared_floats(u32 at) {
+  float2 v;
+  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(at));
+  return v;
+}
+static __device__ __forceinline__ void store_boxes(const tensor_map *map, int x, int y, int z, u32 from) {
+#pragma unroll
+  for (int i = 0; i < HEAD / BOX; ++i) store(map, x + i * BOX, y, z, from + i * 64 * PITCH);
 }
 static __device__ __forceinline__ void stores_end() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
 static __device__ __forceinline__ void stores_read() { asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory"); }
@@ -79,10 +101,17 @@ template <int N> static __device__ __forceinline__ void tie(u32 (&x)[N]) {
   for (int i = 0; i < N; ++i) asm volatile("" : "+r"(x[i])::"memory");
 }
 
-// A matrix in shared memory, swizzled by 128 bytes: 8 rows every 1024 bytes.
+// A matrix in shared memory: 8 rows every 8 * PITCH bytes, boxes KEYS rows long (where that matters: in what is read by
+// its rows).
 static __device__ __forceinline__ u64 descriptor(u32 address) {
-  return (u64)((address & 0x3ffff) >> 4) | (u64)(8192 >> 4) << 16 | (u64)(1024 >> 4) << 32 | 1ull << 62;
+  return (u64)((address & 0x3ffff) >> 4) | (u64)(KEYS * PITCH >> 4) << 16 | (u64)(8 * PITCH >> 4) << 32 |
+         (BOX == 64 ? 1ull : 2ull) << 62;
 }
+// To its 16 columns number k, in boxes of so many rows, and to its 16 rows number k.
+static __device__ __forceinline__ constexpr u64 to_columns(int k, int rows) {
+  return (k / (BOX / 16) * rows * PITCH + k % (BOX / 16) * 32) >> 4;
+}
+static __device__ __forceinline__ constexpr u64 to_rows(int k) { return k * PITCH; }
 static __device__ __forceinline__ float power_of_2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -102,15 +131,15 @@ static __device__ __forceinline__ float quad_max(float x) {
   return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
 }
 
-// A warp's 16 rows of a swizzled tile of 64 x 64: piece `chunk` of 16 bytes of the lane's row.
+// A warp's 16 rows of a tile of 64 x HEAD: piece `chunk` of 16 bytes of the lane's row.
 static __device__ __forceinline__ u32 tile_place(u32 tile, int chunk) {
-  const int row = threadIdx.x / 32 % 4 * 16 + threadIdx.x % 16;
-  return tile + row * 128 + ((chunk ^ (row & 7)) << 4);
+  const int row = threadIdx.x / 32 % 4 * 16 + threadIdx.x % 16, swizzle = BOX == 64 ? row & 7 : row >> 1 & 3;
+  return tile + chunk / (BOX / 8) * 64 * PITCH + row * PITCH + ((chunk % (BOX / 8) ^ swizzle) << 4);
 }
 // Accumulators, times first in rows lane / 4 and second 8 rows below, to a tile in bf16.
-static __device__ __forceinline__ void stage(u32 tile, const float (&o)[32], float first, float second) {
+static __device__ __forceinline__ void stage(u32 tile, const float (&o)[HEAD / 2], float first, float second) {
 #pragma unroll
-  for (int j = 0; j < 4; ++j)
+  for (int j = 0; j < HEAD / 16; ++j)
     asm volatile(
         "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(
             tile_place(tile, 2 * j + threadIdx.x % 32 / 16)),
@@ -118,30 +147,10 @@ static __device__ __forceinline__ void stage(u32 tile, const float (&o)[32], flo
         "r"(pack(o[8 * j + 4] * first, o[8 * j + 5] * first)), "r"(pack(o[8 * j + 6] * second, o[8 * j + 7] * second))
         : "memory");
 }
-// Gradients of the rows at positions a and b, turned back: columns i and i + HEAD / 2 are a pair, both of this thread.
-// args[6]: the table [positions, cosines | sines], dims[7]: its rows.
-template <typename P> static __device__ __forceinline__ void turn_back(const P &p, float (&o)[32], int a, int b) {
-  if constexpr (TURNS) {
-    const int last = (int)p.dims[7] - 1;
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const float *angles = (const float *)p.args[6] + min(half ? b : a, last) * HEAD + threadIdx.x % 4 * 2;
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const float2 cosine = *(const float2 *)(angles + 8 * j), sine = *(const float2 *)(angles + HEAD / 2 + 8 * j);
-        float &x = o[4 * j + 2 * half], &x_pair = o[4 * j + 2 * half + 16];
-        float &y = o[4 * j + 2 * half + 1], &y_pair = o[4 * j + 2 * half + 17];
-        const float x_was = x, y_was = y;
-        x = x_was * cosine.x + x_pair * sine.x, x_pair = x_pair * cosine.x - x_was * sine.x;
-        y = y_was * cosine.y + y_pair * sine.y, y_pair = y_pair * cosine.y - y_was * sine.y;
-      }
-    }
-  }
-}
 // The warp's rows of a tile as the left side of wgmma.
-static __device__ __forceinline__ void load_left(u32 (&r)[16], u32 tile) {
+static __device__ __forceinline__ void load_left(u32 (&r)[HEAD / 4], u32 tile) {
 #pragma unroll
-  for (int k = 0; k < 4; ++k)
+  for (int k = 0; k < HEAD / 16; ++k)
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
                  : "=r"(r[4 * k]), "=r"(r[4 * k + 1]), "=r"(r[4 * k + 2]), "=r"(r[4 * k + 3])
                  : "r"(tile_place(tile, 2 * k + threadIdx.x % 32 / 16))
@@ -189,14 +198,14 @@ static __device__ __forceinline__ void load_rows(u32 to, const tensor_map *map, 
 #pragma unroll 1
   for (int n = threadIdx.x % 32; n < CONSUMERS * GROUP; n += 32) {
     const int w = n / GROUP, h = n % GROUP;
-    load(to + w * TILE_BYTES + h * TOKENS * 128, map, (it.key_head * GROUP + h) * HEAD, it.first + w * TOKENS,
+    load_boxes(to + w * TILE_BYTES + h * TOKENS * PITCH, 64 * PITCH, map, (it.key_head * GROUP + h) * HEAD, it.first + w * TOKENS,
          it.sequence, barrier);
   }
 }
 static __device__ __forceinline__ void store_rows(u32 from, const tensor_map *map, const item &it, int first) {
   const int h = threadIdx.x % 128;
   if (h >= GROUP) return;
-  store(map, (it.key_head * GROUP + h) * HEAD, first, it.sequence, from + h * TOKENS * 128);
+  store_boxes(map, (it.key_head * GROUP + h) * HEAD, first, it.sequence, from + h * TOKENS * PITCH);
   stores_end();
 }
 
@@ -206,6 +215,43 @@ static __device__ __forceinline__ int thread_again() {
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
   return thread;
 }
+
+// The table [positions, cosines | sines] that turns gradients back: each consumer fetches the rows of its positions as it
+// begins an item, in two swizzled boxes of maps[TURN_MAP].
+struct turning {
+  static constexpr u32 ROW_BYTES = CONSUMER_ROWS * 128, BOX_BYTES = (ROW_BYTES + 1023) / 1024 * 1024;
+  u32 cosines, full; // of the consumer
+  __device__ __forceinline__ turning(u32 memory, u32 barriers, int w)
+      : cosines(memory + 2 * w * BOX_BYTES), full(barriers + 8 * w) {}
+  template <typename P> __device__ __forceinline__ void fetch(const P &p, int position) const {
+    if constexpr (TURNS) {
+      if (threadIdx.x % 128) return;
+      expect_bytes(full, 2 * ROW_BYTES);
+      load(cosines, &p.maps[TURN_MAP], 0, position, 0, full);
+      load(cosines + BOX_BYTES, &p.maps[TURN_MAP], HEAD / 2, position, 0, full);
+    }
+  }
+  // Turns the rows a and b of the consumer, of its item number `item`; columns i and i + HEAD / 2 are a pair, both of
+  // this thread. All of the consumer's threads must have come here before the next fetch.
+  __device__ __forceinline__ void back(float (&o)[HEAD / 2], int a, int b, int item) const {
+    if (!TURNS) return;
+    wait(full, item % 2);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = half ? b : a;
+#pragma unroll
+      for (int j = 0; j < 4; ++j) {
+        const u32 at = row * 128 + (((2 * j + threadIdx.x % 4 / 2) ^ (row & 7)) << 4) + threadIdx.x % 2 * 8;
+        const float2 cosine = shared_floats(cosines + at), sine = shared_floats(cosines + BOX_BYTES + at);
+        float &x = o[4 * j + 2 * half], &x_pair = o[4 * j + 2 * half + 16];
+        float &y = o[4 * j + 2 * half + 1], &y_pair = o[4 * j + 2 * half + 17];
+        const float x_was = x, y_was = y;
+        x = x_was * cosine.x + x_pair * sine.x, x_pair = x_pair * cosine.x - x_was * sine.x;
+        y = y_was * cosine.y + y_pair * sine.y, y_pair = y_pair * cosine.y - y_was * sine.y;
+      }
+    }
+  }
+};
 
 // Where packed sequences start, of an item's positions; else none of this is there.
 struct row_starts {

@@ -3,6 +3,7 @@
 // lse.
 
 constexpr int QUERY_BYTES = CONSUMERS * TILE_BYTES;
+constexpr bool HALVES = KEYS > 64; // the last block may be half as wide
 
 // Blocks of keys of an item, in each of its segments, from the last, end - 1, to the first; of the first segment walked,
 // its own, the last block is half as wide where that is enough.
@@ -13,7 +14,7 @@ struct key_blocks {
 template <typename P>
 static __device__ __forceinline__ key_blocks blocks_of(const P &p, const shape &s, const item &it) {
   const int halves = (min(s.length, it.first + CONSUMERS * TOKENS) + KEYS / 2 - 1) / (KEYS / 2);
-  return {first_key(p, s, it, CONSUMERS * TOKENS) / KEYS, (halves + 1) / 2, halves % 2 != 0};
+  return {first_key(p, s, it, CONSUMERS * TOKENS) / KEYS, (halves + 1) / 2, HALVES && halves % 2 != 0};
 }
 
 // Of the rows lane / 4 and 8 below of a warp.
@@ -55,7 +56,7 @@ static __device__ __forceinline__ void forward_produce(const P &p, const shape &
   for (int i = 0; item_at(s, i, CONSUMERS * TOKENS, true, it); ++i) {
     __syncwarp();
     wait(b.query_empty + 8 * q.stage, q.phase ^ 1);
-    if (threadIdx.x == 0) expect_bytes(b.query_full + 8 * q.stage, CONSUMERS * GROUP * TOKENS * 128);
+    if (threadIdx.x == 0) expect_bytes(b.query_full + 8 * q.stage, CONSUMERS * GROUP * TOKENS * HEAD * 2);
     __syncwarp();
     load_rows(query + q.stage * QUERY_BYTES, &p.maps[0], it, b.query_full + 8 * q.stage);
     q.next(2);
@@ -72,8 +73,10 @@ static __device__ __forceinline__ void forward_produce(const P &p, const shape &
       for (int v = 0; v < 2; ++v) {
         wait(empty[v], kv.phase ^ 1);
         expect_bytes(full[v], half ? BLOCK_BYTES / 2 : BLOCK_BYTES);
-        load(at[v], &p.maps[1], v ? value_x : key_x, row, z, full[v]);
-        if (!half) load(at[v] + BLOCK_BYTES / 2, &p.maps[1], v ? value_x : key_x, row + KEYS / 2, z, full[v]);
+        load_boxes(at[v], KEYS * PITCH, &p.maps[1], v ? value_x : key_x, row, z, full[v]);
+        if (!half)
+          load_boxes(at[v] + KEYS / 2 * PITCH, KEYS * PITCH, &p.maps[1], v ? value_x : key_x, row + KEYS / 2, z,
+                     full[v]);
       }
     }
   }
@@ -107,7 +110,7 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
       give_turn();
     }
     const row_starts starts(p, s, it, least);
-    float x[KEYS / 2], o[32];
+    float x[KEYS / 2], o[HEAD / 2];
     u32 powers[KEYS / 4];
     softmax soft = {-1e20f, -1e20f, 0.0f, 0.0f, 1.0f, 1.0f};
     const u64 left = descriptor(query + (i % 2) * QUERY_BYTES + w * TILE_BYTES);
@@ -116,26 +119,27 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
       wgmma_begin();
 #pragma unroll
       for (int k = 0; k < KEYS / 16; ++k)
-        wgmma_values(o, powers[4 * k], powers[4 * k + 1], powers[4 * k + 2], powers[4 * k + 3], right + 128 * k, 1);
+        wgmma_values(o, powers[4 * k], powers[4 * k + 1], powers[4 * k + 2], powers[4 * k + 3], right + to_rows(k), 1);
       wgmma_end();
     };
     const auto multiply_keys = [&](u32 stage) {
       const u64 right = descriptor(keys + stage * BLOCK_BYTES);
       wgmma_begin();
 #pragma unroll
-      for (int k = 0; k < 4; ++k) wgmma_scores(x, left + 2 * k, right + 2 * k, k);
+      for (int k = 0; k < HEAD / 16; ++k)
+        wgmma_scores(x, left + to_columns(k, 64), right + to_columns(k, KEYS), k);
       wgmma_end();
     };
     wait(b.query_full + 8 * (i % 2), i / 2 % 2);
 #pragma unroll
-    for (int e = 0; e < 32; ++e) o[e] = 0.0f;
+    for (int e = 0; e < HEAD / 2; ++e) o[e] = 0.0f;
     wait(b.keys_full + 8 * stage_of(kv), phase_of(kv));
     take_turn();
-    if (__shfl_sync(0xffffffffu, halves, 0) % 2) {
+    if (HALVES && __shfl_sync(0xffffffffu, halves, 0) % 2) {
       const u64 right = descriptor(keys + stage_of(kv) * BLOCK_BYTES);
       wgmma_begin();
 #pragma unroll
-      for (int k = 0; k < 4; ++k) wgmma_half(x, left + 2 * k, right + 2 * k, k);
+      for (int k = 0; k < HEAD / 16; ++k) wgmma_half(x, left + to_columns(k, 64), right + to_columns(k, KEYS), k);
       wgmma_end();
       give_turn();
       wgmma_wait<0>();
@@ -154,7 +158,7 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
       wgmma_wait<0>();
       tie(x);
       arrive(b.keys_empty + 8 * stage_of(kv));
-      mask_keys<KEYS>(x, (halves - 2) * (KEYS / 2), least, starts);
+      mask_keys<KEYS>(x, HALVES ? (halves - 2) * (KEYS / 2) : (halves - 1) / 2 * KEYS, least, starts);
       soften<KEYS>(soft, x);
 #pragma unroll
       for (int e = 0; e < KEYS / 4; ++e) powers[e] = pack(x[2 * e], x[2 * e + 1]);
@@ -186,7 +190,7 @@ static __device__ __forceinline__ void forward_consume(const P &p, const shape &
       arrive(b.values_empty + 8 * stage_of(kv - 1));
       if (__any_sync(0xffffffffu, soft.factor_a != 1.0f || soft.factor_b != 1.0f)) {
 #pragma unroll
-        for (int e = 0; e < 8; ++e) {
+        for (int e = 0; e < HEAD / 8; ++e) {
           o[4 * e] *= soft.factor_a, o[4 * e + 1] *= soft.factor_a;
           o[4 * e + 2] *= soft.factor_b, o[4 * e + 3] *= soft.factor_b;
         }

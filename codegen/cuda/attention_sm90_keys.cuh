@@ -1,13 +1,14 @@
 // dK and dV: a consumer has 64 keys and walks the query blocks of all heads of the key head and of all later segments;
 // products are turned (keys are the rows), so that their results are the left sides of the next ones. Needs
-// attention_sm90.cuh with KEYS 64 (queries of a block), wgmma_scores with A in registers.
-// maps: qkv, dout, dqkv (box 64 x 64). args: qkv, out, lse, dout, dqkv, workspace.
+// attention_sm90.cuh with KEYS as the queries of a block, BUFFERS (of keys and values), wgmma_scores with A in registers
+// or in shared memory. maps: qkv, dqkv (boxes of 64 rows), qkv, dout (of KEYS). args: qkv, out, lse, dout, dqkv, workspace.
 
 constexpr int ROWS = CONSUMERS * 64, PEER_BYTES = 64 * HEAD * 4;
+constexpr bool LEFTS_IN_REGISTERS = HEAD == 64; // faster, where there are enough of them
 
 struct keys_memory {
-  u32 keys, values, staged, query, gradient, rows, peers; // keys, values: twice; rows: of a stage lse, then delta
-  u32 full, empty, keys_full, keys_empty, peers_full, peers_empty;
+  u32 keys, values, staged, query, gradient, rows, peers, table; // keys, values: BUFFERS times; rows: of a stage lse, then delta
+  u32 full, empty, keys_full, keys_empty, peers_full, peers_empty, turns_full;
 };
 
 // The last query that sees any of an item's keys. By a whole warp.
@@ -32,46 +33,42 @@ struct query_blocks {
 };
 static __device__ __forceinline__ int rank() { return CLUSTER > 1 ? blockIdx.x % CLUSTER : 0; }
 
-static __device__ __forceinline__ void load_floats(u32 to, const float *from, u32 bytes, u32 barrier) {
-  asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
-               "l"(from), "r"(bytes), "r"(barrier)
-               : "memory");
-}
-static __device__ __forceinline__ float2 shared_floats(u32 at) {
-  float2 v;
-  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(at));
-  return v;
+// An item's keys, values, and queries with what belongs to them. By one thread.
+template <typename P>
+static __device__ __forceinline__ void keys_load(const P &p, const shape &s, const keys_memory &m, const item &it,
+                                                 const query_blocks &blocks, ring &q, const ring &kv) {
+  const float *lse = (const float *)p.args[5], *delta = lse + (long long)s.sequences * s.heads * s.padded;
+  const int key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
+  const u32 keys_full = m.keys_full + 8 * kv.stage, at = kv.stage * CONSUMERS * TILE_BYTES;
+  wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
+  expect_bytes(keys_full, 2 * CONSUMERS * TILE_BYTES);
+  for (int w = 0; w < CONSUMERS; ++w) {
+    load_boxes(m.keys + at + w * TILE_BYTES, 64 * PITCH, &p.maps[0], key_x, it.first + 64 * w, it.sequence, keys_full);
+    load_boxes(m.values + at + w * TILE_BYTES, 64 * PITCH, &p.maps[0], value_x, it.first + 64 * w, it.sequence, keys_full);
+  }
+  int j = blocks.first + rank();
+  for (int z = it.sequence; z < it.sequence + (s.segments - it.segment) * s.batch; z += s.batch)
+    for (int h = it.key_head * GROUP; h < (it.key_head + 1) * GROUP; ++h, j -= blocks.end - blocks.first)
+      for (; j < blocks.end; j += CLUSTER, q.next(STAGES)) {
+        const u32 full = m.full + 8 * q.stage, rows = m.rows + q.stage * 8 * KEYS;
+        const long long from = (long long)(z * s.heads + h) * s.padded + j * KEYS;
+        wait(m.empty + 8 * q.stage, q.phase ^ 1);
+        expect_bytes(full, 2 * BLOCK_BYTES + 8 * KEYS);
+        load_boxes(m.query + q.stage * BLOCK_BYTES, KEYS * PITCH, &p.maps[2], h * HEAD, j * KEYS, z, full);
+        load_floats(rows, lse + from, 4 * KEYS, full);
+        load_boxes(m.gradient + q.stage * BLOCK_BYTES, KEYS * PITCH, &p.maps[3], h * HEAD, j * KEYS, z, full);
+        load_floats(rows + 4 * KEYS, delta + from, 4 * KEYS, full);
+      }
 }
 
 template <typename P>
 static __device__ __forceinline__ void keys_produce(const P &p, const shape &s, const keys_memory &m) {
-  const float *lse = (const float *)p.args[5], *delta = lse + (long long)s.sequences * s.heads * s.padded;
   ring q = {0, 0}, kv = {0, 0};
   item it;
-  for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(2)) {
+  for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(BUFFERS)) {
     const query_blocks blocks(p, s, it);
     if (threadIdx.x) continue;
-    const int key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
-    const u32 keys_full = m.keys_full + 8 * kv.stage, at = kv.stage * CONSUMERS * TILE_BYTES;
-    wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
-    expect_bytes(keys_full, 2 * CONSUMERS * TILE_BYTES);
-    for (int w = 0; w < CONSUMERS; ++w) {
-      load(m.keys + at + w * TILE_BYTES, &p.maps[0], key_x, it.first + 64 * w, it.sequence, keys_full);
-      load(m.values + at + w * TILE_BYTES, &p.maps[0], value_x, it.first + 64 * w, it.sequence, keys_full);
-    }
-    int j = blocks.first + rank();
-    for (int z = it.sequence; z < it.sequence + (s.segments - it.segment) * s.batch; z += s.batch)
-      for (int h = it.key_head * GROUP; h < (it.key_head + 1) * GROUP; ++h, j -= blocks.end - blocks.first)
-        for (; j < blocks.end; j += CLUSTER, q.next(STAGES)) {
-          const u32 full = m.full + 8 * q.stage, rows = m.rows + q.stage * 8 * KEYS;
-          const long long from = (long long)(z * s.heads + h) * s.padded + j * KEYS;
-          wait(m.empty + 8 * q.stage, q.phase ^ 1);
-          expect_bytes(full, 2 * BLOCK_BYTES + 8 * KEYS);
-          load(m.query + q.stage * BLOCK_BYTES, &p.maps[0], h * HEAD, j * KEYS, z, full);
-          load_floats(rows, lse + from, 4 * KEYS, full);
-          load(m.gradient + q.stage * BLOCK_BYTES, &p.maps[1], h * HEAD, j * KEYS, z, full);
-          load_floats(rows + 4 * KEYS, delta + from, 4 * KEYS, full);
-        }
+    keys_load(p, s, m, it, blocks, q, kv);
   }
 }
 
@@ -106,19 +103,19 @@ static __device__ __forceinline__ void cluster_sync() {
 static __device__ __forceinline__ u32 peer_place(const keys_memory &m, int w) {
   return m.peers + w * PEER_BYTES + threadIdx.x % 128 * 16;
 }
-static __device__ __forceinline__ void send(const keys_memory &m, const float (&o)[32], int w) {
+static __device__ __forceinline__ void send(const keys_memory &m, const float (&o)[HEAD / 2], int w) {
   const u32 to = address_at(peer_place(m, w), rank() ^ 1);
 #pragma unroll
-  for (int e = 0; e < 8; ++e)
+  for (int e = 0; e < HEAD / 8; ++e)
     asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to + e * 2048), "f"(o[4 * e]),
                  "f"(o[4 * e + 1]), "f"(o[4 * e + 2]), "f"(o[4 * e + 3])
                  : "memory");
   arrive_at(m.peers_full, rank() ^ 1);
 }
-static __device__ __forceinline__ void receive(const keys_memory &m, float (&o)[32], int w, u32 phase) {
+static __device__ __forceinline__ void receive(const keys_memory &m, float (&o)[HEAD / 2], int w, u32 phase) {
   wait_cluster(m.peers_full, phase);
 #pragma unroll
-  for (int e = 0; e < 8; ++e) {
+  for (int e = 0; e < HEAD / 8; ++e) {
     float4 v;
     asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
                  : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
@@ -144,20 +141,32 @@ static __device__ __forceinline__ void mask_queries(float (&x)[KEYS / 2], const 
   }
 }
 
+// Products of 64 keys or values, rows of a tile or read from there already, with a block of queries or gradients.
+static __device__ __forceinline__ void multiply_turned(float (&d)[KEYS / 2], const u32 (&left)[HEAD / 4], u32 tile,
+                                                       u64 right) {
+#pragma unroll
+  for (int k = 0; k < HEAD / 16; ++k)
+    if (LEFTS_IN_REGISTERS)
+      wgmma_scores(d, left[4 * k], left[4 * k + 1], left[4 * k + 2], left[4 * k + 3], right + to_columns(k, KEYS), k);
+    else wgmma_scores(d, descriptor(tile) + to_columns(k, 64), right + to_columns(k, KEYS), k);
+}
+
 template <typename P>
 static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, const keys_memory &m) {
   const int w = threadIdx.x / 128 - 1, lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
+  const turning turns(m.table, m.turns_full, w);
   ring q = {0, 0}, kv = {0, 0};
   item it;
 #pragma unroll 1
-  for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(2)) {
+  for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(BUFFERS)) {
     const int first = it.first + 64 * w;
-    float x[KEYS / 2], y[KEYS / 2], dk[32], dv[32];
-    u32 keys[16], values[16], powers[KEYS / 4], left[KEYS / 4];
+    float x[KEYS / 2], y[KEYS / 2], dk[HEAD / 2], dv[HEAD / 2];
+    u32 keys[HEAD / 4], values[HEAD / 4], powers[KEYS / 4], left[KEYS / 4];
     const u32 at = (kv.stage * CONSUMERS + w) * TILE_BYTES;
+    if (!rank()) turns.fetch(p, first);
     wait(m.keys_full + 8 * kv.stage, kv.phase);
 #pragma unroll
-    for (int e = 0; e < 32; ++e) dk[e] = dv[e] = 0.0f;
+    for (int e = 0; e < HEAD / 2; ++e) dk[e] = dv[e] = 0.0f;
     const query_blocks blocks(p, s, it);
     const int *starts = STARTS ? row_starts::at(p, s, it) : nullptr;
     int j = blocks.first + rank();
@@ -171,17 +180,15 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
       for (; j < blocks.end; j += CLUSTER, q.next(STAGES)) {
         const u64 query = descriptor(m.query + q.stage * BLOCK_BYTES);
         const u64 gradient = descriptor(m.gradient + q.stage * BLOCK_BYTES);
-        load_left(keys, m.keys + at); // each time anew: else ptxas may lose them
-        load_left(values, m.values + at);
+        if (LEFTS_IN_REGISTERS) {
+          load_left(keys, m.keys + at); // each time anew: else ptxas may lose them
+          load_left(values, m.values + at);
+        }
         wait(m.full + 8 * q.stage, q.phase);
         wgmma_begin();
-#pragma unroll
-        for (int k = 0; k < 4; ++k)
-          wgmma_scores(x, keys[4 * k], keys[4 * k + 1], keys[4 * k + 2], keys[4 * k + 3], query + 2 * k, k);
+        multiply_turned(x, keys, m.keys + at, query);
         wgmma_end();
-#pragma unroll
-        for (int k = 0; k < 4; ++k)
-          wgmma_scores(y, values[4 * k], values[4 * k + 1], values[4 * k + 2], values[4 * k + 3], gradient + 2 * k, k);
+        multiply_turned(y, values, m.values + at, gradient);
         wgmma_end();
         wgmma_wait<1>();
         tie(x);
@@ -210,8 +217,7 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
         wgmma_begin();
 #pragma unroll
         for (int k = 0; k < KEYS / 16; ++k)
-          wgmma_values(dv, powers[4 * k], powers[4 * k + 1], powers[4 * k + 2], powers[4 * k + 3], gradient + 128 * k,
-                       1);
+          wgmma_values(dv, powers[4 * k], powers[4 * k + 1], powers[4 * k + 2], powers[4 * k + 3], gradient + to_rows(k), 1);
         wgmma_end();
         wgmma_wait<1>();
         tie(y);
@@ -224,15 +230,17 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
         wgmma_begin();
 #pragma unroll
         for (int k = 0; k < KEYS / 16; ++k)
-          wgmma_values(dk, left[4 * k], left[4 * k + 1], left[4 * k + 2], left[4 * k + 3], query + 128 * k, 1);
+          wgmma_values(dk, left[4 * k], left[4 * k + 1], left[4 * k + 2], left[4 * k + 3], query + to_rows(k), 1);
         wgmma_end();
         wgmma_wait<0>();
         tie(dk);
         tie(dv);
         tie(powers);
         tie(left);
-        tie(keys);
-        tie(values);
+        if (LEFTS_IN_REGISTERS) {
+          tie(keys);
+          tie(values);
+        }
         arrive(m.empty + 8 * q.stage);
       }
     }
@@ -248,7 +256,7 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
     named_sync(1 + w, 128);
     const u32 staged = m.staged + w * 2 * TILE_BYTES;
     if (all_keys) {
-      turn_back(p, dk, first + row, first + row + 8);
+      turns.back(dk, row, row + 8, i);
       stage(staged, dk, SCALE, SCALE);
     }
     if (all_values) stage(staged + TILE_BYTES, dv, 1.0f, 1.0f);
@@ -256,8 +264,8 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
     named_sync(1 + w, 128);
     if (threadIdx.x % 128 == 0) {
       const int x_at = (s.heads + it.key_head) * HEAD;
-      if (all_keys) store(&p.maps[2], x_at, first, it.sequence, staged);
-      if (all_values) store(&p.maps[2], x_at + s.key_heads * HEAD, first, it.sequence, staged + TILE_BYTES);
+      if (all_keys) store_boxes(&p.maps[1], x_at, first, it.sequence, staged);
+      if (all_values) store_boxes(&p.maps[1], x_at + s.key_heads * HEAD, first, it.sequence, staged + TILE_BYTES);
       stores_end();
     }
   }
@@ -265,19 +273,21 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
 }
 
 template <typename P> static __device__ __forceinline__ void attention_grad_keys(const P &p) {
-  __shared__ __align__(8) u64 barriers[2 * STAGES + 6];
+  __shared__ __align__(8) u64 barriers[2 * STAGES + 6 + CONSUMERS];
   __shared__ __align__(16) float rows[STAGES][2 * KEYS];
   const u32 barrier = shared_address(barriers);
   keys_memory m;
-  m.keys = (shared_address(memory) + 1023) & ~1023u, m.values = m.keys + 2 * CONSUMERS * TILE_BYTES;
-  m.staged = m.values + 2 * CONSUMERS * TILE_BYTES, m.query = m.staged + CONSUMERS * 2 * TILE_BYTES;
+  m.keys = (shared_address(memory) + 1023) & ~1023u, m.values = m.keys + BUFFERS * CONSUMERS * TILE_BYTES;
+  m.staged = m.values + BUFFERS * CONSUMERS * TILE_BYTES, m.query = m.staged + CONSUMERS * 2 * TILE_BYTES;
   m.gradient = m.query + STAGES * BLOCK_BYTES, m.peers = m.gradient + STAGES * BLOCK_BYTES;
   m.rows = shared_address(rows);
   m.full = barrier, m.empty = barrier + 8 * STAGES, m.keys_full = barrier + 16 * STAGES;
   m.keys_empty = m.keys_full + 16, m.peers_full = m.keys_empty + 16, m.peers_empty = m.peers_full + 8;
+  m.table = m.peers + (CLUSTER - 1) * CONSUMERS * PEER_BYTES, m.turns_full = m.peers_empty + 8;
   if (threadIdx.x == 0) {
+    for (int i = 0; TURNS && i < CONSUMERS; ++i) barrier_init(m.turns_full + 8 * i, 1);
     for (int i = 0; i < STAGES; ++i) barrier_init(m.full + 8 * i, 1), barrier_init(m.empty + 8 * i, 4 * CONSUMERS);
-    for (int i = 0; i < 2; ++i) barrier_init(m.keys_full + 8 * i, 1), barrier_init(m.keys_empty + 8 * i, 4 * CONSUMERS);
+    for (int i = 0; i < BUFFERS; ++i) barrier_init(m.keys_full + 8 * i, 1), barrier_init(m.keys_empty + 8 * i, 4 * CONSUMERS);
     if (CLUSTER > 1) barrier_init(m.peers_full, 4 * CONSUMERS), barrier_init(m.peers_empty, 4 * CONSUMERS);
     barriers_ready();
   }

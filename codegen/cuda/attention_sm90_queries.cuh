@@ -13,8 +13,8 @@ static __device__ __forceinline__ int blocks_of(const shape &s, const item &it) 
 }
 
 struct queries_memory {
-  u32 query, gradient, out, staged, keys, values;
-  u32 keys_full, keys_empty, values_full, values_empty, query_full, query_empty;
+  u32 query, gradient, out, staged, keys, values, table;
+  u32 keys_full, keys_empty, values_full, values_empty, query_full, query_empty, turns_full;
 };
 
 template <typename P>
@@ -25,7 +25,7 @@ static __device__ __forceinline__ void queries_produce(const P &p, const shape &
   for (int i = 0; item_at(s, i, CONSUMERS * TOKENS, true, it); ++i, phase ^= 1) {
     __syncwarp();
     wait(m.query_empty, phase ^ 1);
-    if (threadIdx.x == 0) expect_bytes(m.query_full, 3 * CONSUMERS * GROUP * TOKENS * 128);
+    if (threadIdx.x == 0) expect_bytes(m.query_full, 3 * CONSUMERS * GROUP * TOKENS * HEAD * 2);
     __syncwarp();
     load_rows(m.query, &p.maps[0], it, m.query_full);
     load_rows(m.gradient, &p.maps[3], it, m.query_full);
@@ -37,10 +37,10 @@ static __device__ __forceinline__ void queries_produce(const P &p, const shape &
       const int row = (first + n % blocks) * KEYS, z = it.sequence - n / blocks * s.batch;
       wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
       expect_bytes(m.keys_full + 8 * kv.stage, BLOCK_BYTES);
-      load(m.keys + kv.stage * BLOCK_BYTES, &p.maps[1], key_x, row, z, m.keys_full + 8 * kv.stage);
+      load_boxes(m.keys + kv.stage * BLOCK_BYTES, KEYS * PITCH, &p.maps[1], key_x, row, z, m.keys_full + 8 * kv.stage);
       wait(m.values_empty + 8 * kv.stage, kv.phase ^ 1);
       expect_bytes(m.values_full + 8 * kv.stage, BLOCK_BYTES);
-      load(m.values + kv.stage * BLOCK_BYTES, &p.maps[1], value_x, row, z, m.values_full + 8 * kv.stage);
+      load_boxes(m.values + kv.stage * BLOCK_BYTES, KEYS * PITCH, &p.maps[1], value_x, row, z, m.values_full + 8 * kv.stage);
     }
   }
 }
@@ -56,7 +56,9 @@ static __device__ __forceinline__ void keep_row(const P &p, const shape &s, cons
 
 template <typename P>
 static __device__ __forceinline__ void queries_consume(const P &p, const shape &s, const queries_memory &m) {
-  const int w = threadIdx.x / 128 - 1, lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
+  const int w = __shfl_sync(0xffffffffu, threadIdx.x / 128, 0) - 1; // in a uniform register
+  const int lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
+  const turning turns(m.table, m.turns_full, w);
   ring kv = {0, 0};
   u32 phase = 0;
   item it;
@@ -74,14 +76,15 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
     const float *lse = (const float *)p.args[2] + (long long)it.sequence * s.length * s.heads + it.key_head * GROUP;
     const float lse_a = there_a ? lse[position_a * s.heads + row / TOKENS] * LOG2E : 0.0f;
     const float lse_b = there_b ? lse[position_b * s.heads + (row + 8) / TOKENS] * LOG2E : 0.0f;
-    float x[KEYS / 2], y[KEYS / 2], dq[32], delta_a = 0.0f, delta_b = 0.0f;
-    u32 query[16], gradient[16], left[KEYS / 4];
+    float x[KEYS / 2], y[KEYS / 2], dq[HEAD / 2], delta_a = 0.0f, delta_b = 0.0f;
+    u32 query[HEAD / 4], gradient[HEAD / 4], left[KEYS / 4];
+    turns.fetch(p, least);
     wait(m.query_full, phase);
     phase ^= 1;
     load_left(query, m.out + w * TILE_BYTES); // for delta
     load_left(gradient, m.gradient + w * TILE_BYTES);
 #pragma unroll
-    for (int e = 0; e < 16; ++e) {
+    for (int e = 0; e < HEAD / 4; ++e) {
       const float product = low(query[e]) * low(gradient[e]) + high(query[e]) * high(gradient[e]);
       if (e % 2) delta_b += product;
       else delta_a += product;
@@ -98,7 +101,7 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
 #pragma unroll 1
         for (int at = s.length + threadIdx.x - 128; at < s.padded; at += THREADS - 128) keep_row(p, s, it, h, at, 0, 0);
 #pragma unroll
-    for (int e = 0; e < 32; ++e) dq[e] = 0.0f;
+    for (int e = 0; e < HEAD / 2; ++e) dq[e] = 0.0f;
 #pragma unroll
     for (int e = 0; e < KEYS / 4; ++e) left[e] = 0;
 #pragma unroll 1
@@ -112,14 +115,14 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
         wait(m.keys_full + 8 * kv.stage, kv.phase);
         wgmma_begin();
 #pragma unroll
-        for (int k = 0; k < 4; ++k)
-          wgmma_scores(x, query[4 * k], query[4 * k + 1], query[4 * k + 2], query[4 * k + 3], keys + 2 * k, k);
+        for (int k = 0; k < HEAD / 16; ++k)
+          wgmma_scores(x, query[4 * k], query[4 * k + 1], query[4 * k + 2], query[4 * k + 3], keys + to_columns(k, KEYS), k);
         wgmma_end();
         wait(m.values_full + 8 * kv.stage, kv.phase);
         wgmma_begin();
 #pragma unroll
-        for (int k = 0; k < 4; ++k)
-          wgmma_scores(y, gradient[4 * k], gradient[4 * k + 1], gradient[4 * k + 2], gradient[4 * k + 3], values + 2 * k,
+        for (int k = 0; k < HEAD / 16; ++k)
+          wgmma_scores(y, gradient[4 * k], gradient[4 * k + 1], gradient[4 * k + 2], gradient[4 * k + 3], values + to_columns(k, KEYS),
                        k);
         wgmma_end();
         wgmma_wait<1>();
@@ -147,7 +150,7 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
         wgmma_begin();
 #pragma unroll
         for (int k = 0; k < KEYS / 16; ++k)
-          wgmma_values(dq, left[4 * k], left[4 * k + 1], left[4 * k + 2], left[4 * k + 3], keys + 128 * k, 1);
+          wgmma_values(dq, left[4 * k], left[4 * k + 1], left[4 * k + 2], left[4 * k + 3], keys + to_rows(k), 1);
         wgmma_end();
         before = kv.stage;
         kv.next(STAGES);
@@ -165,7 +168,7 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
     }
     stores_read();
     const int thread = thread_again(), place = thread / 32 % 4 * 16 + thread % 32 / 4;
-    turn_back(p, dq, least + place % TOKENS, least + (place + 8) % TOKENS);
+    turns.back(dq, place % TOKENS, (place + 8) % TOKENS, i);
     named_sync(1 + w, 128);
     stage(m.staged + w * TILE_BYTES, dq, SCALE, SCALE);
     fence_copies();
@@ -176,7 +179,7 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
 }
 
 template <typename P> static __device__ __forceinline__ void attention_grad_queries(const P &p) {
-  __shared__ __align__(8) u64 barriers[4 * STAGES + 2];
+  __shared__ __align__(8) u64 barriers[4 * STAGES + 2 + CONSUMERS];
   const u32 first = shared_address(barriers);
   queries_memory m;
   m.query = (shared_address(memory) + 1023) & ~1023u, m.gradient = m.query + QUERY_BYTES;
@@ -184,7 +187,9 @@ template <typename P> static __device__ __forceinline__ void attention_grad_quer
   m.keys = m.staged + QUERY_BYTES, m.values = m.keys + STAGES * BLOCK_BYTES;
   m.keys_full = first, m.keys_empty = first + 8 * STAGES, m.values_full = first + 16 * STAGES;
   m.values_empty = first + 24 * STAGES, m.query_full = first + 32 * STAGES, m.query_empty = m.query_full + 8;
+  m.table = m.values + STAGES * BLOCK_BYTES, m.turns_full = m.query_empty + 8;
   if (threadIdx.x == 0) {
+    for (int i = 0; TURNS && i < CONSUMERS; ++i) barrier_init(m.turns_full + 8 * i, 1);
     for (int i = 0; i < STAGES; ++i) {
       barrier_init(m.keys_full + 8 * i, 1), barrier_init(m.values_full + 8 * i, 1);
       barrier_init(m.keys_empty + 8 * i, 4 * CONSUMERS), barrier_init(m.values_empty + 8 * i, 4 * CONSUMERS);
