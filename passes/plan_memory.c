@@ -3,7 +3,8 @@
 // if they are never alive together.
 //
 //   %y = "kernel.gemm"(%x, %w) …       becomes       %y = "kernel.gemm"(%x, %w) {places = array<i64: 4, 65536>, …}
-// A view lies inside what it views; an accumulating op and a rotation write over their operand; the parts of a stack
+// A view lies inside what it views; an accumulating op and a rotation write over their operand, and the gradient of a
+// gated unit over its gate and up; the parts of a stack
 // are made inside the stack where nothing else reads them first, so that the stack itself costs nothing (its copy finds
 // them in place).
 #include "passes/passes.h"
@@ -103,20 +104,25 @@ static int64_t last_reader(memory *p, MlirValue v) {
   return last;
 }
 
+// The value, where nobody else reads it, now or through a view.
+static MlirValue only_here(ir *m, MlirValue x) {
+  op_code made_by = ir_code(m, value_op(x));
+  return value_uses(x) == 1 && made_by != KERNEL_BUFFER && made_by != KERNEL_VIEW ? x : no_value;
+}
+
 // The operand whose memory result `index` takes over; null: none.
 static MlirValue taken_over(memory *p, MlirOperation op, int index) {
   ir *m = p->m;
   segment accumulators = {0, 0}, results = {0, 1};
   switch (ir_code(m, op)) {
   case KERNEL_VIEW: return mlirOperationGetOperand(op, 0);
-  case KERNEL_GEMM: accumulators = ir_operands(m, op, 2), results = ir_results(m, op, 0); break;
+  case KERNEL_GEMM:
+    if (ir_text(m, op, "glu") && ir_operands(m, op, 4).count && !index) return only_here(m, ir_operand(m, op, 4));
+    accumulators = ir_operands(m, op, 2), results = ir_results(m, op, 0);
+    break;
   case KERNEL_EMBED_GRAD: accumulators = ir_operands(m, op, 2); break;
   case KERNEL_CROSS_ENTROPY: accumulators = ir_operands(m, op, 4), results = ir_results(m, op, 6); break;
-  case KERNEL_ROPE: { // in place where nobody else reads what it turns, now or through a view
-    MlirValue x = mlirOperationGetOperand(op, 0);
-    op_code made_by = ir_code(m, value_op(x));
-    return value_uses(x) == 1 && made_by != KERNEL_BUFFER && made_by != KERNEL_VIEW ? x : no_value;
-  }
+  case KERNEL_ROPE: return only_here(m, mlirOperationGetOperand(op, 0));
   default: return no_value;
   }
   if (!accumulators.count || index < results.first || index >= results.first + results.count) return no_value;
