@@ -1,4 +1,4 @@
-// Attention in bf16 for sm_90a, heads of 64, 96 and 128 columns: the launches with their tensor maps, and what the .cuh
+// Attention in bf16 for sm_90a, heads of 64 and 96 columns: the launches with their tensor maps, and what the .cuh
 // files leave to the text before them.
 #include "codegen/cuda/attention.h"
 #include "codegen/cuda/texts.h"
@@ -9,7 +9,8 @@ enum {
   PROCESSORS = 132, // of an H100 or H200; with fewer the last blocks wait for their turn
   GROUP_MAX = 64,
   ELEMENT = 2, // bytes
-  PADDED = 128
+  PADDED = 128,
+  BUFFERS = 2 // of an item's keys and values
 };
 
 typedef enum { FORWARD, GRAD_QUERIES, GRAD_KEYS } kernel_kind;
@@ -29,8 +30,6 @@ static const struct {
     {64, true, {{2, 64, 8, 3}, {2, 48, 6, 4}, {2, 64, 4, 6}}},
     {96, false, {{2, 64, 4, 3}, {2, 48, 4, 4}, {2, 32, 4, 6}}},
     {96, true, {{2, 64, 4, 3}, {2, 48, 4, 4}, {2, 32, 4, 6}}},
-    {128, false, {{2, 64, 4, 3}, {2, 48, 3, 4}, {2, 32, 4, 4}}},
-    {128, true, {{2, 64, 4, 3}, {2, 48, 3, 4}, {2, 32, 4, 4}}},
 };
 
 static const char *const functions[] = {"attention", "attention_grad_queries", "attention_grad_keys"};
@@ -41,17 +40,19 @@ static const widths *widths_of(const attention *a, kernel_kind kind) {
   return NULL;
 }
 
-bool attention_sm90_can(const cuda_entry *e, const attention *a) {
-  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && widths_of(a, FORWARD) &&
-         a->heads / a->key_heads <= GROUP_MAX;
-}
-
 static int64_t group_of(const attention *a) { return a->heads / a->key_heads; }
 static int64_t tokens_of(const attention *a) { return 64 / group_of(a); }
+static int64_t box_of(const attention *a) { return a->head % 64 ? 32 : 64; } // columns
+
+bool attention_sm90_can(const cuda_entry *e, const attention *a) {
+  enum { PLACES = 128 }; // bytes that a box begins at a multiple of
+  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && widths_of(a, FORWARD) &&
+         group_of(a) <= GROUP_MAX && tokens_of(a) * box_of(a) * ELEMENT % PLACES == 0;
+}
 
 // Boxes of `rows` positions of one head, of rows of `heads` heads.
 static void add_map(cuda_entry *e, plan_launch *l, const attention *a, plan_ref at, int64_t heads, int64_t rows) {
-  int64_t columns = heads * a->head, box = a->head % 64 ? 32 : 64;
+  int64_t columns = heads * a->head, box = box_of(a);
   launch_map(e->arena, l,
              (plan_map){.at = at,
                         .bytes = ELEMENT,
@@ -87,8 +88,6 @@ static void write_wgmma(const char *name, int width, bool registers, bool rows, 
 static bool turns_back(const attention *a, kernel_kind kind) {
   return kind != FORWARD && a->rotation.ptr && a->head == 64;
 }
-
-static int buffers_of(const attention *a) { return a->head > 96 ? 1 : 2; } // of an item's keys and values
 
 // Positions of a consumer.
 static int64_t rows_of(const attention *a, kernel_kind kind) { return kind == GRAD_KEYS ? 64 : tokens_of(a); }
@@ -126,7 +125,7 @@ static void write_text(const attention *a, kernel_kind kind, int cluster, int st
       "constexpr int HEAD = %d, GROUP = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = %d, BUFFERS = %d;\n"
       "constexpr bool TURNS = %s, STARTS = %s;\nconstexpr int STARTS_ARG = %d, TURN_MAP = %d, CONSUMER_ROWS = "
       "%lld;\nconstexpr float SCALE = ",
-      head, (long long)group_of(a), widths_of(a, kind)->consumers, keys, stages, cluster, buffers_of(a),
+      head, (long long)group_of(a), widths_of(a, kind)->consumers, keys, stages, cluster, BUFFERS,
       turns ? "true" : "false", a->starts ? "true" : "false", kind == FORWARD ? 3 : 6, kind == GRAD_KEYS ? 4 : 5,
       (long long)rows_of(a, kind));
   cuda_float(out, a->scale);

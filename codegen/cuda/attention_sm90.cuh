@@ -1,4 +1,4 @@
-// Causal attention in bf16 for sm_90a, heads of 64, 96 and 128 columns: wgmma on tiles that TMA brings. A block is a producer warp
+// Causal attention in bf16 for sm_90a, heads of 64 and 96 columns: wgmma on tiles that TMA brings. A block is a producer warp
 // and CONSUMERS warpgroups; as many blocks as multiprocessors, which do one item after the other, the longest first and
 // back and forth. A consumer's 64 rows are TOKENS = 64 / GROUP positions of all GROUP query heads that share a key
 // head, head by head, so that keys and values are loaded once for all of them. The next scores and the last block's

@@ -1,8 +1,9 @@
 // How far a run in bf16 is from what is expected, tensor by tensor: the root mean square of the difference, against
 // that of PyTorch's own runs in bf16, which scripts/bf16-reference wrote. Held against the bars:
-//   each tensor       at most 1.5 times as far; as both are draws of rounding errors, and many tensors small, 2 % of a
-//                     case's may be up to twice as far. (PyTorch's own runs on other batches would not pass: 5 % of
-//                     their tensors are beyond 1.5, 1.6 % beyond 2, up to 8 times; scripts/bf16-reference --spread)
+//   each tensor       at most 1.5 times as far; as both are draws of rounding errors, and many tensors small, 5 % of a
+//                     case's may be up to 4 times as far. That is what PyTorch's own runs on other batches are like: 5
+//                     % of their tensors are beyond 1.5, 1.6 % beyond 2, up to 8 times (scripts/bf16-reference
+//                     --spread)
 //   all of them       as far or less, in the geometric mean
 //   losses            within 1 %
 // Prints the worst of each kind as a part of its bar; names what is over and exits with 1.
@@ -62,7 +63,7 @@ typedef struct tally {
   worst kinds[2]; // values, gradients
 } tally;
 
-static const double factor = 1.5, limit = 2, losses_bar = 0.01, part_over = 0.02;
+static const double factor = 1.5, limit = 4, losses_bar = 0.01, part_over = 0.05;
 
 static void judge(tally *t, const char *name, double ours, double theirs) {
   double ratio = ours == 0 ? 0 : ours / theirs;
