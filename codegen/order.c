@@ -213,6 +213,8 @@ static void set_after(arena *a, const order *o, const int *first, plan_launch *l
 }
 
 void order_launches(arena *a, ir *m, const op_list *ops, const int *first, int64_t scratch, plan_entry *entry) {
+  enum { MOST = 1 << 15 }; // `before` takes the square of it in bits; more ops stay a chain
+  if (ops->count > MOST) return;
   order o = {.m = m, .scratch = scratch, .words = ops->count / 64 + 1};
   o.before = memory_zero((size_t)(ops->count + 1) * (size_t)o.words * sizeof *o.before);
   for (int i = 0; i < ops->count; ++i) {

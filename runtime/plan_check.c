@@ -69,7 +69,8 @@ bool plan_check_map(const plan_map *m, int64_t bytes, char why[PLAN_WHY]) {
   bool ok = !__builtin_mul_overflow(m->rows - 1, m->row_stride, &rows) &&
             !__builtin_mul_overflow(m->count - 1, m->stride, &matrices) &&
             !__builtin_add_overflow(rows, matrices, &end) &&
-            !__builtin_add_overflow(end, m->columns * m->bytes + m->at.offset, &end) && end <= bytes;
+            !__builtin_add_overflow(end, m->columns * m->bytes, &end) &&
+            !__builtin_add_overflow(end, m->at.offset, &end) && end <= bytes;
   if (!ok) snprintf(why, PLAN_WHY, "does not lie in the %lld bytes of the space", (long long)bytes);
   return ok;
 }

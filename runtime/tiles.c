@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_LIMIT = 64 << 20 };
+enum { FILE_LIMIT = 1 << 20 };
 
 void tiles_free(tiles_file *f) {
   free(f->items);

@@ -75,7 +75,7 @@ bool cuda_emit_attention(cuda_entry *e, MlirOperation op, lmn_error *error) {
 // A rotation rides on the gradient, in its place.
 static MlirOperation rotation_of(const cuda_entry *e, MlirOperation grad) {
   MlirOperation next = mlirOperationGetNextInBlock(grad);
-  if (ir_code(e->ir, next) != KERNEL_ROPE || !ir_int(next, "rides")) return (MlirOperation){NULL};
+  if (!next.ptr || ir_code(e->ir, next) != KERNEL_ROPE || !ir_int(next, "rides")) return (MlirOperation){NULL};
   plan_ref from = ir_place(ir_result(e->ir, grad, 0)), to = ir_place(ir_result(e->ir, next, 0));
   bool fits = from.space == to.space && from.offset == to.offset &&
               value_rows(ir_operand(e->ir, next, 1)) >= ir_int(grad, "length");

@@ -18,6 +18,9 @@ static const char *place_of(const char *what, int *length, long *line) {
   if (!file || !colon || colon <= ++file) return NULL;
   *length = (int)(colon - file);
   *line = strtol(colon + 1, NULL, 10);
+  // What a directive could not hold as it is.
+  for (const char *c = file; c < colon; ++c)
+    if (*c == '"' || *c == '\\' || (unsigned char)*c < ' ') return NULL;
   return *line > 0 ? file : NULL;
 }
 

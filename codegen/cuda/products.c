@@ -224,7 +224,7 @@ static bool read_product(cuda_entry *e, MlirOperation op, product *p, lmn_error 
   p->stored = ir_results(e->ir, op, 0).count > 0;
   if (!p->stored && p->glu != GLU_VALUE) return fail(error, "no result");
   if (p->glu && (!epilogue || p->kinds || g->accumulate || p->lists || p->extras > 1 ||
-                 (p->glu == GLU_VALUE ? g->n % 2 || p->rows || p->extras != 1 : p->rows != 1)))
+                 (p->glu == GLU_VALUE ? !g->trans_b || g->n % 2 || p->rows || p->extras != 1 : p->rows != 1)))
     return fail(error, "not the operands and results of a gated unit");
   if (!epilogue && (columns.count || rows.count || extras.count))
     return fail(error, "columns, rows or extras without an epilogue");

@@ -174,10 +174,18 @@ static void write_select(text *out, const char *name, int count) {
 
 static const char *word(bool flag) { return flag ? "true" : "false"; }
 
-static void write_constants(const product *p, const choice *c, text *out) {
-  enum { RASTER_ROWS = 16 };
+// Whether two neighbours in float32 can be stored at once: gradients begin wherever the one before them ends.
+static bool in_pairs(const plan_launch *l, const product *p, const choice *c) {
   const plan_gemm *g = &p->gemm;
   bool pairs = !c->staged && !p->body && !is_bf16(p->types.c) && g->n % 2 == 0 && g->ldc % 2 == 0;
+  for (int64_t i = 0; pairs && i < g->groups; ++i)
+    pairs = l->args[c_first(p) + i].offset % (2 * (int64_t)sizeof(float)) == 0;
+  return pairs;
+}
+
+static void write_constants(const plan_launch *l, const product *p, const choice *c, text *out) {
+  enum { RASTER_ROWS = 16 };
+  const plan_gemm *g = &p->gemm;
   text_printf(out,
               "constexpr int BLOCKS = %d, BN = %d, CLUSTER_M = %d, CLUSTER_N = %d, RASTER = %d;\n"
               "constexpr bool PING_PONG = %s, ACCUMULATE = %s;\n",
@@ -191,7 +199,8 @@ static void write_constants(const product *p, const choice *c, text *out) {
               "struct operand_maps {\n  int first;\n  bool each; // a map for each matrix; else they are one map's\n"
               "  int step;  // 0: the same matrix for all\n};\n",
               c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS,
-              word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split), word(pairs));
+              word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split),
+              word(in_pairs(l, p, c)));
 }
 
 static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {
@@ -297,7 +306,7 @@ static void write_kernel(cuda_entry *e, plan_launch *l, const product *p, const 
   text body = s->functions;
   s->functions = (text){0};
   text *out = &s->functions;
-  write_constants(p, c, out);
+  write_constants(l, p, c, out);
   add_all_maps(e, l, p, c, out);
   write_select(out, "row_maps", c->staged ? row_parts(p) : 0);
   write_select(out, "result_maps", c->staged ? result_parts(p) : 0);
@@ -328,6 +337,8 @@ bool sm90_product(cuda_entry *e, plan_launch *l, const product *p, cuda_source *
   if (e->trials && !sm90_try(e, l, p, s, staged, error)) return false;
   choice c = e->measured ? measured_tiles(e, l, p, staged) : (choice){0};
   if (!c.width) c = choose_tiles(p, staged, e->tiles);
+  // Row operands that are too many for shared memory are read where they lie.
+  if (!c.width && staged && !p->glu) c = choose_tiles(p, false, NULL);
   if (!c.width) return fail(error, "no tile of a product has room in shared memory");
   const int64_t clusters = clusters_of(&c), tiles = tiles_of(p, &c);
   if (c.split) cuda_arg(e, l, cuda_scratch(e, parts_bytes(p, &c)));

@@ -258,7 +258,12 @@ static int teams_of(const row_kernel *r) {
 
 // Whether the threads of a team have room for a row, and for the sums, which meet in shared memory.
 static bool fits(const row_kernel *r, int64_t columns) {
-  enum { HELD = 32, WORDS = 80, SHARED = 48 * 1024 }; // elements a thread has of each row; words of rows and sums
+  enum {
+    HELD = 32,
+    WORDS = 80,
+    SHARED = 48 * 1024 - 256
+  }; // elements a thread has of each row; words of rows and
+     // sums; bytes beside those of team.cuh
   int64_t elements = blocks_of(columns, (int64_t)r->team * r->many) * r->many;
   int halves = 1 + 2 * r->sums + r->rows * (strcmp(r->row_type, "bf16") ? 2 : 1);
   if (elements > HELD) return false;
