@@ -3,8 +3,7 @@
 // scripts/bench/attention.py, which checks and times them on a GPU. A line is a name and words:
 //   d=… (head size) heads=… kv=… (key heads) t=… (length) b=… (batch) segments=… vertices=… starts (packed sequences)
 //   turned (a rotation rides on the gradient)
-#include "codegen/cuda/cuda.h"
-#include "codegen/plan.h"
+#include "tests/cuda/cases.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -138,41 +137,9 @@ static bool sound(cuda_codegen *cg, lmn_error *error) {
   return !wrong || fail(error, "%d of %d kernels spill registers or run their wgmmas one by one", wrong, count);
 }
 
-static bool run(arena *a, MlirContext context, const char *target, const char *folder, lmn_error *error) {
-  enum { CASES = 1024 };
-  char line[1024];
-  text cases = {0}, json = {0}, path = {0};
-  plan *p = ARENA_NEW(a, plan);
-  *p = (plan){.network = "attention", .target = target, .tokenizer = "", .vocabulary = 1};
-  p->entries = ARENA_ARRAY(a, plan_entry, CASES);
-  cuda_codegen *cg = cuda_codegen_create(a, p, target, getenv("LMN_CACHE"));
-  bool ok = true;
+static bool add_line(case_list *list, char *line, lmn_error *error) {
   spec s;
-  text_add(&cases, "[");
-  while (ok && p->entry_count < CASES && fgets(line, sizeof line, stdin))
-    if (read_spec(line, &s)) ok = add_case(a, p, cg, context, &s, &cases, error);
-  text_add(&cases, "]\n");
-  ok = ok && directory_make(folder, error) && cuda_codegen_finish(cg, folder, error) && sound(cg, error);
-  plan_write(p, &json);
-  text_printf(&path, "%s/plan.json", folder);
-  ok = ok && file_write(path.data, json.data, json.length, error);
-  path.length = 0;
-  text_printf(&path, "%s/cases.json", folder);
-  ok = ok && file_write(path.data, cases.data, cases.length, error);
-  cuda_codegen_destroy(cg);
-  text_free(&cases);
-  text_free(&json);
-  text_free(&path);
-  return ok;
+  return !read_spec(line, &s) || add_case(list->arena, list->plan, list->cg, list->context, &s, &list->json, error);
 }
 
-int main(int argc, char **argv) {
-  lmn_error error = {0};
-  arena *a = arena_create();
-  MlirContext context = ir_context_create(&error);
-  bool ok = argc == 3 && context.ptr && run(a, context, argv[1], argv[2], &error);
-  if (!ok) fprintf(stderr, "attention: %s\n", argc == 3 ? error.text : "usage: attention TARGET FOLDER <SPECS");
-  if (context.ptr) ir_context_destroy(context);
-  arena_destroy(a);
-  return ok ? 0 : 1;
-}
+int main(int argc, char **argv) { return cases_main(&(case_program){"attention", NULL, add_line, sound}, argc, argv); }

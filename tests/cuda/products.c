@@ -5,13 +5,10 @@
 //   tiles=WIDTHxBLOCKS[p],1x1[c][,STAGES,CHUNK,BUFFERS] or tiles=all (by its shape, then all that suit it) ta tb f32
 //   (result) acc stacked (groups in one value) lists (rows each a value)
 //   glu (the value of [gate | up] alone) glu keep (C too) glu grad (C is its gradient; extras=1: the value again)
-#include "codegen/cuda/cuda.h"
-#include "codegen/plan.h"
+#include "tests/cuda/cases.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { CASES = 4096 };
 
 typedef struct spec {
   char name[64], tiles[64];
@@ -252,7 +249,7 @@ static bool add_all(arena *a, plan *p, cuda_codegen *cg, MlirContext context, co
   snprintf(one.name, sizeof one.name, "%.40s.auto", s->name);
   if (!add_case(a, p, cg, context, &one, cases, error)) return false;
   const char *tiles;
-  for (int i = 0; (tiles = cuda_tiles(a, i)) && p->entry_count < CASES; ++i) {
+  for (int i = 0; (tiles = cuda_tiles(a, i)) && p->entry_count < CASES_MOST; ++i) {
     snprintf(one.tiles, sizeof one.tiles, "%s", tiles);
     snprintf(one.name, sizeof one.name, "%.40s.%s", s->name, tiles);
     *strchr(one.name, ' ') = '.';
@@ -265,56 +262,23 @@ static bool add_all(arena *a, plan *p, cuda_codegen *cg, MlirContext context, co
   return true;
 }
 
-static bool no_spills(cuda_codegen *cg, lmn_error *error) {
-  int count;
-  const cuda_kernel *k = cuda_kernels(cg, &count);
-  for (int i = 0; i < count; ++i)
-    if (k[i].resources.spill_stores || k[i].resources.spill_loads)
-      return fail(error, "%s: spills %lld bytes", k[i].name, (long long)k[i].resources.spill_stores);
-  return printf("%d kernels\n", count) > 0;
+static bool add_line(case_list *list, char *line, lmn_error *error) {
+  spec s;
+  return !read_spec(line, &s) || (strcmp(s.tiles, "all") ? add_case : add_all)(list->arena, list->plan, list->cg,
+                                                                               list->context, &s, &list->json, error);
 }
 
-static bool run(arena *a, MlirContext context, const char *folder, lmn_error *error) {
-  char line[1024];
-  text cases = {0}, json = {0}, path = {0};
-  plan *p = ARENA_NEW(a, plan);
-  *p = (plan){.network = "products", .target = "sm_90a", .tokenizer = "", .vocabulary = 1};
-  p->entries = ARENA_ARRAY(a, plan_entry, CASES);
-  const char *cache = getenv("LMN_CACHE");
-  cuda_codegen *cg = cuda_codegen_create(a, p, "sm_90a", cache);
-  bool ok = true;
-  spec s;
-  text_add(&cases, "[");
-  while (ok && p->entry_count < CASES && fgets(line, sizeof line, stdin))
-    if (read_spec(line, &s)) ok = (strcmp(s.tiles, "all") ? add_case : add_all)(a, p, cg, context, &s, &cases, error);
-  text_add(&cases, "]\n");
-  ok = ok && directory_make(folder, error) && cuda_codegen_finish(cg, folder, error) && no_spills(cg, error);
-  if (ok && getenv("LMN_PRINT")) {
-    text source = {0};
-    cuda_print_source(cg, &source);
-    fputs(source.data, stdout);
-    text_free(&source);
-  }
-  plan_write(p, &json);
-  text_printf(&path, "%s/plan.json", folder);
-  ok = ok && file_write(path.data, json.data, json.length, error);
-  path.length = 0;
-  text_printf(&path, "%s/cases.json", folder);
-  ok = ok && file_write(path.data, cases.data, cases.length, error);
-  cuda_codegen_destroy(cg);
-  text_free(&cases);
-  text_free(&json);
-  text_free(&path);
-  return ok;
+// LMN_PRINT: the kernels' text too.
+static bool check(cuda_codegen *cg, lmn_error *error) {
+  if (!cases_no_spills(cg, error)) return false;
+  if (!getenv("LMN_PRINT")) return true;
+  text source = {0};
+  cuda_print_source(cg, &source);
+  fputs(source.data, stdout);
+  text_free(&source);
+  return true;
 }
 
 int main(int argc, char **argv) {
-  lmn_error error = {0};
-  arena *a = arena_create();
-  MlirContext context = ir_context_create(&error);
-  bool ok = argc == 2 && context.ptr && run(a, context, argv[1], &error);
-  if (!ok) fprintf(stderr, "products: %s\n", argc == 2 ? error.text : "usage: products FOLDER <SPECS");
-  if (context.ptr) ir_context_destroy(context);
-  arena_destroy(a);
-  return ok ? 0 : 1;
+  return cases_main(&(case_program){"products", "sm_90a", add_line, check}, argc, argv);
 }

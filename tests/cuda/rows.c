@@ -4,10 +4,9 @@
 //   kind=rms|layer|rms_dx|layer_dx|sum|column rows=… (of a group) columns=… groups=… others=… (rows that are added)
 //   reads=… (groups that read the same rows, where each has values of its own) f32 (else bf16)
 //   dw db dout (sums by columns: the weight's gradient, of dy, of the result) fuse gather (the passes)
-#include "codegen/cuda/cuda.h"
-#include "codegen/plan.h"
 #include "passes/formulas.h"
 #include "passes/passes.h"
+#include "tests/cuda/cases.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -259,50 +258,11 @@ static bool add_case(arena *a, plan *p, cuda_codegen *cg, MlirContext context, c
   return ok || fail_in(error, "%s", s->name);
 }
 
-static bool no_spills(cuda_codegen *cg, lmn_error *error) {
-  int count;
-  const cuda_kernel *k = cuda_kernels(cg, &count);
-  for (int i = 0; i < count; ++i)
-    if (k[i].resources.spill_stores || k[i].resources.spill_loads)
-      return fail(error, "%s: spills %lld bytes", k[i].name, (long long)k[i].resources.spill_stores);
-  return printf("%d kernels\n", count) > 0;
-}
-
-static bool run(arena *a, MlirContext context, const char *folder, lmn_error *error) {
-  enum { CASES = 256 };
-  char line[1024];
-  text cases = {0}, json = {0}, path = {0};
-  plan *p = ARENA_NEW(a, plan);
-  *p = (plan){.network = "rows", .target = "sm_90a", .tokenizer = "", .vocabulary = 1};
-  p->entries = ARENA_ARRAY(a, plan_entry, CASES);
-  cuda_codegen *cg = cuda_codegen_create(a, p, "sm_90a", getenv("LMN_CACHE"));
-  bool ok = true;
+static bool add_line(case_list *list, char *line, lmn_error *error) {
   spec s;
-  text_add(&cases, "[");
-  while (ok && p->entry_count < CASES && fgets(line, sizeof line, stdin))
-    if (read_spec(line, &s)) ok = add_case(a, p, cg, context, &s, &cases, error);
-  text_add(&cases, "]\n");
-  ok = ok && directory_make(folder, error) && cuda_codegen_finish(cg, folder, error) && no_spills(cg, error);
-  plan_write(p, &json);
-  text_printf(&path, "%s/plan.json", folder);
-  ok = ok && file_write(path.data, json.data, json.length, error);
-  path.length = 0;
-  text_printf(&path, "%s/cases.json", folder);
-  ok = ok && file_write(path.data, cases.data, cases.length, error);
-  cuda_codegen_destroy(cg);
-  text_free(&cases);
-  text_free(&json);
-  text_free(&path);
-  return ok;
+  return !read_spec(line, &s) || add_case(list->arena, list->plan, list->cg, list->context, &s, &list->json, error);
 }
 
 int main(int argc, char **argv) {
-  lmn_error error = {0};
-  arena *a = arena_create();
-  MlirContext context = ir_context_create(&error);
-  bool ok = argc == 2 && context.ptr && run(a, context, argv[1], &error);
-  if (!ok) fprintf(stderr, "rows: %s\n", argc == 2 ? error.text : "usage: rows FOLDER <SPECS");
-  if (context.ptr) ir_context_destroy(context);
-  arena_destroy(a);
-  return ok ? 0 : 1;
+  return cases_main(&(case_program){"rows", "sm_90a", add_line, cases_no_spills}, argc, argv);
 }
