@@ -2,7 +2,7 @@
 """Checks and times attention and its gradient in bf16 on a GPU, against PyTorch in the same process.
 
   build/tests/cuda_attention TARGET FOLDER <SPECS          where lmnc is built; SPECS: tests/cuda/attention.txt
-  python3 scripts/bench/attention.py FOLDER [--time] [NAME …]   where the GPU is; needs PyTorch, no lmnc
+  python3 scripts/bench/attention.py FOLDER [--time] [NAME …]   where the GPU is; needs PyTorch and products.py beside it, no lmnc
 
 Every case: out, log-sum-exp and gradients whole against float64, results filled with NaN before, what lies around them
 unchanged, the same bits a second time. --time: TFLOP/s beside PyTorch's scaled_dot_product_attention (cuDNN,
@@ -10,8 +10,6 @@ FlashAttention) in CUDA graphs, rounds in random order, of cases of one segment 
 instead of PyTorch's, those of another folder of the same cases, as of the state before a change. Exit status 1: a case
 is wrong.
 """
-import ctypes as C
-import json
 import os
 import random
 import statistics
@@ -21,49 +19,9 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-driver = C.CDLL("libcuda.so.1")
+from products import Launch, read_cases, read_entries
+
 BARS = {"out": 4e-3, "lse": 1e-3, "dq": 8e-3, "dk": 8e-3, "dv": 5e-3}
-
-
-def call(name, *arguments):
-    result = getattr(driver, name)(*arguments)
-    if result:
-        text = C.c_char_p()
-        driver.cuGetErrorString(result, C.byref(text))
-        raise RuntimeError(f"{name}: {result} {text.value}")
-
-
-def encoded_map(text, base):
-    at, *n = text.split()
-    size, columns, rows, count, row_stride, stride, box_columns, box_rows, swizzle = map(int, n)
-    raw = C.create_string_buffer(128 + 64)
-    to = (C.addressof(raw) + 63) & ~63
-    call("cuTensorMapEncodeTiled", C.c_void_p(to), {2: 9, 4: 7}[size], 3, C.c_void_p(base + int(at[1:])),
-         (C.c_uint64 * 3)(columns, rows, count), (C.c_uint64 * 2)(row_stride, stride),
-         (C.c_uint32 * 3)(box_columns, box_rows, 1), (C.c_uint32 * 3)(1, 1, 1), 0, {0: 0, 32: 1, 64: 2, 128: 3}[swizzle], 3, 0)
-    return C.string_at(to, 128)
-
-
-class Launch:
-    """A launch of the plan over an arena at some address."""
-    def __init__(self, folder, launch, base):
-        self.grid = [int(x) for x in launch["cuda"].split()]
-        module, self.function = C.c_void_p(), C.c_void_p()
-        with open(f"{folder}/kernels/{launch['kernel']}.cubin", "rb") as f:
-            call("cuModuleLoadData", C.byref(module), f.read())
-        call("cuModuleGetFunction", C.byref(self.function), module, launch["kernel"].encode())
-        call("cuFuncSetAttribute", self.function, 8, self.grid[4])
-        data = b"".join(encoded_map(text, base) for text in launch.get("maps", []))
-        data += b"".join((base + int(a[1:])).to_bytes(8, "little") for a in launch["args"].split())
-        data += b"".join(int(d).to_bytes(8, "little") for d in launch.get("dims", "").split())
-        data += bytes(-len(data) % 64) if launch.get("maps") else b""
-        self.data = C.create_string_buffer(data, len(data))
-        self.parameters = (C.c_void_p * 1)(C.addressof(self.data))
-
-    def __call__(self):
-        x, y, z, threads, shared = self.grid
-        stream = C.c_void_p(torch.cuda.current_stream().cuda_stream)
-        call("cuLaunchKernel", self.function, x, y, z, threads, 1, 1, shared, stream, self.parameters, None)
 
 
 class Case:
@@ -226,11 +184,6 @@ def show_times(case, beside):
         print(f"  {name:23s} {t * 1e6:8.1f} us {rate}", flush=True)
 
 
-def read(folder):
-    with open(f"{folder}/plan.json") as f:
-        return {e["name"]: e for e in json.load(f)["entries"]}
-
-
 def main():
     words = [x for x in sys.argv[1:] if not x.startswith("--")]
     if not words or "--help" in sys.argv:
@@ -238,9 +191,8 @@ def main():
         sys.exit(not words)
     folder, chosen = words[0], words[1:]
     other = next((x.split("=", 1)[1] for x in sys.argv if x.startswith("--beside=")), None)
-    entries, others = read(folder), read(other) if other else {}
-    with open(f"{folder}/cases.json") as f:
-        specs = [s for s in json.load(f) if not chosen or s["name"] in chosen]
+    entries, others = read_entries(folder), read_entries(other) if other else {}
+    specs = read_cases(folder, chosen)
     torch.manual_seed(1)
     torch.empty(1, device="cuda")
     wrong = 0

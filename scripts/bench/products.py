@@ -72,6 +72,18 @@ class Launch:
         call("cuLaunchKernel", self.kernel.function, x, y, z, threads, 1, 1, shared, stream, self.parameters, None)
 
 
+def read_entries(folder):
+    """The plan's entries, by name."""
+    with open(f"{folder}/plan.json") as f:
+        return {e["name"]: e for e in json.load(f)["entries"]}
+
+
+def read_cases(folder, chosen):
+    """The cases of the names in `chosen`; of none: all."""
+    with open(f"{folder}/cases.json") as f:
+        return [s for s in json.load(f) if not chosen or s["name"] in chosen]
+
+
 def gated(x):
     gate, up = x.chunk(2, 1)
     return torch.nn.functional.silu(gate) * up
@@ -237,10 +249,7 @@ def main():
         sys.exit(__doc__)
     folder, chosen = words[0], words[1:]
     timed, burst = "--time" in sys.argv, "--burst" in sys.argv
-    with open(f"{folder}/plan.json") as f:
-        entries = {e["name"]: e for e in json.load(f)["entries"]}
-    with open(f"{folder}/cases.json") as f:
-        specs = [s for s in json.load(f) if not chosen or s["name"] in chosen]
+    entries, specs = read_entries(folder), read_cases(folder, chosen)
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.manual_seed(1)
     torch.empty(1, device="cuda")

@@ -2,18 +2,17 @@
 """Checks and times row kernels and sums by columns of sm_90a on a GPU, against PyTorch in float64.
 
   build/tests/cuda_rows FOLDER <tests/cuda/rows.txt         where lmnc is built
-  python3 scripts/bench/rows.py FOLDER [--time] [NAME …]    where the GPU is; needs PyTorch, no lmnc
+  python3 scripts/bench/rows.py FOLDER [--time] [NAME …]    where the GPU is; needs PyTorch and products.py beside it, no lmnc
 
 Every case: all results, filled with NaN before, what lies around them unchanged, the same bits a second time. --time:
 microseconds and TB/s of what has to be read and written, from memory. Exit status 1: a case is wrong.
 """
-import json
 import statistics
 import sys
 
 import torch
 
-from products import Launch
+from products import Launch, read_cases, read_entries
 
 EPS = 1e-5
 
@@ -142,10 +141,7 @@ def main():
     if not words:
         sys.exit(__doc__)
     folder, chosen, timed = words[0], words[1:], "--time" in sys.argv
-    with open(f"{folder}/plan.json") as f:
-        entries = {e["name"]: e for e in json.load(f)["entries"]}
-    with open(f"{folder}/cases.json") as f:
-        specs = [s for s in json.load(f) if not chosen or s["name"] in chosen]
+    entries, specs = read_entries(folder), read_cases(folder, chosen)
     torch.manual_seed(1)
     torch.empty(1, device="cuda")
     wrong = 0
