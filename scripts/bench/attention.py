@@ -10,7 +10,6 @@ FlashAttention) in CUDA graphs, rounds in random order, of cases of one segment 
 instead of PyTorch's, those of another folder of the same cases, as of the state before a change. Exit status 1: a case
 is wrong.
 """
-import os
 import random
 import statistics
 import sys
@@ -19,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from products import Launch, read_cases, read_entries
+from products import Launch, check_all, read_arguments, read_cases, read_entries
 
 BARS = {"out": 4e-3, "lse": 1e-3, "dq": 8e-3, "dk": 8e-3, "dv": 5e-3}
 
@@ -168,7 +167,8 @@ def graphs_of(case, name):
     return made
 
 
-def show_times(case, beside):
+def times(case, beside):
+    """Lines behind that of the case."""
     s = case.spec
     products = 2 * s["vertices"] * s["b"] * s["heads"] * s["t"] ** 2 * s["d"]
     graphs = graphs_of(case, "")
@@ -178,37 +178,27 @@ def show_times(case, beside):
         for backend in (SDPBackend.CUDNN_ATTENTION, SDPBackend.FLASH_ATTENTION):
             name = backend.name.split("_")[0]
             graphs[f"{name} forward"], graphs[f"{name} backward"] = case.peers(backend)
+    lines = ""
     for name, t in measure(graphs).items():
         part = 1.25 if "keys" in name or "queries" in name else 2.5 if "backward" in name else 1
         rate = "" if s["starts"] else f"{products * part / t / 1e12:6.0f} TFLOP/s"
-        print(f"  {name:23s} {t * 1e6:8.1f} us {rate}", flush=True)
+        lines += f"\n  {name:23s} {t * 1e6:8.1f} us {rate}"
+    return lines
 
 
 def main():
-    words = [x for x in sys.argv[1:] if not x.startswith("--")]
-    if not words or "--help" in sys.argv:
-        print(__doc__)
-        sys.exit(not words)
-    folder, chosen = words[0], words[1:]
+    folder, chosen = read_arguments(__doc__)
     other = next((x.split("=", 1)[1] for x in sys.argv if x.startswith("--beside=")), None)
     entries, others = read_entries(folder), read_entries(other) if other else {}
-    specs = read_cases(folder, chosen)
-    torch.manual_seed(1)
-    torch.empty(1, device="cuda")
-    wrong = 0
-    for s in specs:
-        try:
-            case = Case(folder, s, entries[s["name"]])
-            ok, note = case.check()
-        except RuntimeError as e:
-            print(f"{s['name']:16s} {e}", flush=True)
-            os._exit(1)  # nothing more runs after a kernel's fault
-        wrong += not ok
-        print(f"{s['name']:16s} {'ok' if ok else 'WRONG'}, {note}", flush=True)
-        if "--time" in sys.argv and s["segments"] == 1 and s["vertices"] == 1:
-            show_times(case, Case(other, s, others[s["name"]]) if other else None)
-    print(f"{len(specs) - wrong} of {len(specs)} are right")
-    sys.exit(wrong > 0)
+
+    def more(case):
+        s = case.spec
+        if "--time" not in sys.argv or s["segments"] > 1 or s["vertices"] > 1:
+            return ""
+        return times(case, Case(other, s, others[s["name"]]) if other else None)
+
+    check_all(read_cases(folder, chosen), lambda s: Case(folder, s, entries[s["name"]]), more)
 
 
-main()
+if __name__ == "__main__":
+    main()

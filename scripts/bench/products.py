@@ -84,6 +84,39 @@ def read_cases(folder, chosen):
         return [s for s in json.load(f) if not chosen or s["name"] in chosen]
 
 
+def read_arguments(doc):
+    """The folder, and the names after it."""
+    words = [a for a in sys.argv[1:] if not a.startswith("--")]
+    if not words or "--help" in sys.argv:
+        print(doc)
+        sys.exit(not words)
+    return words[0], words[1:]
+
+
+def checked(make, name):
+    """The case that `make` makes, whether it is right, and how far it is off; the end where a kernel faults."""
+    try:
+        case = make()
+        return (case, *case.check())
+    except RuntimeError as e:
+        print(f"{name:18s} {e}", flush=True)
+        os._exit(1)  # nothing more runs after a kernel's fault
+
+
+def check_all(specs, make, more=lambda case: ""):
+    """Every case checked, a line each, which ends with what `more` says of it; ends the program."""
+    torch.manual_seed(1)
+    torch.empty(1, device="cuda")
+    wrong = 0
+    for s in specs:
+        case, ok, note = checked(lambda: make(s), s["name"])
+        wrong += not ok
+        print(f"{s['name']:18s} {'ok' if ok else 'WRONG'}, {note}{more(case)}", flush=True)
+        del case  # before the next one takes memory
+    print(f"{len(specs) - wrong} of {len(specs)} are right")
+    sys.exit(wrong > 0)
+
+
 def gated(x):
     gate, up = x.chunk(2, 1)
     return torch.nn.functional.silu(gate) * up
@@ -243,14 +276,12 @@ def measure(graphs, count, burst):
     return {name: statistics.median(t) for name, t in times.items()}
 
 
-def main():
-    words = [a for a in sys.argv[1:] if not a.startswith("--")]
-    if not words:
-        sys.exit(__doc__)
-    folder, chosen = words[0], words[1:]
-    timed, burst = "--time" in sys.argv, "--burst" in sys.argv
-    entries, specs = read_entries(folder), read_cases(folder, chosen)
-    torch.backends.cuda.matmul.allow_tf32 = False
+def grid(case):
+    return f", grid {[x.grid[0] for x in case.launches]}"
+
+
+def time_all(specs, make, burst):
+    """Every shape's cases, checked, in turns with PyTorch's product; ends the program."""
     torch.manual_seed(1)
     torch.empty(1, device="cuda")
     wrong, shapes = 0, {}
@@ -259,35 +290,36 @@ def main():
     for shape, group in shapes.items():
         graphs, notes, keep = {}, {}, []
         for s in group:
-            try:
-                cases = [Case(folder, s, entries[s["name"]]) for _ in range(2 if timed else 1)]
-                ok, note = cases[0].check()
-            except RuntimeError as e:
-                print(f"{s['name']:16s} {e}", flush=True)
-                os._exit(1)  # nothing more runs after a kernel's fault
+            case, ok, note = checked(lambda: make(s), s["name"])
+            cases = [case, make(s)]
             wrong += not ok
-            notes[s["name"]] = ("ok, " if ok else "WRONG, ") + note + f", grid {[x.grid[0] for x in cases[0].launches]}"
-            if not timed:
-                print(f"{s['name']:16s} {notes[s['name']]}", flush=True)
-                continue
-            count = max(6, min(60, int(4e-3 / (cases[0].flops() / 650e12))))
+            notes[s["name"]] = ("ok, " if ok else "WRONG, ") + note + grid(case)
+            count = max(6, min(60, int(4e-3 / (case.flops() / 650e12))))
             if not graphs and shape[7:] == (1, 1):
                 peers = [c.peer() for c in cases]
                 graphs["PyTorch"] = graph(peers, count)
                 keep.append(peers)
             graphs[s["name"]] = graph([c.run for c in cases], count)
             keep.append(cases)
-        if not timed:
-            continue
         seconds = measure(graphs, count, burst)
         for name, t in seconds.items():
-            rate = cases[0].flops() / t / 1e12
+            rate = case.flops() / t / 1e12
             ratio = f"{seconds['PyTorch'] / t:5.2f}" if "PyTorch" in seconds else ""
             print(f"{'x'.join(map(str, shape[:3])):18s} {name:16s} {t * 1e6:8.1f} us {rate:6.0f} TFLOP/s {ratio} {notes.get(name, '')}", flush=True)
-        del graphs, keep, cases
+        del graphs, keep, cases, case
         torch.cuda.empty_cache()
     print(f"{len(specs) - wrong} of {len(specs)} are right")
     sys.exit(wrong > 0)
+
+
+def main():
+    folder, chosen = read_arguments(__doc__)
+    entries, specs = read_entries(folder), read_cases(folder, chosen)
+    torch.backends.cuda.matmul.allow_tf32 = False
+    make = lambda s: Case(folder, s, entries[s["name"]])
+    if "--time" in sys.argv:
+        time_all(specs, make, "--burst" in sys.argv)
+    check_all(specs, make, grid)
 
 
 if __name__ == "__main__":

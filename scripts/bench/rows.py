@@ -12,7 +12,7 @@ import sys
 
 import torch
 
-from products import Launch, read_cases, read_entries
+from products import Launch, check_all, read_arguments, read_cases, read_entries
 
 EPS = 1e-5
 
@@ -136,26 +136,17 @@ def seconds(cases):
     return statistics.median(times)
 
 
+def speed(case, make):
+    """As of as many copies as are not in the cache together."""
+    t = seconds([case] + [make(case.spec) for _ in range(min(64, int(2e8 / case.bytes)))])
+    return f", {t * 1e6:.1f} us, {case.bytes / t / 1e12:.2f} TB/s"
+
+
 def main():
-    words = [a for a in sys.argv[1:] if not a.startswith("--")]
-    if not words:
-        sys.exit(__doc__)
-    folder, chosen, timed = words[0], words[1:], "--time" in sys.argv
-    entries, specs = read_entries(folder), read_cases(folder, chosen)
-    torch.manual_seed(1)
-    torch.empty(1, device="cuda")
-    wrong = 0
-    for s in specs:
-        case = Case(folder, s, entries[s["name"]])
-        ok, note = case.check()
-        wrong += not ok
-        if timed:  # as many copies as are not in the cache together
-            cases = [case] + [Case(folder, s, entries[s["name"]]) for _ in range(min(64, int(2e8 / case.bytes)))]
-            t = seconds(cases)
-            note += f", {t * 1e6:.1f} us, {case.bytes / t / 1e12:.2f} TB/s"
-        print(f"{s['name']:18s} {'ok' if ok else 'WRONG'}, {note}", flush=True)
-    print(f"{len(specs) - wrong} of {len(specs)} are right")
-    sys.exit(wrong > 0)
+    folder, chosen = read_arguments(__doc__)
+    entries = read_entries(folder)
+    make = lambda s: Case(folder, s, entries[s["name"]])
+    check_all(read_cases(folder, chosen), make, lambda case: speed(case, make) if "--time" in sys.argv else "")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,13 @@
 #!/bin/sh
 # A training on the GPU here: the same parameters to the bit with graphs and without, under a profile, and stopped and gone
-# on with; bench says the device and its memory. LMN_ARTIFACT: tests/data/run/net.lmn compiled already, with random weights
-# for training and evaluation, where there is no compiler.
-set -u
-. "$LMN_TESTS/gpu/target.sh"
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-fail() { echo "FAILED: $*"; cat "$work/err"; exit 1; }
-data=$LMN_TESTS/data/run run=$LMN_BUILD/lmn-run net=${LMN_ARTIFACT:-$work/net.lmnx}
+# on with; bench says the device and its memory.
+data=$LMN_TESTS/data/run
+prepare() {
+  LMN_MODELS=$data "$LMNC" compile "$data/net.lmn" --random-weights --target "$target" --for train,evaluate -o "$made/train.lmnx"
+}
+. "$LMN_TESTS/gpu/begin"
 export LMN_MODELS="$data"
-[ -n "${LMN_ARTIFACT:-}" ] ||
-  "$LMNC" compile "$data/net.lmn" --random-weights --target "$target" --for train,evaluate -o "$net" 2> "$work/err" || fail "compile"
+net=$made/train.lmnx
 
 train() { # folder, further options
   folder=$1
@@ -26,7 +23,7 @@ train profiled --profile --trace-file "$work/trace.json" || fail "with a profile
 same profiled
 grep -q 'kernel$' "$work/err" && grep -q '^MFU [0-9.]* %\|there is no MFU' "$work/err" || fail "the profile"
 # Without an artifact of one's own.
-if [ -z "${LMN_ARTIFACT:-}" ]; then
+if [ -x "${LMNC:-}" ]; then
   "$LMNC" train "$data/net.lmn" --random-weights --target "$target" --data "$data/train.csv" --validation "$data/dev.csv" \
     --prompt '{record}=' --completion '{sentence}' --steps 12 -o "$work/direct" > "$work/out" 2> "$work/err" || fail "lmnc train --target"
   same direct

@@ -14,6 +14,10 @@ sh "$bench" --prepare "$work/folder" --target cpu gpt3 > "$work/out" 2>&1 && fai
 grep -q 'there is no case gpt3' "$work/out" || fail "names the case"
 sh "$bench" gpt2 > "$work/out" 2>&1 && fail "a folder that was not prepared"
 grep -q -e '--prepare' "$work/out" || fail "says how to make one"
+# --cold compiles without a cache, whatever is in the usual one, and the sum with the first step is said.
+sh "$bench" --prepare "$work/cold" --target cpu --precision f32 --cold gpt2 > "$work/out" 2>&1 || fail "prepare --cold"
+grep -q '^gpt2: compiled in [0-9.]* s without a cache, on [0-9]* cores$' "$work/out" || fail "says that there was no cache"
+[ -s "$work/cold/gpt2.cold" ] && [ ! -e "$work/folder/gpt2.cold" ] || fail "keeps the time of a cold compilation alone"
 # A case whose artifact is not there is left out; one that does not run leaves its row empty.
 sh "$work/folder/gpu" --alone smollm2-121 > "$work/out" 2>&1 || fail "without artifacts"
 grep -q '^| smollm2' "$work/out" && fail "a row of what is not there"
