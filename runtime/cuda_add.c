@@ -32,7 +32,7 @@ static const char add_ptx[] = ".version 7.0\n"
                               "  ret;\n"
                               "}\n";
 
-CUresult cuda_add(const cuda_driver *c, cuda_kernel *k, CUdeviceptr to, CUdeviceptr from, int64_t count,
+CUresult cuda_add(const cuda_driver *c, loaded_kernel *k, CUdeviceptr to, CUdeviceptr from, int64_t count,
                   CUstream stream) {
   enum { THREADS = 256 };
   CUresult result = 0;

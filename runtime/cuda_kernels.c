@@ -8,7 +8,7 @@
 enum { CUBIN_LIMIT = 1 << 28, USUAL_SHARED = 48 << 10 }; // dynamic shared memory that needs not be asked for
 
 static int compare_names(const void *a, const void *b) {
-  return strcmp(((const cuda_kernel *)a)->name, ((const cuda_kernel *)b)->name);
+  return strcmp(((const loaded_kernel *)a)->name, ((const loaded_kernel *)b)->name);
 }
 
 // Every kernel once, with the most shared memory of its launches.
@@ -18,11 +18,11 @@ static void list_kernels(const plan *p, cuda_kernels *k) {
     for (int i = 0; i < p->entries[e].launch_count; ++i) {
       const plan_launch *launch = &p->entries[e].launches[i];
       GROW(k->items, k->count, capacity);
-      k->items[k->count++] = (cuda_kernel){.name = launch->kernel, .shared = launch->shared};
+      k->items[k->count++] = (loaded_kernel){.name = launch->kernel, .shared = launch->shared};
     }
   if (k->count) qsort(k->items, (size_t)k->count, sizeof *k->items, compare_names);
   for (int i = 0; i < k->count; ++i) {
-    cuda_kernel *last = kept ? &k->items[kept - 1] : NULL;
+    loaded_kernel *last = kept ? &k->items[kept - 1] : NULL;
     if (!last || strcmp(last->name, k->items[i].name)) k->items[kept++] = k->items[i];
     else if (k->items[i].shared > last->shared) last->shared = k->items[i].shared;
   }
@@ -52,7 +52,7 @@ static bool check_version(const cuda_driver *c, const char *artifact, const char
               artifact, major, minor, c->version / 1000, c->version % 1000 / 10, major, c->version / 1000);
 }
 
-static bool load_module(const cuda_driver *c, const char *path, const char *cubin, cuda_kernel *k, lmn_error *error) {
+static bool load_module(const cuda_driver *c, const char *path, const char *cubin, loaded_kernel *k, lmn_error *error) {
   char text[CUDA_ERROR_TEXT];
   CUresult result = c->cuModuleLoadData(&k->module, cubin);
   if (result) {
@@ -71,7 +71,7 @@ static bool load_module(const cuda_driver *c, const char *path, const char *cubi
                          (long long)k->shared, cuda_error_text(c, result, text));
 }
 
-static bool load(const cuda_driver *c, const char *artifact, cuda_kernel *k, lmn_error *error) {
+static bool load(const cuda_driver *c, const char *artifact, loaded_kernel *k, lmn_error *error) {
   text path = {0};
   char *cubin = NULL;
   size_t length;
@@ -101,6 +101,6 @@ void cuda_kernels_unload(const cuda_driver *c, cuda_kernels *k) {
 }
 
 CUfunction cuda_kernels_find(const cuda_kernels *k, const char *name) {
-  const cuda_kernel key = {.name = name};
-  return ((const cuda_kernel *)bsearch(&key, k->items, (size_t)k->count, sizeof key, compare_names))->function;
+  const loaded_kernel key = {.name = name};
+  return ((const loaded_kernel *)bsearch(&key, k->items, (size_t)k->count, sizeof key, compare_names))->function;
 }

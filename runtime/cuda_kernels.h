@@ -5,15 +5,15 @@
 #include "runtime/cuda_driver.h"
 #include "runtime/plan.h"
 
-typedef struct cuda_kernel {
+typedef struct loaded_kernel {
   const char *name;
   int64_t shared; // the most dynamic shared memory that a launch takes
   CUmodule module;
   CUfunction function;
-} cuda_kernel;
+} loaded_kernel;
 
 typedef struct cuda_kernels {
-  cuda_kernel *items; // by name
+  loaded_kernel *items; // by name
   int count;
 } cuda_kernels;
 
@@ -24,7 +24,7 @@ void cuda_kernels_unload(const cuda_driver *c, cuda_kernels *kernels);
 CUfunction cuda_kernels_find(const cuda_kernels *kernels, const char *name); // of a kernel that the plan names
 
 // to[i] += from[i], float32. k: that kernel, all zero before the first call; cuModuleUnload gives it back.
-CUresult cuda_add(const cuda_driver *c, cuda_kernel *k, CUdeviceptr to, CUdeviceptr from, int64_t count,
+CUresult cuda_add(const cuda_driver *c, loaded_kernel *k, CUdeviceptr to, CUdeviceptr from, int64_t count,
                   CUstream stream);
 
 #endif

@@ -150,7 +150,35 @@ bool device_run(device *d, const plan_entry *entry, lmn_error *error) {
   device_base *b = base_of(d);
   ptrdiff_t index = entry - b->plan->entries;
   if (index < 0 || index >= b->plan->entry_count) return fail(error, "%s: is no entry of the opened plan", entry->name);
-  return check_spaces(b, entry, error) && b->functions->run(d, (int)index, error);
+  if (!check_spaces(b, entry, error) || !b->functions->run(d, (int)index, error)) return false;
+  device_do_meanwhile(d);
+  return true;
+}
+
+void device_meanwhile(device *d, void (*work)(void *context), void *context) {
+  base_of(d)->meanwhile = work;
+  base_of(d)->meanwhile_context = context;
+}
+
+void device_do_meanwhile(device *d) {
+  void (*work)(void *) = base_of(d)->meanwhile;
+  base_of(d)->meanwhile = NULL;
+  if (work) work(base_of(d)->meanwhile_context);
+}
+
+bool device_ahead(device *d, void **host, lmn_error *error) {
+  const device_functions *f = base_of(d)->functions;
+  *host = NULL;
+  return !f->ahead || f->ahead(d, host, error);
+}
+
+bool device_send_ahead(device *d, int64_t bytes, lmn_error *error) {
+  return base_of(d)->functions->send_ahead(d, bytes, error);
+}
+
+bool device_take_ahead(device *d) {
+  const device_functions *f = base_of(d)->functions;
+  return f->take_ahead && f->take_ahead(d);
 }
 
 int64_t device_vertex_runs(const device *d) { return const_base_of(d)->vertex_runs; }

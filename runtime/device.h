@@ -49,6 +49,15 @@ bool device_add(device *d, plan_space to, plan_space from, int64_t bytes, lmn_er
 
 // Runs the entry's launches in order over the reserved spaces; returns when all are done.
 bool device_run(device *d, const plan_entry *entry, lmn_error *error);
+// Work of the host's beside a run: done once, in the next one, before it waits for the device; on the CPU behind it.
+// NULL: none.
+void device_meanwhile(device *d, void (*work)(void *context), void *context);
+// Input ahead of its run. ahead: memory of the host, as large as the input space, for a later run's; *host NULL: there
+// is none, as on the CPU. send: its first bytes begin to be copied, beside what the device is at. take: the next run
+// reads what was sent, not what is in the input space's own memory; false: nothing is there, or the space has moved.
+bool device_ahead(device *d, void **host, lmn_error *error);
+bool device_send_ahead(device *d, int64_t bytes, lmn_error *error);
+bool device_take_ahead(device *d);
 // Runs of a vertex' layers since opening, counted as their launches are done.
 int64_t device_vertex_runs(const device *d);
 // With a profile: seconds of each launch, entry->launch_count of them, added up. NULL: off.

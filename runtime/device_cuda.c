@@ -14,16 +14,20 @@ static bool is_lasting(CUresult result) {
          result == 999;
 }
 
+static void note_lost(device *d, CUresult result, bool lost) {
+  if (lost && !d->lost) d->lost = result;
+}
+
 bool gpu_failed(device *d, CUresult result, lmn_error *error, const char *what) {
   char text[CUDA_ERROR_TEXT];
-  d->lost = d->lost || is_lasting(result);
+  note_lost(d, result, is_lasting(result));
   return fail(error, "GPU %d (%s): %s: %s%s", d->gpu, d->name, what, cuda_error_text(&d->cuda, result, text),
               cuda_remedy(result));
 }
 
 bool gpu_fail_launch(device *d, CUresult result, const plan_launch *l, lmn_error *error) {
   char text[CUDA_ERROR_TEXT];
-  d->lost = d->lost || is_lasting(result);
+  note_lost(d, result, is_lasting(result));
   return fail(error, "GPU %d (%s): %s (kernel %s) failed: %s%s", d->gpu, d->name, l->what ? l->what : "a launch",
               l->kernel, cuda_error_text(&d->cuda, result, text),
               d->lost ? "; what was in the GPU's memory is lost" : cuda_remedy(result));
@@ -31,7 +35,7 @@ bool gpu_fail_launch(device *d, CUresult result, const plan_launch *l, lmn_error
 
 bool gpu_fail_run(device *d, CUresult result, lmn_error *error) {
   char text[CUDA_ERROR_TEXT];
-  d->lost = true;
+  note_lost(d, result, true);
   return fail(error,
               "GPU %d (%s) failed: %s; what was in its memory is lost. LMN_CUDA_SYNC=1 shows in which kernel; "
               "nvidia-smi and dmesg say whether the GPU itself is at fault",
@@ -40,7 +44,10 @@ bool gpu_fail_run(device *d, CUresult result, lmn_error *error) {
 
 // Makes the context current: the caller may be another thread than before.
 bool gpu_enter(device *d, lmn_error *error) {
-  if (d->lost) return fail(error, "GPU %d (%s) has failed before; begin again", d->gpu, d->name);
+  char text[CUDA_ERROR_TEXT];
+  if (d->lost)
+    return fail(error, "GPU %d (%s) has failed before: %s; begin again", d->gpu, d->name,
+                cuda_error_text(&d->cuda, d->lost, text));
   CUresult result = d->cuda.cuCtxSetCurrent(d->context);
   return !result || gpu_failed(d, result, error, "it cannot be used");
 }
@@ -55,6 +62,7 @@ bool gpu_wait(device *d, lmn_error *error) {
 static bool has_host(plan_space space) { return space == SPACE_INPUT || space == SPACE_OUTPUT; }
 
 static void release(device *d, plan_space space) {
+  if (space == SPACE_INPUT) gpu_drop_ahead(d);
   if (d->spaces[space]) d->cuda.cuMemFree(d->spaces[space]);
   if (d->host[space]) d->cuda.cuMemFreeHost(d->host[space]);
   d->spaces[space] = 0;
@@ -217,7 +225,10 @@ device *device_cuda_open(const plan *p, const char *artifact, int gpu, lmn_error
                                              .clear = clear,
                                              .copy = copy_space,
                                              .add = add_space,
-                                             .run = gpu_run};
+                                             .run = gpu_run,
+                                             .ahead = gpu_ahead,
+                                             .send_ahead = gpu_send_ahead,
+                                             .take_ahead = gpu_take_ahead};
   device *d = memory_zero(sizeof *d);
   d->base = (device_base){.functions = &functions, .plan = p};
   d->artifact = artifact;

@@ -24,6 +24,16 @@ typedef struct cuda_entry {
 
 enum { PIECES = 8 };
 
+// device_cuda_ahead.c
+typedef struct cuda_ahead {
+  CUstream stream;
+  CUevent sent, taken; // the host's memory has been copied to `there`; that into the input space
+  CUdeviceptr there;   // as large as the input space, as is host
+  void *host;          // pinned; NULL: none yet, or `none`: none can be had
+  int64_t bytes;       // that were sent and not taken yet
+  bool wanted, none;   // wanted: by the next run
+} cuda_ahead;
+
 struct device {
   device_base base;
   const char *artifact;
@@ -34,13 +44,15 @@ struct device {
   CUcontext context;
   CUstream stream;
   cuda_kernels kernels;
-  cuda_kernel add;     // see cuda_add
+  loaded_kernel add;   // see cuda_add
   cuda_entry *entries; // of the plan
   CUdeviceptr spaces[SPACE_COUNT];
-  void *host[SPACE_COUNT];               // pinned, of input and output
-  int64_t layout;                        // counted up when a space moves
-  bool always_sync, graphs, chain, lost; // chain: in a graph, too, each launch waits for the one before it
-  pthread_mutex_t lock;                  // of the driver, and the pieces, where several threads write
+  void *host[SPACE_COUNT]; // pinned, of input and output
+  cuda_ahead ahead;
+  int64_t layout;                  // counted up when a space moves
+  bool always_sync, graphs, chain; // chain: in a graph, too, each launch waits for the one before it
+  CUresult lost;                   // after which nothing more runs; 0: none
+  pthread_mutex_t lock;            // of the driver, and the pieces, where several threads write
   pthread_cond_t given;
   char *pieces; // PIECES of them; NULL: none yet
   bool taken[PIECES];
@@ -58,6 +70,13 @@ bool gpu_allocate(device *d, int64_t bytes, CUdeviceptr *address, lmn_error *err
 // device_cuda_copy.c: see device_write, device_read
 bool gpu_write(device *d, plan_space space, int64_t offset, const void *data, int64_t bytes, lmn_error *error);
 bool gpu_read(device *d, plan_space space, int64_t offset, void *data, int64_t bytes, lmn_error *error);
+
+// device_cuda_ahead.c: see device_ahead, device_send_ahead, device_take_ahead; copy: what was taken, in front of a run.
+bool gpu_ahead(device *d, void **host, lmn_error *error);
+bool gpu_send_ahead(device *d, int64_t bytes, lmn_error *error);
+bool gpu_take_ahead(device *d);
+bool gpu_copy_ahead(device *d, lmn_error *error);
+void gpu_drop_ahead(device *d); // its memory, when the input space's goes
 
 // device_cuda_run.c
 void gpu_lay_out(device *d, int index); // an entry, before its first run

@@ -1,7 +1,8 @@
 // The launches of an entry on a GPU. A run of an entry whose spaces have moved is done launch by launch, so that a
-// kernel that fails is known by its name; LMN_CUDA_SYNC=1 does it always. The next one is recorded, copies and all, and
-// it and those after it are one launch of that graph; LMN_CUDA_GRAPH=0 leaves that out. In the graph a launch waits for
-// those that the plan says, with LMN_CUDA_GRAPH=chain for the one before it. The results are the same.
+// kernel that fails is known by its name; LMN_CUDA_SYNC=1 does it always. The next one is recorded, the output's copy
+// too, and it and those after it are the input's copy and one launch of that graph; LMN_CUDA_GRAPH=0 leaves that out.
+// In the graph a launch waits for those that the plan says, with LMN_CUDA_GRAPH=chain for the one before it. The
+// results are the same.
 #include "runtime/device_cuda.h"
 
 #include <stdlib.h>
@@ -108,6 +109,7 @@ static bool launch(device *d, const plan_launch *l, const cuda_launch *c, lmn_er
 
 static bool copy_in(device *d, const plan_entry *entry, lmn_error *error) {
   if (!entry->input_bytes) return true;
+  if (d->ahead.wanted) return gpu_copy_ahead(d, error);
   CUresult result =
       d->cuda.cuMemcpyHtoDAsync(d->spaces[SPACE_INPUT], d->host[SPACE_INPUT], (size_t)entry->input_bytes, d->stream);
   return !result || gpu_failed(d, result, error, "the input cannot be copied to it");
@@ -122,7 +124,7 @@ static bool copy_out(device *d, const plan_entry *entry, lmn_error *error) {
 
 static bool run_all(device *d, int index, lmn_error *error) {
   const plan_entry *entry = &d->base.plan->entries[index];
-  bool ok = copy_in(d, entry, error);
+  bool ok = true;
   for (int i = 0; ok && i < entry->launch_count; ++i)
     ok = launch(d, &entry->launches[i], &d->entries[index].launches[i], error);
   return ok && copy_out(d, entry, error);
@@ -130,8 +132,8 @@ static bool run_all(device *d, int index, lmn_error *error) {
 
 // The nodes of what is recorded of an entry.
 typedef struct recording {
-  CUgraphNode *nodes, start; // of each launch; of the copy of the input, NULL: there is none
-  bool *waited;              // of each launch: another one waits for it
+  CUgraphNode *nodes; // of each launch
+  bool *waited;       // of each launch: another one waits for it
   CUgraphNode *wanted;
 } recording;
 
@@ -144,9 +146,8 @@ static bool recorded(device *d, CUgraphNode *node, lmn_error *error) {
   return !result || gpu_failed(d, result, error, "a run cannot be recorded");
 }
 
-// What is recorded next waits for the first `count` of r->wanted, or the start.
+// What is recorded next waits for the first `count` of r->wanted.
 static bool wait_for(device *d, recording *r, size_t count, lmn_error *error) {
-  if (!count && r->start) r->wanted[count++] = r->start;
   CUresult result =
       d->cuda.cuStreamUpdateCaptureDependencies(d->stream, r->wanted, count, CU_STREAM_SET_CAPTURE_DEPENDENCIES);
   return !result || gpu_failed(d, result, error, "a run cannot be recorded");
@@ -167,7 +168,7 @@ static bool record_launch(device *d, int index, int i, recording *r, lmn_error *
 // Recorded, each launch waits for those alone that it has to.
 static bool record_all(device *d, int index, recording *r, lmn_error *error) {
   const plan_entry *entry = &d->base.plan->entries[index];
-  bool ok = copy_in(d, entry, error) && recorded(d, &r->start, error);
+  bool ok = true;
   for (int i = 0; ok && i < entry->launch_count; ++i) ok = record_launch(d, index, i, r, error);
   size_t last = 0;
   for (int i = 0; i < entry->launch_count; ++i)
@@ -213,7 +214,6 @@ static bool run_graph(device *d, int index, lmn_error *error) {
 // Waits for every launch, so that one that fails is known.
 static bool run_one_by_one(device *d, int index, lmn_error *error) {
   const plan_entry *entry = &d->base.plan->entries[index];
-  if (!copy_in(d, entry, error)) return false;
   for (int i = 0; i < entry->launch_count; ++i) {
     if (!launch(d, &entry->launches[i], &d->entries[index].launches[i], error)) return false;
     CUresult result = d->cuda.cuStreamSynchronize(d->stream);
@@ -228,7 +228,7 @@ static bool run_profiled(device *d, int index, lmn_error *error) {
   int count = entry->launch_count + 1;
   CUevent *events = memory_zero((size_t)count * sizeof *events);
   CUresult result = 0;
-  bool ok = copy_in(d, entry, error);
+  bool ok = true;
   for (int i = 0; i < count && !result; ++i) result = d->cuda.cuEventCreate(&events[i], 0);
   if (!result) result = d->cuda.cuEventRecord(events[0], d->stream);
   for (int i = 0; i + 1 < count && !result && ok; ++i) {
@@ -255,10 +255,13 @@ bool gpu_run(device *d, int index, lmn_error *error) {
   bool moved = e->layout != d->layout;
   if (moved && !fill_entry(d, index, error)) return false;
   e->layout = d->layout;
-  bool ok = d->base.profile           ? run_profiled(d, index, error)
-            : moved || d->always_sync ? run_one_by_one(d, index, error)
-            : d->graphs               ? run_graph(d, index, error)
-                                      : run_all(d, index, error);
+  bool ok = copy_in(d, entry, error);
+  if (ok)
+    ok = d->base.profile           ? run_profiled(d, index, error)
+         : moved || d->always_sync ? run_one_by_one(d, index, error)
+         : d->graphs               ? run_graph(d, index, error)
+                                   : run_all(d, index, error);
+  if (ok) device_do_meanwhile(d);
   ok = ok && gpu_wait(d, error);
   if (!ok) e->layout = -1; // the next one, if there is, looks closer
   for (int i = 0; ok && i < entry->launch_count; ++i) d->base.vertex_runs += entry->launches[i].vertices > 0;

@@ -19,7 +19,10 @@ typedef struct device_functions {
   bool (*clear)(device *d, plan_space space, lmn_error *error);
   bool (*copy)(device *d, plan_space to, plan_space from, int64_t bytes, lmn_error *error);
   bool (*add)(device *d, plan_space to, plan_space from, int64_t bytes, lmn_error *error);
-  bool (*run)(device *d, int entry, lmn_error *error); // of plan.entries; its spaces are there
+  bool (*run)(device *d, int entry, lmn_error *error);     // of plan.entries; its spaces are there
+  bool (*ahead)(device *d, void **host, lmn_error *error); // NULL, as those below: there is no such memory
+  bool (*send_ahead)(device *d, int64_t bytes, lmn_error *error);
+  bool (*take_ahead)(device *d);
 } device_functions;
 
 typedef struct device_base {
@@ -31,7 +34,11 @@ typedef struct device_base {
   double *profile; // NULL: off
   start_part starts[DEVICE_STARTS];
   int start_count;
+  void (*meanwhile)(void *context); // NULL: nothing
+  void *meanwhile_context;
 } device_base;
+
+void device_do_meanwhile(device *d); // once: what there is to do beside a run
 
 device *device_cpu_open(const plan *p, const char *artifact, int threads, lmn_error *error);
 device *device_cuda_open(const plan *p, const char *artifact, int gpu, lmn_error *error);

@@ -16,6 +16,10 @@ struct lmn_network {
   int64_t step;                     // optimizer steps done since moment_phase began
   int64_t vertex_runs;
   profile *profile; // the caller's; NULL: none
+  // What was sent ahead (network_send_ahead): the batch of these ids, for that entry, with that scale. NULL: nothing.
+  const int32_t *ahead_ids;
+  const plan_entry *ahead_entry;
+  float ahead_scale;
   // Generation: `rows` sequences in entries of `cache_batch` rows.
   int64_t rows, cache_batch, capacity;
   int64_t *lengths; // positions in the cache, the prefix's included
@@ -36,6 +40,9 @@ const plan_entry *network_entry(lmn_network *n, entry_kind kind, int phase, int6
 // Checks and fills in a batch, runs the entry, counts its vertex runs. scale: what the sum of the losses is multiplied
 // by.
 bool network_compute(lmn_network *n, const plan_entry *entry, const lmn_batch *batch, float scale, lmn_error *error);
+// Checks the first batch of a later step, of which `labels` labels count, and begins to copy it to the device beside
+// what runs there. Its arrays stay as they are until then.
+bool network_send_ahead(lmn_network *n, int phase, const lmn_batch *batch, int64_t labels, lmn_error *error);
 double network_loss(lmn_network *n, const plan_entry *entry); // after network_compute: sum of the losses times scale
 int64_t batch_labels(const lmn_network *n, const lmn_batch *batch); // how many labels count
 

@@ -95,34 +95,61 @@ int64_t batch_labels(const lmn_network *n, const lmn_batch *b) {
 
 // ---- running ------------------------------------------------------------------------------------
 
-static bool copy_in(lmn_network *n, const plan_entry *entry, const char *name, const int32_t *values, int64_t count,
-                    lmn_error *error) {
+static void *input_in(void *inputs, const plan_entry *entry, const char *name) {
+  const plan_value *input = entry_input(entry, name);
+  return input ? (char *)inputs + input->at.offset : NULL;
+}
+
+static bool copy_in(const lmn_network *n, const plan_entry *entry, void *inputs, const char *name,
+                    const int32_t *values, int64_t count, lmn_error *error) {
   const plan_value *input = entry_input(entry, name);
   if (!input) return true;
   if (value_elements_of(input) != count || input->type != TYPE_I32)
     return fail(error, "%s: input %s of %s has another shape than the batch", n->artifact, name, entry->name);
-  int32_t *to = network_input(n, entry, name);
-  if (values) memcpy(to, values, (size_t)count * sizeof *to);
+  if (values) memcpy(input_in(inputs, entry, name), values, (size_t)count * sizeof *values);
   return true;
 }
 
-static bool fill_batch(lmn_network *n, const plan_entry *entry, const lmn_batch *b, float scale, lmn_error *error) {
+// inputs: what is to become the entry's input space.
+static bool fill_batch(const lmn_network *n, const plan_entry *entry, void *inputs, const lmn_batch *b, float scale,
+                       lmn_error *error) {
   int64_t tokens = b->batch * b->length;
-  if (!copy_in(n, entry, "input_ids", b->input_ids, tokens, error) ||
-      !copy_in(n, entry, "labels", b->labels, n->plan->classes ? b->batch : tokens, error) ||
-      !copy_in(n, entry, "positions", b->positions, tokens, error) ||
-      !copy_in(n, entry, "starts", b->starts, tokens, error) || !copy_in(n, entry, "last", b->last, b->batch, error))
+  if (!copy_in(n, entry, inputs, "input_ids", b->input_ids, tokens, error) ||
+      !copy_in(n, entry, inputs, "labels", b->labels, n->plan->classes ? b->batch : tokens, error) ||
+      !copy_in(n, entry, inputs, "positions", b->positions, tokens, error) ||
+      !copy_in(n, entry, inputs, "starts", b->starts, tokens, error) ||
+      !copy_in(n, entry, inputs, "last", b->last, b->batch, error))
     return false;
-  int32_t *positions = network_input(n, entry, "positions"), *starts = network_input(n, entry, "starts");
+  int32_t *positions = input_in(inputs, entry, "positions"), *starts = input_in(inputs, entry, "starts");
   for (int64_t i = 0; positions && !b->positions && i < tokens; ++i) positions[i] = (int32_t)(i % b->length);
   if (starts && !b->starts) memset(starts, 0, (size_t)tokens * sizeof *starts);
-  float *to = network_input(n, entry, "scale");
+  float *to = input_in(inputs, entry, "scale");
   if (to) *to = scale;
   return true;
 }
 
+bool network_send_ahead(lmn_network *n, int phase, const lmn_batch *b, int64_t labels, lmn_error *error) {
+  void *inputs;
+  float scale = (float)(1.0 / (double)labels);
+  const plan_entry *entry = network_entry(n, ENTRY_TRAIN, phase, b->batch, b->length, b->starts != NULL, error);
+  n->ahead_ids = NULL;
+  if (!entry || !check_batch(n, b, error) || !device_ahead(n->device, &inputs, error)) return false;
+  if (!inputs || entry->input_bytes > n->space_bytes[SPACE_INPUT]) return true;
+  if (!fill_batch(n, entry, inputs, b, scale, error) || !device_send_ahead(n->device, entry->input_bytes, error))
+    return false;
+  n->ahead_ids = b->input_ids, n->ahead_entry = entry, n->ahead_scale = scale;
+  return true;
+}
+
+static bool was_sent(lmn_network *n, const plan_entry *entry, const lmn_batch *b, float scale) {
+  if (!n->ahead_ids || n->ahead_ids != b->input_ids || n->ahead_entry != entry || n->ahead_scale != scale) return false;
+  n->ahead_ids = NULL;
+  return device_take_ahead(n->device);
+}
+
 bool network_compute(lmn_network *n, const plan_entry *entry, const lmn_batch *b, float scale, lmn_error *error) {
-  return check_batch(n, b, error) && network_prepare(n, entry, error) && fill_batch(n, entry, b, scale, error) &&
+  return check_batch(n, b, error) && network_prepare(n, entry, error) &&
+         (was_sent(n, entry, b, scale) || fill_batch(n, entry, device_map(n->device, SPACE_INPUT), b, scale, error)) &&
          network_run(n, entry, error);
 }
 

@@ -4,6 +4,7 @@
 #include "runtime/network.h"
 #include "runtime/progress.h"
 #include "runtime/schedule.h"
+#include "runtime/train_batches.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,12 +16,6 @@
 
 enum { CHECKPOINTS_KEPT = 2, SECONDS_BETWEEN_SAVES = 600 };
 
-// A micro-batch of its own: a source's arrays live only until its next call.
-typedef struct owned_batch {
-  lmn_batch batch;
-  int32_t *arrays[5];
-} owned_batch;
-
 typedef struct trainer {
   lmn_network *network;
   const train_options *options;
@@ -30,8 +25,7 @@ typedef struct trainer {
   int log; // file descriptor
   const char *log_path;
   progress progress;
-  owned_batch *batches;
-  int batch_count;
+  batch_feed feed;
   double began, saved; // clock
   train_report *report;
   checkpoint_writer *writer;
@@ -58,55 +52,6 @@ bool evaluate_source(lmn_network *n, const batch_source *source, bool (*tick)(vo
 }
 
 double evaluation_loss(const evaluation *e) { return e->labels ? e->loss_sum / (double)e->labels : NAN; }
-
-// ---- batches ------------------------------------------------------------------------------------
-
-static void keep_array(owned_batch *o, int which, const int32_t **array, int64_t count) {
-  if (!*array) return;
-  o->arrays[which] = memory_grow(o->arrays[which], (size_t)count * sizeof(int32_t));
-  memcpy(o->arrays[which], *array, (size_t)count * sizeof(int32_t));
-  *array = o->arrays[which];
-}
-
-static void keep_batch(owned_batch *o, const lmn_batch *b, bool classifier) {
-  o->batch = *b;
-  int64_t tokens = b->batch * b->length;
-  keep_array(o, 0, &o->batch.input_ids, tokens);
-  keep_array(o, 1, &o->batch.labels, classifier ? b->batch : tokens);
-  keep_array(o, 2, &o->batch.last, b->batch);
-  keep_array(o, 3, &o->batch.positions, tokens);
-  keep_array(o, 4, &o->batch.starts, tokens);
-}
-
-static bool draw(trainer *t, const batch_source *source, owned_batch *into, lmn_error *error) {
-  t->state.epoch = t->state.batches / source->batches;
-  t->state.index = t->state.batches % source->batches;
-  lmn_batch b;
-  if (!source->batch(source->context, t->state.epoch, t->state.index, &b, error)) return false;
-  t->state.batches++;
-  keep_batch(into, &b, lmn_plan(t->network)->classes != 0);
-  return true;
-}
-
-// The micro-batches of a step. Where none of their labels counts (every prompt fills its row), the next ones are taken.
-static bool draw_step(trainer *t, const batch_source *source, int count, lmn_error *error) {
-  for (int64_t tried = 0; tried <= source->batches; tried += count) {
-    int64_t labels = 0;
-    for (int i = 0; i < count; ++i) {
-      if (!draw(t, source, &t->batches[i], error)) return false;
-      labels += batch_labels(t->network, &t->batches[i].batch);
-    }
-    if (labels) return true;
-  }
-  return fail(error, "no token of the training data counts: are the prompts longer than --length?");
-}
-
-static void size_batches(trainer *t, int count) {
-  if (count <= t->batch_count) return;
-  t->batches = memory_grow(t->batches, (size_t)count * sizeof *t->batches);
-  memset(t->batches + t->batch_count, 0, (size_t)(count - t->batch_count) * sizeof *t->batches);
-  t->batch_count = count;
-}
 
 // ---- the log ------------------------------------------------------------------------------------
 
@@ -220,23 +165,19 @@ static bool phase_validation(trainer *t, const train_phase *phase, evaluation *r
 
 static bool one_step(trainer *t, const train_phase *phase, int64_t steps, step_record *r, lmn_error *error) {
   const plan_phase *p = &lmn_plan(t->network)->phases[phase->phase];
-  int count = p->accumulate > 1 ? (int)p->accumulate : 1;
-  size_batches(t, count);
-  if (!draw_step(t, &phase->data, count, error)) return false;
+  const step_batches *s = feed_step(&t->feed, error);
+  if (!s) return false;
+  t->state.batches = s->batches, t->state.epoch = s->epoch, t->state.index = s->index;
+  if (t->state.step + 1 < steps) feed_ahead(&t->feed);
   double began = clock_seconds();
   int64_t tokens = 0;
-  lmn_batch *batches = memory_alloc((size_t)count * sizeof *batches);
-  for (int i = 0; i < count; ++i) {
-    batches[i] = t->batches[i].batch;
-    tokens += batches[i].batch * batches[i].length;
-  }
+  for (int i = 0; i < t->feed.count; ++i) tokens += s->items[i].batch * s->items[i].length;
   r->rate = schedule_rate(p->schedule, p->lr, p->warmup, p->schedule_final, t->state.step, steps);
   profile *profile = t->network->profile = t->options->profile;
   if (profile) profile_step_begin(profile);
-  bool ok = lmn_step(t->network, phase->phase, batches, count, r->rate, &r->loss, &r->norm, error);
+  bool ok = lmn_step(t->network, phase->phase, s->items, t->feed.count, r->rate, &r->loss, &r->norm, error);
   if (profile) profile_step_end(profile, tokens);
   t->network->profile = NULL;
-  free(batches);
   if (!ok) return false;
   t->state.step++;
   t->state.total_step++;
@@ -291,6 +232,8 @@ static bool run_phase(trainer *t, const train_phase *phase, bool resumed, lmn_er
     t->state.step = t->state.batches = t->state.epoch = t->state.index = 0;
     if (!lmn_begin_phase(t->network, phase->phase, error)) return false;
   }
+  feed_begin(&t->feed, t->network, phase->phase, &phase->data, p->accumulate > 1 ? (int)p->accumulate : 1,
+             t->state.batches);
   progress_phase(&t->progress, p->name, t->state.step, steps, phase->rest);
   if (t->state.total_step == 0 && !validate_untrained(t, phase, error)) return false;
   while (t->state.step < steps && !t->report->stopped) {
@@ -465,9 +408,7 @@ bool train_run(lmn_network *network, const train_options *options, train_report 
   progress_close(&t.progress);
   checkpoint_writer_destroy(t.writer);
   if (t.log >= 0) close(t.log);
-  for (int i = 0; i < t.batch_count; ++i)
-    for (size_t k = 0; k < LENGTH(t.batches[i].arrays); ++k) free(t.batches[i].arrays[k]);
-  free(t.batches);
+  feed_end(&t.feed);
   json_decref(t.settings);
   arena_destroy(t.arena);
   return ok;

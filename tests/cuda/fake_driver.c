@@ -1,11 +1,13 @@
 // A driver without a GPU: what the runtime asks of libcuda.so.1, on the host's memory. Work on a stream is done when
-// the stream is waited for, as late as it may be; addresses of the GPU are no addresses of the host, and only what lies
-// in memory that was allocated is touched. A cubin is any ELF file; its kernel is the function of that name here.
+// the stream is waited for, as late as it may be; with `eager` that of all streams but the first at once, as early as
+// it may be. Addresses of the GPU are no addresses of the host, and only what lies in memory that was allocated is
+// touched. A cubin is any ELF file; its kernel is the function of that name here.
 #include "tests/cuda/fake_driver.h"
 
 #include "runtime/cuda_driver.h"
 #include "tests/unit/fake_model.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -42,10 +44,13 @@ typedef struct block {
 } block;
 static block blocks[256];
 
-typedef enum { WORK_IN, WORK_OUT, WORK_SET, WORK_COPY, WORK_KERNEL } work_kind;
+typedef enum { WORK_IN, WORK_OUT, WORK_SET, WORK_COPY, WORK_KERNEL, WORK_WAIT } work_kind;
 enum { WAITS = 8 };
 typedef struct work {
   work_kind kind;
+  CUstream stream, other; // other, until: of a wait, for the work of that stream up to that number
+  int64_t number, until;
+  bool done;
   CUdeviceptr device, from;
   char *host;
   size_t bytes;
@@ -56,6 +61,15 @@ typedef struct work {
 } work;
 static work queue[512];
 static int queued;
+static int64_t numbers; // of all work so far
+
+struct CUstream_st {
+  bool first;
+};
+struct CUevent_st {
+  CUstream stream; // that it was recorded on last; NULL: none
+  int64_t number;
+};
 static int recording = -1;      // -1: off; else what was queued before
 static CUgraphNode last[WAITS]; // what is recorded next waits for: n of the recorded work, as the address n + 1
 static int last_count;
@@ -231,10 +245,12 @@ CUresult cuMemFreeHost(void *memory) {
 
 // ---- work ---------------------------------------------------------------------------------------
 
-static work *add_work(work_kind kind) {
+static CUresult added(CUstream stream);
+
+static work *add_work(work_kind kind, CUstream stream) {
   if (queued == (int)LENGTH(queue)) abort();
   work *w = &queue[queued++];
-  *w = (work){.kind = kind};
+  *w = (work){.kind = kind, .stream = stream, .number = ++numbers};
   if (recording < 0) return w;
   for (int i = 0; i < last_count; ++i) w->after[w->after_count++] = (int)(intptr_t)last[i] - 1;
   last[0] = (CUgraphNode)(intptr_t)(queued - recording); // NOLINT
@@ -243,36 +259,32 @@ static work *add_work(work_kind kind) {
 }
 
 CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr to, const void *from, size_t bytes, CUstream stream) {
-  (void)stream;
   ENTER(true);
-  work *w = add_work(WORK_IN);
+  work *w = add_work(WORK_IN, stream);
   w->device = to, w->host = (char *)from, w->bytes = bytes;
-  note("in");
-  return 0;
+  note(stream->first ? "in" : "ahead");
+  return added(stream);
 }
 
 CUresult cuMemcpyDtoHAsync_v2(void *to, CUdeviceptr from, size_t bytes, CUstream stream) {
-  (void)stream;
   ENTER(true);
-  work *w = add_work(WORK_OUT);
+  work *w = add_work(WORK_OUT, stream);
   w->device = from, w->host = to, w->bytes = bytes;
   note("out");
   return 0;
 }
 
 CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream) {
-  (void)stream;
   ENTER(true);
-  work *w = add_work(WORK_COPY);
+  work *w = add_work(WORK_COPY, stream);
   w->device = to, w->from = from, w->bytes = bytes;
   note("copy");
   return 0;
 }
 
 CUresult cuMemsetD8Async(CUdeviceptr to, unsigned char value, size_t bytes, CUstream stream) {
-  (void)stream;
   ENTER(true);
-  work *w = add_work(WORK_SET);
+  work *w = add_work(WORK_SET, stream);
   w->device = to, w->value = value, w->bytes = bytes;
   return 0;
 }
@@ -336,37 +348,70 @@ static CUresult do_work(const work *w) {
   return 0;
 }
 
+// The work of a stream up to a number, in its order, and what it waits for.
+static CUresult finish(CUstream stream, int64_t until) {
+  for (int i = 0; i < queued && !lasting; ++i) {
+    work *w = &queue[i];
+    if (w->stream != stream || w->done || w->number > until) continue;
+    w->done = true;
+    CUresult result = w->kind == WORK_WAIT ? finish(w->other, w->until) : do_work(w);
+    if (result) lasting = result;
+  }
+  return lasting;
+}
+
+static void forget_done(void) {
+  int kept = 0;
+  for (int i = 0; i < queued; ++i)
+    if (!queue[i].done) queue[kept++] = queue[i];
+  queued = kept;
+}
+
+// After work was put on a stream.
+static CUresult added(CUstream stream) {
+  return stream->first || !fake_cuda.eager || recording >= 0 ? 0 : finish(stream, INT64_MAX);
+}
+
 CUresult cuStreamSynchronize(CUstream stream) {
-  (void)stream;
   ENTER(true);
   if (recording >= 0) return RECORDING;
-  note("wait");
-  for (int i = 0; i < queued && !lasting; ++i) lasting = do_work(&queue[i]);
-  queued = 0;
-  return lasting;
+  if (stream->first) note("wait");
+  CUresult result = finish(stream, INT64_MAX);
+  forget_done();
+  return result;
 }
 
 CUresult cuStreamCreate(CUstream *stream, unsigned flags) {
   (void)flags;
   ENTER(true);
-  fake_cuda.streams++;
-  *stream = (CUstream)&fake_cuda;
+  *stream = malloc(sizeof **stream);
+  (*stream)->first = !fake_cuda.streams++;
   return 0;
 }
 
 CUresult cuStreamDestroy_v2(CUstream stream) {
-  (void)stream;
-  ENTER(true);
+  for (int i = 0; i < queued; ++i) queue[i].done = queue[i].done || queue[i].stream == stream;
+  forget_done();
+  free(stream);
   fake_cuda.streams--;
-  queued = 0;
+  ENTER(true);
   return 0;
+}
+
+CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned flags) {
+  ENTER(true);
+  if (flags || recording >= 0) return ILLEGAL_VALUE;
+  if (!event->stream) return 0;
+  work *w = add_work(WORK_WAIT, stream);
+  w->other = event->stream, w->until = event->number;
+  return added(stream);
 }
 
 CUresult cuEventCreate(CUevent *event, unsigned flags) {
   (void)flags;
   ENTER(true);
   fake_cuda.events++;
-  *event = malloc(1);
+  *event = calloc(1, sizeof **event);
   return 0;
 }
 
@@ -377,8 +422,8 @@ CUresult cuEventDestroy_v2(CUevent event) {
 }
 
 CUresult cuEventRecord(CUevent event, CUstream stream) {
-  (void)event, (void)stream;
   ENTER(true);
+  *event = (struct CUevent_st){stream, numbers};
   return 0;
 }
 
@@ -456,13 +501,15 @@ static bool ready(const work *w, const bool *done) {
 CUresult cuGraphLaunch(CUgraphExec exec, CUstream stream) {
   const struct CUgraph_st *graph = (const struct CUgraph_st *)exec;
   bool done[LENGTH(queue)] = {false};
-  (void)stream;
   ENTER(true);
   for (int n = 0; n < graph->count; ++n) {
     int i = graph->count - 1;
     while (i >= 0 && (done[i] || !ready(&graph->work[i], done))) --i;
     if (i < 0) return ILLEGAL_VALUE;
-    *add_work(WORK_SET) = graph->work[i];
+    work *w = add_work(WORK_SET, stream);
+    int64_t number = w->number;
+    *w = graph->work[i];
+    w->number = number;
     done[i] = true;
   }
   note("graph");
@@ -551,7 +598,6 @@ CUresult cuFuncSetAttribute(CUfunction function, int attribute, int value) {
 CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                         unsigned block_y, unsigned block_z, unsigned shared, CUstream stream, void **parameters,
                         void **extra) {
-  (void)stream;
   ENTER(true);
   const kernel *k = (const kernel *)function;
   if (!parameters == !extra || !parameters == (k->maps > 0)) return ILLEGAL_VALUE;
@@ -561,7 +607,7 @@ CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
     right = right && extra[0] == CU_LAUNCH_PARAM_BUFFER_POINTER && extra[2] == CU_LAUNCH_PARAM_BUFFER_SIZE && !extra[4];
   if (!right || size != (k->table ? 8 : parameter_bytes(k))) return ILLEGAL_VALUE;
   if (shared > 48 << 10 && (int)shared > k->shared) return ILLEGAL_VALUE;
-  work *w = add_work(WORK_KERNEL);
+  work *w = add_work(WORK_KERNEL, stream);
   w->kernel = k;
   memcpy(w->parameters, extra ? extra[1] : parameters[0], size);
   note(k->name);

@@ -3,6 +3,7 @@
 #ifndef LMN_FAKE_DRIVER_H
 #define LMN_FAKE_DRIVER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct fake_cuda_state {
@@ -16,11 +17,13 @@ typedef struct fake_cuda_state {
   int fail_with;
   const char *fault;
   int64_t fault_at;
+  bool eager; // what is copied beside a run is copied at once, not as late as it may be
   // What was done.
   int64_t calls, launches, tables, maps; // tables: launches whose parameters are an address; maps: that kernels had
   int64_t allocated, most_allocated, pinned;
   int modules, streams, events, contexts, graphs;
-  char order[4096]; // the calls that copy, launch or wait since it was emptied: "in fake_clear fake_loss out wait"
+  char order[4096]; // the calls that copy, launch or wait since it was emptied: "in fake_clear fake_loss out wait";
+                    // ahead: a copy on another stream than the first
 } fake_cuda_state;
 
 #endif

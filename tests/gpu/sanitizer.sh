@@ -9,7 +9,7 @@ command -v compute-sanitizer > /dev/null || { echo "skipped: compute-sanitizer i
 sanitize() {
   folder=$made/golden-$2/cases/$3 options=
   [ ! -e "$folder/init.safetensors" ] || options="--init $folder/init.safetensors"
-  head -c 65536 "$folder/expected.safetensors" | grep -aq '"greedy"' && options="$options --greedy 2"
+  head -c 65536 "$folder/expected.safetensors" | grep -aq '"greedy"' && options="$options --greedy 1"
   # shellcheck disable=SC2086  # the options are words
   LMN_MODELS=$folder LMN_CUDA_GRAPH=0 compute-sanitizer --tool "$1" --error-exitcode 9 "$run" trace "$folder/net.lmnx" \
     --batch "$folder/expected.safetensors" --grad --steps 1 $options -o "$work/$1-$2.safetensors" > "$work/$1-$2" 2>&1

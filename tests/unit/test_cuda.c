@@ -290,6 +290,28 @@ static void test_training_is_the_cpus(void **state) {
   assert_all_given_back();
 }
 
+// The next step's batch is copied while the device is at a step, however late or early the copies are done; where the
+// GPU has no memory for that, before the step.
+static void test_next_batch(void **state) {
+  (void)state;
+  lmn_error error;
+  for (int i = 0; i < 3; ++i) {
+    char run[64];
+    snprintf(run, sizeof run, "%s/ahead-%d", folder, i);
+    healthy();
+    driver->eager = i == 1;
+    setenv("LMN_CUDA_GRAPH", i == 2 ? "0" : "1", 1);
+    driver->order[0] = 0;
+    if (!train_into(on_gpu, run, false, &error)) fail_msg("%s", error.text);
+    assert_same_run(path_in("gpu"), run, "step-00000020");
+    const char *expected = i == 2 ? "copy fake_clear fake_loss out ahead wait" : "copy graph ahead wait";
+    if (!strstr(driver->order, expected)) fail_msg("no \"%s\" in %s", expected, driver->order);
+    assert_all_given_back();
+  }
+  unsetenv("LMN_CUDA_GRAPH");
+  healthy();
+}
+
 // A kernel that fails at any time: its name is said, the checkpoint before is whole, and the training goes on from it.
 static void test_fault(void **state) {
   (void)state;
@@ -425,11 +447,11 @@ static void check_order(bool graphs) {
   assert_true(lmn_step(n, 0, &b, 1, 0.1, &loss, &norm, &error)); // so that everything looked again
   driver->order[0] = 0;
   assert_true(lmn_step(n, 0, &b, 1, 0.1, &loss, &norm, &error));
-  if (graphs) assert_string_equal(driver->order, "[ in fake_clear fake_loss out ] graph wait graph wait");
+  if (graphs) assert_string_equal(driver->order, "in [ fake_clear fake_loss out ] graph wait in graph wait");
   driver->order[0] = 0;
   assert_true(lmn_step(n, 0, &b, 1, 0.1, &loss, &norm, &error));
-  assert_string_equal(driver->order,
-                      graphs ? "graph wait graph wait" : "in fake_clear fake_loss out wait in fake_update out wait");
+  assert_string_equal(driver->order, graphs ? "in graph wait in graph wait"
+                                            : "in fake_clear fake_loss out wait in fake_update out wait");
   assert_int_equal(lmn_vertex_runs(n), 1);
   // A profile has a time for each launch.
   const plan_entry *e = network_entry(n, ENTRY_TRAIN, 0, b.batch, b.length, false, &error);
@@ -635,6 +657,7 @@ int main(void) {
       cmocka_unit_test(test_parameters),
       cmocka_unit_test(test_order),
       cmocka_unit_test(test_training_is_the_cpus),
+      cmocka_unit_test(test_next_batch),
       cmocka_unit_test(test_fault),
       cmocka_unit_test(test_gpu_lost),
       cmocka_unit_test(test_checkpoint_meanwhile),
