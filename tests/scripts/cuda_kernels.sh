@@ -77,7 +77,7 @@ else
   check "$golden/paper-121-qwen/net.lmn"
   precisions=bf16
   for name in code-14441-qwen e2e-121-gpt2 mixed-llama-gpt2; do check "$golden/$name/net.lmn"; done
-  check "$net" -B 4 -T 32 # rows enough for products that make gated units
+  check "$golden/rows-121-qwen/net.lmn" -B 4 -T 32 # rows enough for products that make gated units
   grep -q "gemm_sm90_glu_[0-9]" "$work/table" && grep -q gemm_sm90_glu_grad "$work/table" || fail "no products with a gated unit"
 fi
 
