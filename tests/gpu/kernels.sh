@@ -5,6 +5,7 @@
 prepare() {
   [ "$target" = sm_90a ] || return 0
   [ "$1" != attention ] || set -- "$1" sm_90a
+  # shellcheck disable=SC2086  # the target is a word, or none
   "$LMN_TOOLS/cuda_$1" ${2:-} "$made/$1" < "$LMN_TESTS/cuda/$1.txt"
 }
 . "$LMN_TESTS/gpu/begin"
