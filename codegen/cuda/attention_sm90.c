@@ -7,10 +7,9 @@
 
 enum {
   PROCESSORS = 132, // of an H100 or H200; with fewer the last blocks wait for their turn
-  GROUP_MAX = 64,
   ELEMENT = 2, // bytes
-  PADDED = 128,
-  BUFFERS = 2 // of an item's keys and values
+  GROUP_MAX = 64,
+  PADDED = 128
 };
 
 typedef enum { FORWARD, GRAD_QUERIES, GRAD_KEYS } kernel_kind;
@@ -19,17 +18,20 @@ typedef enum { FORWARD, GRAD_QUERIES, GRAD_KEYS } kernel_kind;
 // a block, in GRAD_KEYS queries. Packed sequences need a few registers more.
 typedef struct widths {
   int consumers, keys, stages;
-  int tiles; // of 64 rows that each consumer has in shared memory
+  int tiles;   // of 64 rows that each consumer has in shared memory
+  int buffers; // of those, in GRAD_KEYS, for an item's keys, and as many for its values
 } widths;
 static const struct {
   int head;
   bool packed;
   widths of[GRAD_KEYS + 1];
 } kernels[] = {
-    {64, false, {{3, 128, 4, 3}, {3, 48, 6, 4}, {2, 64, 4, 6}}},
-    {64, true, {{2, 64, 8, 3}, {2, 48, 6, 4}, {2, 64, 4, 6}}},
-    {96, false, {{2, 64, 4, 3}, {2, 48, 4, 4}, {2, 32, 4, 6}}},
-    {96, true, {{2, 64, 4, 3}, {2, 48, 4, 4}, {2, 32, 4, 6}}},
+    {64, false, {{3, 128, 4, 3, 0}, {3, 48, 6, 4, 0}, {2, 64, 4, 6, 2}}},
+    {64, true, {{2, 64, 8, 3, 0}, {2, 48, 6, 4, 0}, {2, 64, 4, 6, 2}}},
+    {96, false, {{2, 64, 4, 3, 0}, {2, 48, 4, 4, 0}, {2, 32, 4, 6, 2}}},
+    {96, true, {{2, 64, 4, 3, 0}, {2, 48, 4, 4, 0}, {2, 32, 4, 6, 2}}},
+    {128, false, {{2, 64, 4, 3, 0}, {2, 48, 3, 4, 0}, {2, 32, 4, 4, 1}}},
+    {128, true, {{2, 64, 4, 3, 0}, {2, 48, 3, 4, 0}, {2, 32, 4, 4, 1}}},
 };
 
 static const char *const functions[] = {"attention", "attention_grad_queries", "attention_grad_keys"};
@@ -45,12 +47,10 @@ static int64_t tokens_of(const attention *a) { return 64 / group_of(a); }
 static int64_t box_of(const attention *a) { return a->head % 64 ? 32 : 64; } // columns
 
 bool attention_sm90_can(const cuda_entry *e, const attention *a) {
-  enum { PLACES = 128 }; // bytes that a box begins at a multiple of
-  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && widths_of(a, FORWARD) &&
-         group_of(a) <= GROUP_MAX && tokens_of(a) * box_of(a) * ELEMENT % PLACES == 0;
+  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && widths_of(a, FORWARD) && group_of(a) <= GROUP_MAX;
 }
 
-// Boxes of `rows` positions of one head, of rows of `heads` heads.
+// Boxes of one head, of rows of `heads` heads; of `rows` positions.
 static void add_map(cuda_entry *e, plan_launch *l, const attention *a, plan_ref at, int64_t heads, int64_t rows) {
   int64_t columns = heads * a->head, box = box_of(a);
   launch_map(e->arena, l,
@@ -64,6 +64,13 @@ static void add_map(cuda_entry *e, plan_launch *l, const attention *a, plan_ref 
                         .box_columns = box,
                         .box_rows = rows,
                         .swizzle = box * ELEMENT});
+}
+
+// Boxes of all heads of a key head, of as many positions as a consumer has.
+static void add_heads_map(cuda_entry *e, plan_launch *l, const attention *a, plan_ref at, int64_t heads) {
+  add_map(e, l, a, at, heads, tokens_of(a));
+  plan_map *m = &l->maps[l->map_count - 1];
+  m->columns = a->head, m->pieces = heads, m->box_pieces = group_of(a);
 }
 
 // name(d, a, b, add): D (+)= A B with A of 64 x 16 and B of 16 x `width`. registers: A is in registers, else in shared
@@ -122,10 +129,12 @@ static void write_text(const attention *a, kernel_kind kind, int cluster, int st
   text_printf(
       out,
       "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
-      "constexpr int HEAD = %d, GROUP = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = %d, BUFFERS = %d;\n"
+      "constexpr int HEAD = %d, GROUP = %lld, TOKENS = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = %d, BUFFERS "
+      "= %d;\n"
       "constexpr bool TURNS = %s, STARTS = %s;\nconstexpr int STARTS_ARG = %d, TURN_MAP = %d, CONSUMER_ROWS = "
       "%lld;\nconstexpr float SCALE = ",
-      head, (long long)group_of(a), widths_of(a, kind)->consumers, keys, stages, cluster, BUFFERS,
+      head, (long long)group_of(a), (long long)tokens_of(a), widths_of(a, kind)->consumers, keys, stages, cluster,
+      widths_of(a, kind)->buffers,
       turns ? "true" : "false", a->starts ? "true" : "false", kind == FORWARD ? 3 : 6, kind == GRAD_KEYS ? 4 : 5,
       (long long)rows_of(a, kind));
   cuda_float(out, a->scale);
@@ -186,9 +195,9 @@ bool attention_sm90(cuda_entry *e, MlirOperation op, const attention *a, lmn_err
   plan_launch *l = cuda_launch(e, op);
   plan_ref qkv = ir_place(ir_operand(e->ir, op, 0)), out = ir_place(ir_result(e->ir, op, 0));
   int64_t all = a->heads + 2 * a->key_heads;
-  add_map(e, l, a, qkv, all, tokens_of(a));
+  add_heads_map(e, l, a, qkv, all);
   add_map(e, l, a, qkv, all, widths_of(a, FORWARD)->keys / 2);
-  add_map(e, l, a, out, a->heads, tokens_of(a));
+  add_heads_map(e, l, a, out, a->heads);
   cuda_arg(e, l, qkv);
   cuda_arg(e, l, out);
   cuda_arg_value(e, l, ir_result(e->ir, op, 1));
@@ -204,13 +213,19 @@ bool attention_sm90_grad(cuda_entry *e, MlirOperation op, const attention *a, lm
   int64_t all = a->heads + 2 * a->key_heads;
   for (kernel_kind kind = GRAD_QUERIES; kind <= GRAD_KEYS; ++kind) {
     plan_launch *l = cuda_launch(e, op);
-    int64_t rows = rows_of(a, kind), keys = widths_of(a, kind)->keys;
-    add_map(e, l, a, qkv, all, rows);
-    if (kind == GRAD_KEYS) add_map(e, l, a, dqkv, all, rows);
-    add_map(e, l, a, qkv, all, keys);
-    if (kind == GRAD_QUERIES) add_map(e, l, a, out, a->heads, rows);
-    add_map(e, l, a, dout, a->heads, kind == GRAD_KEYS ? keys : rows);
-    if (kind == GRAD_QUERIES) add_map(e, l, a, dqkv, all, rows);
+    int64_t keys = widths_of(a, kind)->keys;
+    if (kind == GRAD_QUERIES) {
+      add_heads_map(e, l, a, qkv, all);
+      add_map(e, l, a, qkv, all, keys);
+      add_heads_map(e, l, a, out, a->heads);
+      add_heads_map(e, l, a, dout, a->heads);
+      add_heads_map(e, l, a, dqkv, all);
+    } else {
+      add_map(e, l, a, qkv, all, rows_of(a, kind));
+      add_map(e, l, a, dqkv, all, rows_of(a, kind));
+      add_map(e, l, a, qkv, all, keys);
+      add_map(e, l, a, dout, a->heads, keys);
+    }
     for (size_t i = 0; i < LENGTH(places); ++i) cuda_arg(e, l, places[i]);
     if (turns_back(a, kind)) add_table_map(e, l, a, kind);
     if (a->starts) cuda_arg_value(e, l, ir_operand(e->ir, op, 4));

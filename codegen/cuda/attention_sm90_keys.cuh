@@ -7,7 +7,8 @@ constexpr int ROWS = CONSUMERS * 64, PEER_BYTES = 64 * HEAD * 4;
 constexpr bool LEFTS_IN_REGISTERS = HEAD == 64; // faster, where there are enough of them
 
 struct keys_memory {
-  u32 keys, values, staged, query, gradient, rows, peers, table; // keys, values: BUFFERS times; rows: of a stage lse, then delta
+  u32 keys, values, staged, query, gradient, peers, table; // keys, values: BUFFERS times
+  u32 rows, items;                                         // rows: of a stage lse, then delta; items: BUFFERS
   u32 full, empty, keys_full, keys_empty, peers_full, peers_empty, turns_full;
 };
 
@@ -23,33 +24,28 @@ template <typename P> static __device__ __forceinline__ int last_query(const P &
   return last;
 }
 
-// The query blocks that see an item's keys, in each head and segment. Of all of them, one after the other, a block of the
-// cluster takes every CLUSTER-th.
-struct query_blocks {
-  int first, end;
-  template <typename P>
-  __device__ __forceinline__ query_blocks(const P &p, const shape &s, const item &it)
-      : first(it.first / KEYS), end((last_query(p, s, it) + KEYS) / KEYS) {}
-};
+// Of the query blocks that see an item's keys, in each head and segment, one after the other, a block of the cluster takes
+// every CLUSTER-th.
 static __device__ __forceinline__ int rank() { return CLUSTER > 1 ? blockIdx.x % CLUSTER : 0; }
 
 // An item's keys, values, and queries with what belongs to them. By one thread.
 template <typename P>
 static __device__ __forceinline__ void keys_load(const P &p, const shape &s, const keys_memory &m, const item &it,
-                                                 const query_blocks &blocks, ring &q, const ring &kv) {
+                                                 ring &q, const ring &kv) {
   const float *lse = (const float *)p.args[5], *delta = lse + (long long)s.sequences * s.heads * s.padded;
   const int key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
   const u32 keys_full = m.keys_full + 8 * kv.stage, at = kv.stage * CONSUMERS * TILE_BYTES;
   wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
+  put_item(m.items + kv.stage * ITEM_BYTES, it);
   expect_bytes(keys_full, 2 * CONSUMERS * TILE_BYTES);
   for (int w = 0; w < CONSUMERS; ++w) {
     load_boxes(m.keys + at + w * TILE_BYTES, 64 * PITCH, &p.maps[0], key_x, it.first + 64 * w, it.sequence, keys_full);
     load_boxes(m.values + at + w * TILE_BYTES, 64 * PITCH, &p.maps[0], value_x, it.first + 64 * w, it.sequence, keys_full);
   }
-  int j = blocks.first + rank();
+  int j = it.begin + rank();
   for (int z = it.sequence; z < it.sequence + (s.segments - it.segment) * s.batch; z += s.batch)
-    for (int h = it.key_head * GROUP; h < (it.key_head + 1) * GROUP; ++h, j -= blocks.end - blocks.first)
-      for (; j < blocks.end; j += CLUSTER, q.next(STAGES)) {
+    for (int h = it.key_head * GROUP; h < (it.key_head + 1) * GROUP; ++h, j -= it.end - it.begin)
+      for (; j < it.end; j += CLUSTER, q.next(STAGES)) {
         const u32 full = m.full + 8 * q.stage, rows = m.rows + q.stage * 8 * KEYS;
         const long long from = (long long)(z * s.heads + h) * s.padded + j * KEYS;
         wait(m.empty + 8 * q.stage, q.phase ^ 1);
@@ -66,10 +62,12 @@ static __device__ __forceinline__ void keys_produce(const P &p, const shape &s, 
   ring q = {0, 0}, kv = {0, 0};
   item it;
   for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(BUFFERS)) {
-    const query_blocks blocks(p, s, it);
-    if (threadIdx.x) continue;
-    keys_load(p, s, m, it, blocks, q, kv);
+    it.begin = it.first / KEYS, it.end = (last_query(p, s, it) + KEYS) / KEYS;
+    if (threadIdx.x == 0) keys_load(p, s, m, it, q, kv);
   }
+  if (threadIdx.x) return;
+  wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
+  put_end(m.items + kv.stage * ITEM_BYTES, m.keys_full + 8 * kv.stage);
 }
 
 // ---- sums of a cluster of two: dK gathers at the first block, dV at the second
@@ -153,31 +151,32 @@ static __device__ __forceinline__ void multiply_turned(float (&d)[KEYS / 2], con
 
 template <typename P>
 static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, const keys_memory &m) {
-  const int w = threadIdx.x / 128 - 1, lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
+  const int w = __shfl_sync(0xffffffffu, threadIdx.x / 128, 0) - 1; // in a uniform register
+  const int lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
   const turning turns(m.table, m.turns_full, w);
   ring q = {0, 0}, kv = {0, 0};
-  item it;
 #pragma unroll 1
-  for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(BUFFERS)) {
+  for (int i = 0;; ++i, kv.next(BUFFERS)) {
+    wait(m.keys_full + 8 * kv.stage, kv.phase);
+    const item it = get_item(m.items + kv.stage * ITEM_BYTES);
+    if (it.first < 0) break;
     const int first = it.first + 64 * w;
     float x[KEYS / 2], y[KEYS / 2], dk[HEAD / 2], dv[HEAD / 2];
     u32 keys[HEAD / 4], values[HEAD / 4], powers[KEYS / 4], left[KEYS / 4];
     const u32 at = (kv.stage * CONSUMERS + w) * TILE_BYTES;
     if (!rank()) turns.fetch(p, first);
-    wait(m.keys_full + 8 * kv.stage, kv.phase);
 #pragma unroll
     for (int e = 0; e < HEAD / 2; ++e) dk[e] = dv[e] = 0.0f;
-    const query_blocks blocks(p, s, it);
     const int *starts = STARTS ? row_starts::at(p, s, it) : nullptr;
-    int j = blocks.first + rank();
+    int j = it.begin + rank();
 #pragma unroll 1
-    for (int walk = GROUP * (s.segments - it.segment); walk; --walk, j -= blocks.end - blocks.first) {
-      for (; j < blocks.end && (j + 1) * KEYS <= first; j += CLUSTER, q.next(STAGES)) { // queries before these keys
+    for (int walk = GROUP * (s.segments - it.segment); walk; --walk, j -= it.end - it.begin) {
+      for (; j < it.end && (j + 1) * KEYS <= first; j += CLUSTER, q.next(STAGES)) { // queries before these keys
         wait(m.full + 8 * q.stage, q.phase);
         arrive(m.empty + 8 * q.stage);
       }
 #pragma unroll 1
-      for (; j < blocks.end; j += CLUSTER, q.next(STAGES)) {
+      for (; j < it.end; j += CLUSTER, q.next(STAGES)) {
         const u64 query = descriptor(m.query + q.stage * BLOCK_BYTES);
         const u64 gradient = descriptor(m.gradient + q.stage * BLOCK_BYTES);
         if (LEFTS_IN_REGISTERS) {
@@ -275,12 +274,13 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
 template <typename P> static __device__ __forceinline__ void attention_grad_keys(const P &p) {
   __shared__ __align__(8) u64 barriers[2 * STAGES + 6 + CONSUMERS];
   __shared__ __align__(16) float rows[STAGES][2 * KEYS];
+  __shared__ __align__(16) unsigned char items[BUFFERS * ITEM_BYTES];
   const u32 barrier = shared_address(barriers);
   keys_memory m;
   m.keys = (shared_address(memory) + 1023) & ~1023u, m.values = m.keys + BUFFERS * CONSUMERS * TILE_BYTES;
   m.staged = m.values + BUFFERS * CONSUMERS * TILE_BYTES, m.query = m.staged + CONSUMERS * 2 * TILE_BYTES;
   m.gradient = m.query + STAGES * BLOCK_BYTES, m.peers = m.gradient + STAGES * BLOCK_BYTES;
-  m.rows = shared_address(rows);
+  m.rows = shared_address(rows), m.items = shared_address(items);
   m.full = barrier, m.empty = barrier + 8 * STAGES, m.keys_full = barrier + 16 * STAGES;
   m.keys_empty = m.keys_full + 16, m.peers_full = m.keys_empty + 16, m.peers_empty = m.peers_full + 8;
   m.table = m.peers + (CLUSTER - 1) * CONSUMERS * PEER_BYTES, m.turns_full = m.peers_empty + 8;
