@@ -63,9 +63,8 @@ static bool encode_map(device *d, const plan_launch *l, const plan_map *m, char 
   uint64_t size[LENGTH(sizes)] = {sizes[0]};
   unsigned boxed[LENGTH(sizes)] = {box[0]};
   for (size_t i = 1; i + whole < LENGTH(sizes); ++i) size[i] = sizes[i + whole], boxed[i] = box[i + whole];
-  CUresult result =
-      d->cuda.cuTensorMapEncodeTiled(map, type, LENGTH(sizes) - whole, address, size, strides + whole, boxed, steps, 0,
-                                     swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, 0);
+  CUresult result = d->cuda.cuTensorMapEncodeTiled(map, type, LENGTH(sizes) - whole, address, size, strides + whole,
+                                                   boxed, steps, 0, swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, 0);
   if (result) return gpu_fail_launch(d, result, l, error);
   memcpy(to, map, sizeof map);
   return true;

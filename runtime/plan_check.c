@@ -72,8 +72,7 @@ bool plan_check_map(const plan_map *m, int64_t bytes, char why[PLAN_WHY]) {
             !__builtin_mul_overflow(m->count - 1, m->stride, &matrices) &&
             !__builtin_add_overflow(rows, matrices, &end) &&
             !__builtin_mul_overflow(m->columns * m->bytes, m->pieces ? m->pieces : 1, &row) &&
-            !__builtin_add_overflow(end, row, &end) &&
-            !__builtin_add_overflow(end, m->at.offset, &end) && end <= bytes;
+            !__builtin_add_overflow(end, row, &end) && !__builtin_add_overflow(end, m->at.offset, &end) && end <= bytes;
   if (!ok) snprintf(why, PLAN_WHY, "does not lie in the %lld bytes of the space", (long long)bytes);
   return ok;
 }

@@ -1,4 +1,4 @@
-// Attention in bf16 for sm_90a, heads of 64 and 96 columns: the launches with their tensor maps, and what the .cuh
+// Attention in bf16 for sm_90a, heads of 64, 96 and 128 columns: the launches with their tensor maps, and what the .cuh
 // files leave to the text before them.
 #include "codegen/cuda/attention.h"
 #include "codegen/cuda/texts.h"
@@ -7,15 +7,18 @@
 
 enum {
   PROCESSORS = 132, // of an H100 or H200; with fewer the last blocks wait for their turn
-  ELEMENT = 2, // bytes
+  ELEMENT = 2,      // bytes
   GROUP_MAX = 64,
-  PADDED = 128
+  PADDED = 128,
+  WARPS = 4, // of a consumer
+  WARP_ROWS = 16
 };
 
 typedef enum { FORWARD, GRAD_QUERIES, GRAD_KEYS } kernel_kind;
 
-// Widths of blocks, such that all values stay in registers; those of heads of 64 were the fastest on an H200. keys: of
-// a block, in GRAD_KEYS queries. Packed sequences need a few registers more.
+// Widths of blocks, such that all values stay in registers, the fastest on an H100 and an H200. keys: of a block, in
+// GRAD_KEYS queries; in GRAD_QUERIES never as many as a head has columns: where both left sides of its products have
+// as many registers, ptxas 13.0 loses some without a word. Packed sequences need a few registers more.
 typedef struct widths {
   int consumers, keys, stages;
   int tiles;   // of 64 rows that each consumer has in shared memory
@@ -27,10 +30,10 @@ static const struct {
   widths of[GRAD_KEYS + 1];
 } kernels[] = {
     {64, false, {{3, 128, 4, 3, 0}, {3, 48, 6, 4, 0}, {2, 64, 4, 6, 2}}},
-    {64, true, {{2, 64, 8, 3, 0}, {2, 48, 6, 4, 0}, {2, 64, 4, 6, 2}}},
-    {96, false, {{2, 64, 4, 3, 0}, {2, 48, 4, 4, 0}, {2, 32, 4, 6, 2}}},
+    {64, true, {{2, 64, 8, 3, 0}, {2, 80, 5, 4, 0}, {2, 64, 4, 6, 2}}},
+    {96, false, {{2, 64, 4, 3, 0}, {2, 64, 4, 4, 0}, {2, 64, 3, 6, 2}}},
     {96, true, {{2, 64, 4, 3, 0}, {2, 48, 4, 4, 0}, {2, 32, 4, 6, 2}}},
-    {128, false, {{2, 64, 4, 3, 0}, {2, 48, 3, 4, 0}, {2, 32, 4, 4, 1}}},
+    {128, false, {{2, 64, 4, 3, 0}, {2, 32, 6, 4, 0}, {2, 64, 3, 4, 1}}},
     {128, true, {{2, 64, 4, 3, 0}, {2, 48, 3, 4, 0}, {2, 32, 4, 4, 1}}},
 };
 
@@ -47,7 +50,8 @@ static int64_t tokens_of(const attention *a) { return 64 / group_of(a); }
 static int64_t box_of(const attention *a) { return a->head % 64 ? 32 : 64; } // columns
 
 bool attention_sm90_can(const cuda_entry *e, const attention *a) {
-  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && widths_of(a, FORWARD) && group_of(a) <= GROUP_MAX;
+  return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && widths_of(a, FORWARD) &&
+         group_of(a) <= GROUP_MAX;
 }
 
 // Boxes of one head, of rows of `heads` heads; of `rows` positions.
@@ -115,7 +119,8 @@ static int64_t time_of(const attention *a, int cluster) {
   return longest;
 }
 
-// Blocks that share a key block: two where key blocks are few, and shared memory has room for it.
+// Blocks that share a key block: two where key blocks are few, and shared memory has room for it. Four are slower: not
+// all of them run at once.
 static int cluster_of(const attention *a, kernel_kind kind) {
   return kind == GRAD_KEYS && a->head == 64 && time_of(a, 2) < time_of(a, 1) ? 2 : 1;
 }
@@ -126,17 +131,16 @@ static void write_text(const attention *a, kernel_kind kind, int cluster, int st
   int keys = widths_of(a, kind)->keys, head = (int)a->head;
   bool turns = turns_back(a, kind), apart = kind == FORWARD || (kind == GRAD_KEYS && head > 64); // A in shared memory
   text *out = &s->functions;
-  text_printf(
-      out,
-      "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
-      "constexpr int HEAD = %d, GROUP = %lld, TOKENS = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = %d, BUFFERS "
-      "= %d;\n"
-      "constexpr bool TURNS = %s, STARTS = %s;\nconstexpr int STARTS_ARG = %d, TURN_MAP = %d, CONSUMER_ROWS = "
-      "%lld;\nconstexpr float SCALE = ",
-      head, (long long)group_of(a), (long long)tokens_of(a), widths_of(a, kind)->consumers, keys, stages, cluster,
-      widths_of(a, kind)->buffers,
-      turns ? "true" : "false", a->starts ? "true" : "false", kind == FORWARD ? 3 : 6, kind == GRAD_KEYS ? 4 : 5,
-      (long long)rows_of(a, kind));
+  text_printf(out,
+              "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
+              "constexpr int HEAD = %d, GROUP = %lld, TOKENS = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = "
+              "%d, BUFFERS "
+              "= %d;\n"
+              "constexpr bool TURNS = %s, STARTS = %s;\nconstexpr int STARTS_ARG = %d, TURN_MAP = %d, CONSUMER_ROWS = "
+              "%lld;\nconstexpr float SCALE = ",
+              head, (long long)group_of(a), (long long)tokens_of(a), widths_of(a, kind)->consumers, keys, stages,
+              cluster, widths_of(a, kind)->buffers, turns ? "true" : "false", a->starts ? "true" : "false",
+              kind == FORWARD ? 3 : 6, kind == GRAD_KEYS ? 4 : 5, (long long)rows_of(a, kind));
   cuda_float(out, a->scale);
   text_add(out, ";\n\n");
   write_wgmma("wgmma_scores", keys, !apart, false, keys / 2, out);
@@ -177,6 +181,7 @@ static bool finish(cuda_entry *e, plan_launch *l, kernel_kind kind, const attent
   int64_t consumers = w->consumers, rows = consumers * rows_of(a, kind);
   int64_t items = a->sequences * a->key_heads * blocks_of(a->length, rows);
   int cluster = cluster_of(a, kind), workers = PROCESSORS / cluster;
+  int64_t peers = (cluster - 1) * consumers * (WARPS / cluster) * WARP_ROWS * 2 * a->head * 4; // dK, dV of others
   bool turns = turns_back(a, kind);
   int stages = w->stages - (turns && cluster > 1); // what shared memory holds
   cuda_source s = {0};
@@ -185,7 +190,7 @@ static bool finish(cuda_entry *e, plan_launch *l, kernel_kind kind, const attent
   attention_dims(e, l, a);
   cuda_dim(e, l, blocks_of(a->length, PADDED) * PADDED);
   cuda_dim(e, l, a->sequences);
-  l->shared = ALIGNMENT + (w->tiles + 2 * (cluster - 1)) * consumers * 64 * a->head * ELEMENT +
+  l->shared = ALIGNMENT + w->tiles * consumers * 64 * a->head * ELEMENT + peers +
               2 * (int64_t)stages * w->keys * a->head * ELEMENT + (turns ? 2 * consumers * turned_bytes(a, kind) : 0);
   cuda_grid(l, (items < workers ? items : workers) * cluster, 1, 1, (consumers + 1) * WARPGROUP);
   return cuda_finish(e, l, arena_printf(e->arena, "%s_sm90", functions[kind]), &s, error);
@@ -222,7 +227,7 @@ bool attention_sm90_grad(cuda_entry *e, MlirOperation op, const attention *a, lm
       add_heads_map(e, l, a, dqkv, all);
     } else {
       add_map(e, l, a, qkv, all, rows_of(a, kind));
-      add_map(e, l, a, dqkv, all, rows_of(a, kind));
+      add_map(e, l, a, dqkv, all, WARP_ROWS);
       add_map(e, l, a, qkv, all, keys);
       add_map(e, l, a, dout, a->heads, keys);
     }

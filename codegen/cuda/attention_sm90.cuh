@@ -1,4 +1,4 @@
-// Causal attention in bf16 for sm_90a, heads of 64 and 96 columns: wgmma on tiles that TMA brings. A block is a producer warp
+// Causal attention in bf16 for sm_90a, heads of 64, 96 and 128 columns: wgmma on tiles that TMA brings. A block is a producer warp
 // and CONSUMERS warpgroups; as many blocks as multiprocessors, which do one item after the other, the longest first and
 // back and forth. A consumer's 64 rows are TOKENS positions of all GROUP query heads that share a key
 // head, position by position, so that keys and values are loaded once for all of them. The next scores and the last block's
@@ -141,6 +141,8 @@ static __device__ __forceinline__ u32 pack(float low, float high) {
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
   return both;
 }
+static __device__ __forceinline__ float low(u32 both) { return __uint_as_float(both << 16); }
+static __device__ __forceinline__ float high(u32 both) { return __uint_as_float(both & 0xffff0000u); }
 static __device__ __forceinline__ float quad_sum(float x) { // over the lanes that share a row of an accumulator
   x += __shfl_xor_sync(0xffffffffu, x, 1);
   return x + __shfl_xor_sync(0xffffffffu, x, 2);

@@ -1,10 +1,12 @@
 // dK and dV: a consumer has 64 keys and walks the query blocks of all heads of the key head and of all later segments;
 // products are turned (keys are the rows), so that their results are the left sides of the next ones. Needs
 // attention_sm90.cuh with KEYS as the queries of a block, BUFFERS (of keys and values), wgmma_scores with A in registers
-// or in shared memory. maps: qkv, dqkv (boxes of 64 rows), qkv, dout (of KEYS). args: qkv, out, lse, dout, dqkv, workspace.
+// or in shared memory. maps: qkv (boxes of 64 rows), dqkv (of 16), qkv, dout (of KEYS). args: qkv, out, lse, dout, dqkv,
+// workspace.
 
-constexpr int ROWS = CONSUMERS * 64, PEER_BYTES = 64 * HEAD * 4;
+constexpr int ROWS = CONSUMERS * 64, WARPS = 4 / CLUSTER, WARP_BYTES = 16 * 2 * HEAD * 4;
 constexpr bool LEFTS_IN_REGISTERS = HEAD == 64; // faster, where there are enough of them
+constexpr bool POWERS_AGAIN = HEAD > 64;        // dS from the powers as dV takes them: fewer registers
 
 struct keys_memory {
   u32 keys, values, staged, query, gradient, peers, table; // keys, values: BUFFERS times
@@ -70,7 +72,7 @@ static __device__ __forceinline__ void keys_produce(const P &p, const shape &s, 
   put_end(m.items + kv.stage * ITEM_BYTES, m.keys_full + 8 * kv.stage);
 }
 
-// ---- sums of a cluster of two: dK gathers at the first block, dV at the second
+// ---- sums of a cluster: each block gathers dK and dV of some of every consumer's rows, those of WARPS of its four warps
 
 static __device__ __forceinline__ u32 address_at(u32 address, int rank) { // of a block of the cluster
   u32 there;
@@ -97,31 +99,44 @@ static __device__ __forceinline__ void cluster_sync() {
   if (CLUSTER > 1) asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 
-// A thread's floats for the other block, and from it: 16 bytes of all threads side by side.
-static __device__ __forceinline__ u32 peer_place(const keys_memory &m, int w) {
-  return m.peers + w * PEER_BYTES + threadIdx.x % 128 * 16;
+// Where the floats of a warp lie that come from another block: 16 bytes of all lanes side by side.
+static __device__ __forceinline__ u32 peer_place(const keys_memory &m, int from, int to, int w) {
+  const int slot = (from - to - 1 + CLUSTER) % CLUSTER, warp = threadIdx.x / 32 % WARPS;
+  return m.peers + ((slot * CONSUMERS + w) * WARPS + warp) * WARP_BYTES + threadIdx.x % 32 * 16;
 }
-static __device__ __forceinline__ void send(const keys_memory &m, const float (&o)[HEAD / 2], int w) {
-  const u32 to = address_at(peer_place(m, w), rank() ^ 1);
+static __device__ __forceinline__ int gathering_rank() { return threadIdx.x / 32 % 4 / WARPS; } // of the warp's rows
+static __device__ __forceinline__ void send(const keys_memory &m, const float (&dk)[HEAD / 2], const float (&dv)[HEAD / 2],
+                                            int w) {
+  const u32 to = address_at(peer_place(m, rank(), gathering_rank(), w), gathering_rank());
 #pragma unroll
-  for (int e = 0; e < HEAD / 8; ++e)
-    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to + e * 2048), "f"(o[4 * e]),
-                 "f"(o[4 * e + 1]), "f"(o[4 * e + 2]), "f"(o[4 * e + 3])
+  for (int e = 0; e < HEAD / 4; ++e) {
+    const float(&o)[HEAD / 2] = e < HEAD / 8 ? dk : dv;
+    const int at = 4 * (e % (HEAD / 8));
+    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to + e * 512), "f"(o[at]), "f"(o[at + 1]),
+                 "f"(o[at + 2]), "f"(o[at + 3])
                  : "memory");
-  arrive_at(m.peers_full, rank() ^ 1);
-}
-static __device__ __forceinline__ void receive(const keys_memory &m, float (&o)[HEAD / 2], int w, u32 phase) {
-  wait_cluster(m.peers_full, phase);
-#pragma unroll
-  for (int e = 0; e < HEAD / 8; ++e) {
-    float4 v;
-    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
-                 : "r"(peer_place(m, w) + e * 2048)
-                 : "memory");
-    o[4 * e] += v.x, o[4 * e + 1] += v.y, o[4 * e + 2] += v.z, o[4 * e + 3] += v.w;
   }
-  arrive_at(m.peers_empty, rank() ^ 1);
+  arrive_at(m.peers_full, gathering_rank());
+}
+static __device__ __forceinline__ void receive(const keys_memory &m, float (&dk)[HEAD / 2], float (&dv)[HEAD / 2], int w,
+                                               u32 phase) {
+  wait_cluster(m.peers_full, phase);
+#pragma unroll 1
+  for (int other = 1; other < CLUSTER; ++other) {
+    const u32 from = peer_place(m, (rank() + other) % CLUSTER, rank(), w);
+#pragma unroll
+    for (int e = 0; e < HEAD / 4; ++e) {
+      float(&o)[HEAD / 2] = e < HEAD / 8 ? dk : dv;
+      const int at = 4 * (e % (HEAD / 8));
+      float4 v;
+      asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                   : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                   : "r"(from + e * 512)
+                   : "memory");
+      o[at] += v.x, o[at + 1] += v.y, o[at + 2] += v.z, o[at + 3] += v.w;
+    }
+    arrive_at(m.peers_empty, (rank() + other) % CLUSTER);
+  }
 }
 
 // Powers of a block of queries from `query` on whose sequences start behind a row's key become 0. first: the consumer's
@@ -164,7 +179,7 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
     float x[KEYS / 2], y[KEYS / 2], dk[HEAD / 2], dv[HEAD / 2];
     u32 keys[HEAD / 4], values[HEAD / 4], powers[KEYS / 4], left[KEYS / 4];
     const u32 at = (kv.stage * CONSUMERS + w) * TILE_BYTES;
-    if (!rank()) turns.fetch(p, first);
+    turns.fetch(p, first);
 #pragma unroll
     for (int e = 0; e < HEAD / 2; ++e) dk[e] = dv[e] = 0.0f;
     const int *starts = STARTS ? row_starts::at(p, s, it) : nullptr;
@@ -223,6 +238,10 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
 #pragma unroll
         for (int e = 0; e < KEYS / 8; ++e) {
           const float2 l = shared_floats(delta + 32 * e);
+          if (POWERS_AGAIN) {
+            x[4 * e] = low(powers[2 * e]), x[4 * e + 1] = high(powers[2 * e]);
+            x[4 * e + 2] = low(powers[2 * e + 1]), x[4 * e + 3] = high(powers[2 * e + 1]);
+          }
           left[2 * e] = pack(x[4 * e] * (y[4 * e] - l.x), x[4 * e + 1] * (y[4 * e + 1] - l.y));
           left[2 * e + 1] = pack(x[4 * e + 2] * (y[4 * e + 2] - l.x), x[4 * e + 3] * (y[4 * e + 3] - l.y));
         }
@@ -245,26 +264,26 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
     }
     __syncwarp();
     arrive(m.keys_empty + 8 * kv.stage);
-    const bool all_keys = CLUSTER == 1 || !rank(), all_values = CLUSTER == 1 || rank();
+    const bool gathers = CLUSTER == 1 || rank() == gathering_rank();
     if (CLUSTER > 1) {
       wait_cluster(m.peers_empty, i % 2 ^ 1);
-      if (all_keys) send(m, dv, w), receive(m, dk, w, i % 2);
-      else send(m, dk, w), receive(m, dv, w, i % 2);
+      if (gathers) receive(m, dk, dv, w, i % 2);
+      else send(m, dk, dv, w);
     }
-    stores_read();
-    named_sync(1 + w, 128);
+    if (gathers) turns.back(dk, row, row + 8, i);
+    if (TURNS) named_sync(1 + w, 128);
+    if (!gathers) continue;
     const u32 staged = m.staged + w * 2 * TILE_BYTES;
-    if (all_keys) {
-      turns.back(dk, row, row + 8, i);
-      stage(staged, dk, SCALE, SCALE);
-    }
-    if (all_values) stage(staged + TILE_BYTES, dv, 1.0f, 1.0f);
+    stores_read();
+    __syncwarp();
+    stage(staged, dk, SCALE, SCALE);
+    stage(staged + TILE_BYTES, dv, 1.0f, 1.0f);
     fence_copies();
-    named_sync(1 + w, 128);
-    if (threadIdx.x % 128 == 0) {
-      const int x_at = (s.heads + it.key_head) * HEAD;
-      if (all_keys) store_boxes(&p.maps[1], x_at, first, it.sequence, staged);
-      if (all_values) store_boxes(&p.maps[1], x_at + s.key_heads * HEAD, first, it.sequence, staged + TILE_BYTES);
+    __syncwarp();
+    if (lane == 0) {
+      const int x_at = (s.heads + it.key_head) * HEAD, warp = threadIdx.x / 32 % 4 * 16;
+      store_boxes(&p.maps[1], x_at, first + warp, it.sequence, staged + warp * PITCH);
+      store_boxes(&p.maps[1], x_at + s.key_heads * HEAD, first + warp, it.sequence, staged + TILE_BYTES + warp * PITCH);
       stores_end();
     }
   }
@@ -283,12 +302,13 @@ template <typename P> static __device__ __forceinline__ void attention_grad_keys
   m.rows = shared_address(rows), m.items = shared_address(items);
   m.full = barrier, m.empty = barrier + 8 * STAGES, m.keys_full = barrier + 16 * STAGES;
   m.keys_empty = m.keys_full + 16, m.peers_full = m.keys_empty + 16, m.peers_empty = m.peers_full + 8;
-  m.table = m.peers + (CLUSTER - 1) * CONSUMERS * PEER_BYTES, m.turns_full = m.peers_empty + 8;
+  m.table = m.peers + (CLUSTER - 1) * CONSUMERS * WARPS * WARP_BYTES, m.turns_full = m.peers_empty + 8;
   if (threadIdx.x == 0) {
     for (int i = 0; TURNS && i < CONSUMERS; ++i) barrier_init(m.turns_full + 8 * i, 1);
     for (int i = 0; i < STAGES; ++i) barrier_init(m.full + 8 * i, 1), barrier_init(m.empty + 8 * i, 4 * CONSUMERS);
     for (int i = 0; i < BUFFERS; ++i) barrier_init(m.keys_full + 8 * i, 1), barrier_init(m.keys_empty + 8 * i, 4 * CONSUMERS);
-    if (CLUSTER > 1) barrier_init(m.peers_full, 4 * CONSUMERS), barrier_init(m.peers_empty, 4 * CONSUMERS);
+    for (u32 peers : {m.peers_full, m.peers_empty})
+      if (CLUSTER > 1) barrier_init(peers, (CLUSTER - 1) * CONSUMERS * WARPS);
     barriers_ready();
   }
   __syncthreads();

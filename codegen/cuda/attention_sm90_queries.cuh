@@ -5,9 +5,6 @@
 
 constexpr int QUERY_BYTES = CONSUMERS * TILE_BYTES;
 
-static __device__ __forceinline__ float low(u32 both) { return __uint_as_float(both << 16); }
-static __device__ __forceinline__ float high(u32 both) { return __uint_as_float(both & 0xffff0000u); }
-
 static __device__ __forceinline__ int blocks_to(const shape &s, int position) { // in each segment
   return (min(s.length, position) + KEYS - 1) / KEYS;
 }

@@ -17,5 +17,5 @@ check() { # TARGET CASES KERNELS COUNT: so many at least of that name
   count=$(find "$work/$1/kernels" -name "$3" | wc -l)
   [ "$count" -ge "$4" ] || { echo "FAILED: for $1 only $count kernels are $3"; exit 1; }
 }
-check sm_90a '^g\|^d96' 'attention*_sm90_*.cubin' 45
+check sm_90a '^g\|^d96\|^d128' 'attention*_sm90_*.cubin' 60
 check sm_80 '^d' 'attention*.cubin' 50
