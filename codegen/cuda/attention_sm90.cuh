@@ -1,11 +1,11 @@
-// Causal attention in bf16 for sm_90a, heads of 64, 96 and 128 columns: wgmma on tiles that TMA brings. A block is a producer warp
-// and CONSUMERS warpgroups; as many blocks as multiprocessors, which do one item after the other, the longest first and
-// back and forth. A consumer's 64 rows are TOKENS positions of all GROUP query heads that share a key
-// head, position by position, so that keys and values are loaded once for all of them. The next scores and the last block's
-// values are multiplied while the softmax runs. The text before fixes GROUP, TOKENS, SCALE, CONSUMERS, KEYS (keys of a block),
-// STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), TURN_MAP, STARTS (sequences are packed),
-// STARTS_ARG, CONSUMER_ROWS (positions of a consumer), u32, u64, wgmma_scores (A of 64 rows, B of KEYS rows of 64),
-// wgmma_values (A in registers, B of rows of 64 as they are).
+// Causal attention in bf16 for sm_90a, heads of 64, 96 and 128 columns: wgmma on tiles that TMA brings. A block is a
+// producer warp and CONSUMERS warpgroups; as many blocks as multiprocessors, which do one item after the other, the
+// longest first and back and forth. A consumer's 64 rows are TOKENS positions of all GROUP query heads that share a key
+// head, position by position, so that keys and values are loaded once for all of them. The next scores and the last
+// block's values are multiplied while the softmax runs. The text before fixes GROUP, TOKENS, SCALE, CONSUMERS, KEYS
+// (keys of a block), STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), TURN_MAP, STARTS
+// (sequences are packed), STARTS_ARG, CONSUMER_ROWS (positions of a consumer), u32, u64, wgmma_scores (A of 64 rows, B
+// of KEYS rows of 64), wgmma_values (A in registers, B of rows of 64 as they are).
 //
 // Registers that a wgmma reads or writes must be tied down by hand until it has been waited for: ptxas may hand them
 // out again, without a word. Every change here needs its results checked on a GPU.

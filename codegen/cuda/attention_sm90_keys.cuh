@@ -306,7 +306,8 @@ template <typename P> static __device__ __forceinline__ void attention_grad_keys
   if (threadIdx.x == 0) {
     for (int i = 0; TURNS && i < CONSUMERS; ++i) barrier_init(m.turns_full + 8 * i, 1);
     for (int i = 0; i < STAGES; ++i) barrier_init(m.full + 8 * i, 1), barrier_init(m.empty + 8 * i, 4 * CONSUMERS);
-    for (int i = 0; i < BUFFERS; ++i) barrier_init(m.keys_full + 8 * i, 1), barrier_init(m.keys_empty + 8 * i, 4 * CONSUMERS);
+    for (int i = 0; i < BUFFERS; ++i)
+      barrier_init(m.keys_full + 8 * i, 1), barrier_init(m.keys_empty + 8 * i, 4 * CONSUMERS);
     for (u32 peers : {m.peers_full, m.peers_empty})
       if (CLUSTER > 1) barrier_init(peers, (CLUSTER - 1) * CONSUMERS * WARPS);
     barriers_ready();

@@ -121,8 +121,8 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
         wgmma_begin();
 #pragma unroll
         for (int k = 0; k < HEAD / 16; ++k)
-          wgmma_scores(y, gradient[4 * k], gradient[4 * k + 1], gradient[4 * k + 2], gradient[4 * k + 3], values + to_columns(k, KEYS),
-                       k);
+          wgmma_scores(y, gradient[4 * k], gradient[4 * k + 1], gradient[4 * k + 2], gradient[4 * k + 3],
+                       values + to_columns(k, KEYS), k);
         wgmma_end();
         wgmma_wait<1>();
         tie(x);
