@@ -53,14 +53,19 @@ static void drop_graph(const device *d, cuda_entry *e) {
 static bool encode_map(device *d, const plan_launch *l, const plan_map *m, char *to, lmn_error *error) {
   enum { MAP_ALIGNMENT = 64 };
   _Alignas(MAP_ALIGNMENT) char map[CUDA_MAP_BYTES] = "";
-  const uint64_t sizes[] = {(uint64_t)m->columns, (uint64_t)m->rows, (uint64_t)m->count};
-  const uint64_t strides[] = {(uint64_t)m->row_stride, (uint64_t)m->stride};
-  const unsigned box[] = {(unsigned)m->box_columns, (unsigned)m->box_rows, 1}, steps[] = {1, 1, 1};
+  const uint64_t sizes[] = {(uint64_t)m->columns, (uint64_t)m->pieces, (uint64_t)m->rows, (uint64_t)m->count};
+  const uint64_t strides[] = {(uint64_t)(m->columns * m->bytes), (uint64_t)m->row_stride, (uint64_t)m->stride};
+  const unsigned box[] = {(unsigned)m->box_columns, (unsigned)m->box_pieces, (unsigned)m->box_rows, 1};
+  const unsigned steps[] = {1, 1, 1, 1};
   int type = m->bytes == 2 ? CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 : CU_TENSOR_MAP_DATA_TYPE_FLOAT32, swizzle = 0;
   while (m->swizzle >> swizzle > 16) ++swizzle; // 32, 64, 128: 1, 2, 3
   CUdeviceptr address = d->spaces[m->at.space] + (CUdeviceptr)m->at.offset;
-  CUresult result = d->cuda.cuTensorMapEncodeTiled(map, type, LENGTH(sizes), address, sizes, strides, box, steps, 0,
-                                                   swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, 0);
+  const int whole = !m->pieces; // rows are no pieces: one dimension less
+  uint64_t size[LENGTH(sizes)] = {sizes[0]};
+  unsigned boxed[LENGTH(sizes)] = {box[0]};
+  for (size_t i = 1; i + whole < LENGTH(sizes); ++i) size[i] = sizes[i + whole], boxed[i] = box[i + whole];
+  CUresult result = d->cuda.cuTensorMapEncodeTiled(map, type, LENGTH(sizes) - whole, address, size, strides + whole,
+                                                   boxed, steps, 0, swizzle, CU_TENSOR_MAP_L2_PROMOTION_L2_256B, 0);
   if (result) return gpu_fail_launch(d, result, l, error);
   memcpy(to, map, sizeof map);
   return true;

@@ -78,9 +78,10 @@ enum { GEMM_FEW_ROWS = 192, GEMM_WIDE = 8 };
 // A tensor map, with which the GPU copies boxes between global and shared memory: `count` row-major matrices, each
 // `stride` bytes behind the one before, of bf16 (bytes 2) or float32 (4). What lies outside of a matrix is read as 0
 // and not written. swizzle: 0, or the bytes of a row of the box, 32, 64 or 128, in which 16-byte pieces change places.
+// pieces: 0, or a row is so many pieces of `columns` side by side, and a box has `box_pieces` of each of its rows.
 typedef struct plan_map {
   plan_ref at;
-  int64_t bytes, columns, rows, count, row_stride, stride, box_columns, box_rows, swizzle;
+  int64_t bytes, columns, rows, count, row_stride, stride, box_columns, box_rows, swizzle, pieces, box_pieces;
 } plan_map;
 
 // LAUNCH_CUDA: `kernel` is the extern "C" __global__ function of that name in kernels/NAME.cubin. Its parameters are

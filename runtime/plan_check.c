@@ -56,12 +56,14 @@ static bool encodable(const plan_map *m) {
   ok = ok && m->row_stride % ALIGNMENT == 0 && m->row_stride >= 0 && m->row_stride < strides;
   ok = ok && m->stride % ALIGNMENT == 0 && m->stride >= 0 && m->stride < strides;
   ok = ok && m->box_columns >= 1 && m->box_columns <= BOX && m->box_rows >= 1 && m->box_rows <= BOX;
+  ok = ok && (!m->pieces || (m->pieces >= 1 && m->pieces < sizes && m->columns * m->bytes % ALIGNMENT == 0 &&
+                             m->box_pieces >= 1 && m->box_pieces <= BOX));
   bool power = !m->swizzle || m->swizzle == SWIZZLE / 4 || m->swizzle == SWIZZLE / 2 || m->swizzle == SWIZZLE;
   return ok && power && row % ALIGNMENT == 0 && (!m->swizzle || row <= m->swizzle);
 }
 
 bool plan_check_map(const plan_map *m, int64_t bytes, char why[PLAN_WHY]) {
-  int64_t rows, matrices, end;
+  int64_t rows, matrices, row, end;
   if (!encodable(m)) {
     snprintf(why, PLAN_WHY, "is no tensor map that a GPU could take");
     return false;
@@ -69,8 +71,8 @@ bool plan_check_map(const plan_map *m, int64_t bytes, char why[PLAN_WHY]) {
   bool ok = !__builtin_mul_overflow(m->rows - 1, m->row_stride, &rows) &&
             !__builtin_mul_overflow(m->count - 1, m->stride, &matrices) &&
             !__builtin_add_overflow(rows, matrices, &end) &&
-            !__builtin_add_overflow(end, m->columns * m->bytes, &end) &&
-            !__builtin_add_overflow(end, m->at.offset, &end) && end <= bytes;
+            !__builtin_mul_overflow(m->columns * m->bytes, m->pieces ? m->pieces : 1, &row) &&
+            !__builtin_add_overflow(end, row, &end) && !__builtin_add_overflow(end, m->at.offset, &end) && end <= bytes;
   if (!ok) snprintf(why, PLAN_WHY, "does not lie in the %lld bytes of the space", (long long)bytes);
   return ok;
 }

@@ -413,9 +413,9 @@ static void read_gemm(struct object *o, plan_launch *l, const int64_t bytes[SPAC
     }
 }
 
-// ["a4096 2 896 4096 1 1792 0 64 128 128", …]
+// ["a4096 2 896 4096 1 1792 0 64 128 128", …]; with pieces two more numbers
 static void read_maps(struct object *o, plan_launch *l, const int64_t bytes[SPACE_COUNT]) {
-  enum { NUMBERS = 9 };
+  enum { NUMBERS = 9, PIECES = 11 };
   const json_t *all = list(o, "maps", &l->map_count);
   l->maps = ARENA_ARRAY(o->reader->memory, plan_map, l->map_count);
   for (int i = 0; i < l->map_count && !o->reader->failed; ++i) {
@@ -425,11 +425,12 @@ static void read_maps(struct object *o, plan_launch *l, const int64_t bytes[SPAC
     int count = 0;
     bool ok = at && scan_ref(o->reader, &at, &place, bytes, &m->at) && *at++ == ' ';
     const int64_t *n = ok ? scan_numbers(o, "maps", at, &count) : NULL;
-    if (count != NUMBERS) {
-      bad(o->reader, &place, "must be a place and %d numbers", NUMBERS);
+    if (count != NUMBERS && count != PIECES) {
+      bad(o->reader, &place, "must be a place and %d numbers, or %d", NUMBERS, PIECES);
       return;
     }
-    *m = (plan_map){m->at, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8]};
+    *m = (plan_map){m->at, n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], 0, 0};
+    if (count == PIECES) m->pieces = n[9], m->box_pieces = n[10];
     char why[PLAN_WHY];
     if (!plan_check_map(m, bytes[m->at.space], why)) bad(o->reader, &place, "%s", why);
   }

@@ -215,8 +215,8 @@ static void write_maps(text *out, const plan_launch *l) {
     text_add(out, " ");
     add_numbers(out,
                 (const int64_t[]){m->bytes, m->columns, m->rows, m->count, m->row_stride, m->stride, m->box_columns,
-                                  m->box_rows, m->swizzle},
-                9);
+                                  m->box_rows, m->swizzle, m->pieces, m->box_pieces},
+                m->pieces ? 11 : 9);
     text_add(out, "\"");
   }
   text_add(out, "]");

@@ -1,4 +1,4 @@
-// Attention in bf16 for sm_90a, heads of 64 and 96 columns: the launches with their tensor maps, and what the .cuh
+// Attention in bf16 for sm_90a, heads of 64, 96 and 128 columns: the launches with their tensor maps, and what the .cuh
 // files leave to the text before them.
 #include "codegen/cuda/attention.h"
 #include "codegen/cuda/texts.h"
@@ -7,29 +7,34 @@
 
 enum {
   PROCESSORS = 132, // of an H100 or H200; with fewer the last blocks wait for their turn
+  ELEMENT = 2,      // bytes
   GROUP_MAX = 64,
-  ELEMENT = 2, // bytes
   PADDED = 128,
-  BUFFERS = 2 // of an item's keys and values
+  WARPS = 4, // of a consumer
+  WARP_ROWS = 16
 };
 
 typedef enum { FORWARD, GRAD_QUERIES, GRAD_KEYS } kernel_kind;
 
-// Widths of blocks, such that all values stay in registers; those of heads of 64 were the fastest on an H200. keys: of
-// a block, in GRAD_KEYS queries. Packed sequences need a few registers more.
+// Widths of blocks, such that all values stay in registers, the fastest on an H100 and an H200. keys: of a block, in
+// GRAD_KEYS queries; in GRAD_QUERIES never as many as a head has columns: where both left sides of its products have
+// as many registers, ptxas 13.0 loses some without a word. Packed sequences need a few registers more.
 typedef struct widths {
   int consumers, keys, stages;
-  int tiles; // of 64 rows that each consumer has in shared memory
+  int tiles;   // of 64 rows that each consumer has in shared memory
+  int buffers; // of those, in GRAD_KEYS, for an item's keys, and as many for its values
 } widths;
 static const struct {
   int head;
   bool packed;
   widths of[GRAD_KEYS + 1];
 } kernels[] = {
-    {64, false, {{3, 128, 4, 3}, {3, 48, 6, 4}, {2, 64, 4, 6}}},
-    {64, true, {{2, 64, 8, 3}, {2, 48, 6, 4}, {2, 64, 4, 6}}},
-    {96, false, {{2, 64, 4, 3}, {2, 48, 4, 4}, {2, 32, 4, 6}}},
-    {96, true, {{2, 64, 4, 3}, {2, 48, 4, 4}, {2, 32, 4, 6}}},
+    {64, false, {{3, 128, 4, 3, 0}, {3, 48, 6, 4, 0}, {2, 64, 4, 6, 2}}},
+    {64, true, {{2, 64, 8, 3, 0}, {2, 80, 5, 4, 0}, {2, 64, 4, 6, 2}}},
+    {96, false, {{2, 64, 4, 3, 0}, {2, 64, 4, 4, 0}, {2, 64, 3, 6, 2}}},
+    {96, true, {{2, 64, 4, 3, 0}, {2, 48, 4, 4, 0}, {2, 32, 4, 6, 2}}},
+    {128, false, {{2, 64, 4, 3, 0}, {2, 32, 6, 4, 0}, {2, 64, 3, 4, 1}}},
+    {128, true, {{2, 64, 4, 3, 0}, {2, 48, 3, 4, 0}, {2, 32, 4, 4, 1}}},
 };
 
 static const char *const functions[] = {"attention", "attention_grad_queries", "attention_grad_keys"};
@@ -45,12 +50,11 @@ static int64_t tokens_of(const attention *a) { return 64 / group_of(a); }
 static int64_t box_of(const attention *a) { return a->head % 64 ? 32 : 64; } // columns
 
 bool attention_sm90_can(const cuda_entry *e, const attention *a) {
-  enum { PLACES = 128 }; // bytes that a box begins at a multiple of
   return !strcmp(e->architecture, "sm_90a") && attention_mma_can(a) && widths_of(a, FORWARD) &&
-         group_of(a) <= GROUP_MAX && tokens_of(a) * box_of(a) * ELEMENT % PLACES == 0;
+         group_of(a) <= GROUP_MAX;
 }
 
-// Boxes of `rows` positions of one head, of rows of `heads` heads.
+// Boxes of one head, of rows of `heads` heads; of `rows` positions.
 static void add_map(cuda_entry *e, plan_launch *l, const attention *a, plan_ref at, int64_t heads, int64_t rows) {
   int64_t columns = heads * a->head, box = box_of(a);
   launch_map(e->arena, l,
@@ -64,6 +68,13 @@ static void add_map(cuda_entry *e, plan_launch *l, const attention *a, plan_ref 
                         .box_columns = box,
                         .box_rows = rows,
                         .swizzle = box * ELEMENT});
+}
+
+// Boxes of all heads of a key head, of as many positions as a consumer has.
+static void add_heads_map(cuda_entry *e, plan_launch *l, const attention *a, plan_ref at, int64_t heads) {
+  add_map(e, l, a, at, heads, tokens_of(a));
+  plan_map *m = &l->maps[l->map_count - 1];
+  m->columns = a->head, m->pieces = heads, m->box_pieces = group_of(a);
 }
 
 // name(d, a, b, add): D (+)= A B with A of 64 x 16 and B of 16 x `width`. registers: A is in registers, else in shared
@@ -108,7 +119,8 @@ static int64_t time_of(const attention *a, int cluster) {
   return longest;
 }
 
-// Blocks that share a key block: two where key blocks are few, and shared memory has room for it.
+// Blocks that share a key block: two where key blocks are few, and shared memory has room for it. Four are slower: not
+// all of them run at once.
 static int cluster_of(const attention *a, kernel_kind kind) {
   return kind == GRAD_KEYS && a->head == 64 && time_of(a, 2) < time_of(a, 1) ? 2 : 1;
 }
@@ -119,15 +131,16 @@ static void write_text(const attention *a, kernel_kind kind, int cluster, int st
   int keys = widths_of(a, kind)->keys, head = (int)a->head;
   bool turns = turns_back(a, kind), apart = kind == FORWARD || (kind == GRAD_KEYS && head > 64); // A in shared memory
   text *out = &s->functions;
-  text_printf(
-      out,
-      "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
-      "constexpr int HEAD = %d, GROUP = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = %d, BUFFERS = %d;\n"
-      "constexpr bool TURNS = %s, STARTS = %s;\nconstexpr int STARTS_ARG = %d, TURN_MAP = %d, CONSUMER_ROWS = "
-      "%lld;\nconstexpr float SCALE = ",
-      head, (long long)group_of(a), widths_of(a, kind)->consumers, keys, stages, cluster, BUFFERS,
-      turns ? "true" : "false", a->starts ? "true" : "false", kind == FORWARD ? 3 : 6, kind == GRAD_KEYS ? 4 : 5,
-      (long long)rows_of(a, kind));
+  text_printf(out,
+              "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
+              "constexpr int HEAD = %d, GROUP = %lld, TOKENS = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = "
+              "%d, BUFFERS "
+              "= %d;\n"
+              "constexpr bool TURNS = %s, STARTS = %s;\nconstexpr int STARTS_ARG = %d, TURN_MAP = %d, CONSUMER_ROWS = "
+              "%lld;\nconstexpr float SCALE = ",
+              head, (long long)group_of(a), (long long)tokens_of(a), widths_of(a, kind)->consumers, keys, stages,
+              cluster, widths_of(a, kind)->buffers, turns ? "true" : "false", a->starts ? "true" : "false",
+              kind == FORWARD ? 3 : 6, kind == GRAD_KEYS ? 4 : 5, (long long)rows_of(a, kind));
   cuda_float(out, a->scale);
   text_add(out, ";\n\n");
   write_wgmma("wgmma_scores", keys, !apart, false, keys / 2, out);
@@ -168,6 +181,7 @@ static bool finish(cuda_entry *e, plan_launch *l, kernel_kind kind, const attent
   int64_t consumers = w->consumers, rows = consumers * rows_of(a, kind);
   int64_t items = a->sequences * a->key_heads * blocks_of(a->length, rows);
   int cluster = cluster_of(a, kind), workers = PROCESSORS / cluster;
+  int64_t peers = (cluster - 1) * consumers * (WARPS / cluster) * WARP_ROWS * 2 * a->head * 4; // dK, dV of others
   bool turns = turns_back(a, kind);
   int stages = w->stages - (turns && cluster > 1); // what shared memory holds
   cuda_source s = {0};
@@ -176,7 +190,7 @@ static bool finish(cuda_entry *e, plan_launch *l, kernel_kind kind, const attent
   attention_dims(e, l, a);
   cuda_dim(e, l, blocks_of(a->length, PADDED) * PADDED);
   cuda_dim(e, l, a->sequences);
-  l->shared = ALIGNMENT + (w->tiles + 2 * (cluster - 1)) * consumers * 64 * a->head * ELEMENT +
+  l->shared = ALIGNMENT + w->tiles * consumers * 64 * a->head * ELEMENT + peers +
               2 * (int64_t)stages * w->keys * a->head * ELEMENT + (turns ? 2 * consumers * turned_bytes(a, kind) : 0);
   cuda_grid(l, (items < workers ? items : workers) * cluster, 1, 1, (consumers + 1) * WARPGROUP);
   return cuda_finish(e, l, arena_printf(e->arena, "%s_sm90", functions[kind]), &s, error);
@@ -186,9 +200,9 @@ bool attention_sm90(cuda_entry *e, MlirOperation op, const attention *a, lmn_err
   plan_launch *l = cuda_launch(e, op);
   plan_ref qkv = ir_place(ir_operand(e->ir, op, 0)), out = ir_place(ir_result(e->ir, op, 0));
   int64_t all = a->heads + 2 * a->key_heads;
-  add_map(e, l, a, qkv, all, tokens_of(a));
+  add_heads_map(e, l, a, qkv, all);
   add_map(e, l, a, qkv, all, widths_of(a, FORWARD)->keys / 2);
-  add_map(e, l, a, out, a->heads, tokens_of(a));
+  add_heads_map(e, l, a, out, a->heads);
   cuda_arg(e, l, qkv);
   cuda_arg(e, l, out);
   cuda_arg_value(e, l, ir_result(e->ir, op, 1));
@@ -204,13 +218,19 @@ bool attention_sm90_grad(cuda_entry *e, MlirOperation op, const attention *a, lm
   int64_t all = a->heads + 2 * a->key_heads;
   for (kernel_kind kind = GRAD_QUERIES; kind <= GRAD_KEYS; ++kind) {
     plan_launch *l = cuda_launch(e, op);
-    int64_t rows = rows_of(a, kind), keys = widths_of(a, kind)->keys;
-    add_map(e, l, a, qkv, all, rows);
-    if (kind == GRAD_KEYS) add_map(e, l, a, dqkv, all, rows);
-    add_map(e, l, a, qkv, all, keys);
-    if (kind == GRAD_QUERIES) add_map(e, l, a, out, a->heads, rows);
-    add_map(e, l, a, dout, a->heads, kind == GRAD_KEYS ? keys : rows);
-    if (kind == GRAD_QUERIES) add_map(e, l, a, dqkv, all, rows);
+    int64_t keys = widths_of(a, kind)->keys;
+    if (kind == GRAD_QUERIES) {
+      add_heads_map(e, l, a, qkv, all);
+      add_map(e, l, a, qkv, all, keys);
+      add_heads_map(e, l, a, out, a->heads);
+      add_heads_map(e, l, a, dout, a->heads);
+      add_heads_map(e, l, a, dqkv, all);
+    } else {
+      add_map(e, l, a, qkv, all, rows_of(a, kind));
+      add_map(e, l, a, dqkv, all, WARP_ROWS);
+      add_map(e, l, a, qkv, all, keys);
+      add_map(e, l, a, dout, a->heads, keys);
+    }
     for (size_t i = 0; i < LENGTH(places); ++i) cuda_arg(e, l, places[i]);
     if (turns_back(a, kind)) add_table_map(e, l, a, kind);
     if (a->starts) cuda_arg_value(e, l, ir_operand(e->ir, op, 4));

@@ -1,16 +1,16 @@
-// Causal attention in bf16 for sm_90a, heads of 64 and 96 columns: wgmma on tiles that TMA brings. A block is a producer warp
-// and CONSUMERS warpgroups; as many blocks as multiprocessors, which do one item after the other, the longest first and
-// back and forth. A consumer's 64 rows are TOKENS = 64 / GROUP positions of all GROUP query heads that share a key
-// head, head by head, so that keys and values are loaded once for all of them. The next scores and the last block's
-// values are multiplied while the softmax runs. The text before fixes GROUP, SCALE, CONSUMERS, KEYS (keys of a block),
-// STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), TURN_MAP, STARTS (sequences are packed),
-// STARTS_ARG, CONSUMER_ROWS (positions of a consumer), u32, u64, wgmma_scores (A of 64 rows, B of KEYS rows of 64),
-// wgmma_values (A in registers, B of rows of 64 as they are).
+// Causal attention in bf16 for sm_90a, heads of 64, 96 and 128 columns: wgmma on tiles that TMA brings. A block is a
+// producer warp and CONSUMERS warpgroups; as many blocks as multiprocessors, which do one item after the other, the
+// longest first and back and forth. A consumer's 64 rows are TOKENS positions of all GROUP query heads that share a key
+// head, position by position, so that keys and values are loaded once for all of them. The next scores and the last
+// block's values are multiplied while the softmax runs. The text before fixes GROUP, TOKENS, SCALE, CONSUMERS, KEYS
+// (keys of a block), STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), TURN_MAP, STARTS
+// (sequences are packed), STARTS_ARG, CONSUMER_ROWS (positions of a consumer), u32, u64, wgmma_scores (A of 64 rows, B
+// of KEYS rows of 64), wgmma_values (A in registers, B of rows of 64 as they are).
 //
 // Registers that a wgmma reads or writes must be tied down by hand until it has been waited for: ptxas may hand them
 // out again, without a word. Every change here needs its results checked on a GPU.
 
-constexpr int TOKENS = 64 / GROUP, TILE_BYTES = 64 * HEAD * 2, BLOCK_BYTES = KEYS * HEAD * 2;
+constexpr int TILE_BYTES = 64 * HEAD * 2, BLOCK_BYTES = KEYS * HEAD * 2;
 // Rows lie in boxes of BOX columns, one behind the other, swizzled by as many bytes as those have.
 constexpr int BOX = HEAD % 64 ? 32 : 64, PITCH = BOX * 2;
 constexpr int THREADS = (CONSUMERS + 1) * 128, REGISTERS = CONSUMERS == 3 ? 160 : 224,
@@ -28,8 +28,11 @@ static __device__ __forceinline__ void barrier_init(u32 barrier, u32 count) {
 static __device__ __forceinline__ void expect_bytes(u32 barrier, u32 bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
 }
+static __device__ __forceinline__ void arrive_one(u32 barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
 static __device__ __forceinline__ void arrive(u32 barrier) { // by one lane of a warp
-  if (threadIdx.x % 32 == 0) asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+  if (threadIdx.x % 32 == 0) arrive_one(barrier);
 }
 static __device__ __forceinline__ void wait(u32 barrier, u32 phase) {
   u32 done;
@@ -78,6 +81,22 @@ static __device__ __forceinline__ float2 shared_floats(u32 at) {
   asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(v.x), "=f"(v.y) : "r"(at));
   return v;
 }
+// The same of all GROUP heads of a key head from position y on: rows of boxes are those heads' of one position.
+static __device__ __forceinline__ void load_heads(u32 to, const tensor_map *map, int head, int y, int z, u32 barrier) {
+#pragma unroll
+  for (int i = 0; i < HEAD / BOX; ++i)
+    asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4, "
+                 "%5}], [%6];" ::"r"(to + i * 64 * PITCH),
+                 "l"(map), "r"(i * BOX), "r"(head), "r"(y), "r"(z), "r"(barrier)
+                 : "memory");
+}
+static __device__ __forceinline__ void store_heads(const tensor_map *map, int head, int y, int z, u32 from) {
+#pragma unroll
+  for (int i = 0; i < HEAD / BOX; ++i)
+    asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.bulk_group [%0, {%1, %2, %3, %4}], [%5];" ::"l"(map),
+                 "r"(i * BOX), "r"(head), "r"(y), "r"(z), "r"(from + i * 64 * PITCH)
+                 : "memory");
+}
 static __device__ __forceinline__ void store_boxes(const tensor_map *map, int x, int y, int z, u32 from) {
 #pragma unroll
   for (int i = 0; i < HEAD / BOX; ++i) store(map, x + i * BOX, y, z, from + i * 64 * PITCH);
@@ -122,6 +141,8 @@ static __device__ __forceinline__ u32 pack(float low, float high) {
   asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
   return both;
 }
+static __device__ __forceinline__ float low(u32 both) { return __uint_as_float(both << 16); }
+static __device__ __forceinline__ float high(u32 both) { return __uint_as_float(both & 0xffff0000u); }
 static __device__ __forceinline__ float quad_sum(float x) { // over the lanes that share a row of an accumulator
   x += __shfl_xor_sync(0xffffffffu, x, 1);
   return x + __shfl_xor_sync(0xffffffffu, x, 2);
@@ -167,12 +188,13 @@ template <typename P> static __device__ __forceinline__ shape shape_of(const P &
           (int)p.dims[4], (int)p.dims[5], (int)p.dims[6]};
 }
 
+// first: position, -1: no more work; begin, end: its blocks of the other side, as each kernel counts them.
 struct item {
-  int first, key_head, sequence, segment; // first: position
+  int first, key_head, sequence, segment, begin, end;
 };
 
 // Item i of this block, or of this cluster of CLUSTER blocks: `rows` positions of a key head; the last ones, which see
-// most, first where `down`.
+// most, first where `down`. Divisions are slow: the producer does them, and hands the items on in shared memory.
 static __device__ __forceinline__ bool item_at(const shape &s, int i, int rows, bool down, item &it) {
   const int each = s.sequences * s.key_heads, blocks = (s.length + rows - 1) / rows;
   const int worker = blockIdx.x / CLUSTER, workers = gridDim.x / CLUSTER;
@@ -185,6 +207,30 @@ static __device__ __forceinline__ bool item_at(const shape &s, int i, int rows, 
   return true;
 }
 
+constexpr u32 ITEM_BYTES = 32;
+// By one thread, before it arrives at the barrier that the consumers wait for.
+static __device__ __forceinline__ void put_item(u32 to, const item &it) {
+  asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};\n st.shared.v2.b32 [%0 + 16], {%5, %6};" ::"r"(to), "r"(it.first),
+               "r"(it.key_head), "r"(it.sequence), "r"(it.segment), "r"(it.begin), "r"(it.end)
+               : "memory");
+}
+// In uniform registers. By a whole warp.
+static __device__ __forceinline__ item get_item(u32 from) {
+  item it;
+  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%6];\n ld.shared.v2.b32 {%4, %5}, [%6 + 16];"
+               : "=r"(it.first), "=r"(it.key_head), "=r"(it.sequence), "=r"(it.segment), "=r"(it.begin), "=r"(it.end)
+               : "r"(from)
+               : "memory");
+  const auto uniform = [](int &x) { x = __shfl_sync(0xffffffffu, x, 0); };
+  uniform(it.first), uniform(it.key_head), uniform(it.sequence), uniform(it.segment), uniform(it.begin), uniform(it.end);
+  return it;
+}
+// The consumers' end: after the last item. By one thread.
+static __device__ __forceinline__ void put_end(u32 to, u32 barrier) {
+  put_item(to, {-1, 0, 0, 0, 0, 0});
+  arrive_one(barrier);
+}
+
 // A ring of stages: which comes next and in which phase.
 struct ring {
   u32 stage, phase;
@@ -193,19 +239,16 @@ struct ring {
   }
 };
 
-// The positions of all GROUP heads, of one consumer each, as boxes of TOKENS rows: a lane each.
+// The rows of an item, and of one consumer: of all GROUP heads of TOKENS positions, one after the other. By one thread.
+constexpr u32 ROWS_BYTES = CONSUMERS * GROUP * TOKENS * HEAD * 2;
 static __device__ __forceinline__ void load_rows(u32 to, const tensor_map *map, const item &it, u32 barrier) {
 #pragma unroll 1
-  for (int n = threadIdx.x % 32; n < CONSUMERS * GROUP; n += 32) {
-    const int w = n / GROUP, h = n % GROUP;
-    load_boxes(to + w * TILE_BYTES + h * TOKENS * PITCH, 64 * PITCH, map, (it.key_head * GROUP + h) * HEAD, it.first + w * TOKENS,
-         it.sequence, barrier);
-  }
+  for (int w = 0; w < CONSUMERS; ++w)
+    load_heads(to + w * TILE_BYTES, map, it.key_head * GROUP, it.first + w * TOKENS, it.sequence, barrier);
 }
 static __device__ __forceinline__ void store_rows(u32 from, const tensor_map *map, const item &it, int first) {
-  const int h = threadIdx.x % 128;
-  if (h >= GROUP) return;
-  store_boxes(map, (it.key_head * GROUP + h) * HEAD, first, it.sequence, from + h * TOKENS * PITCH);
+  if (threadIdx.x % 128) return;
+  store_heads(map, it.key_head * GROUP, first, it.sequence, from);
   stores_end();
 }
 
@@ -264,7 +307,7 @@ struct row_starts {
     if (!STARTS) return;
     const int thread = thread_again(), row = thread / 32 % 4 * 16 + thread % 32 / 4;
     of = at(p, s, it), length = s.length;
-    most = max((*this)[least + row % TOKENS], (*this)[least + (row + 8) % TOKENS]);
+    most = max((*this)[least + row / GROUP], (*this)[least + (row + 8) / GROUP]);
     for (int o = 16; o; o >>= 1) most = max(most, __shfl_xor_sync(0xffffffffu, most, o));
   }
   __device__ __forceinline__ int operator[](int position) const { return of[min(position, length - 1)]; }
@@ -287,7 +330,7 @@ static __device__ __forceinline__ void mask_keys(float (&x)[SIZE], int key, int 
   least = __shfl_sync(0xffffffffu, least, 0); // in a uniform register: the others are all in use
   if (key + N - 1 <= least && (!STARTS || key >= starts.most)) return;
   const int thread = thread_again(), row = thread / 32 % 4 * 16 + thread % 32 / 4, column = thread % 4 * 2;
-  const int last_a = least + row % TOKENS - key - column, last_b = least + (row + 8) % TOKENS - key - column;
+  const int last_a = least + row / GROUP - key - column, last_b = least + (row + 8) / GROUP - key - column;
 #pragma unroll
   for (int q = 0; q < N / 8; ++q) {
     if (8 * q > last_a) x[4 * q] = -1e30f;
@@ -296,8 +339,8 @@ static __device__ __forceinline__ void mask_keys(float (&x)[SIZE], int key, int 
     if (8 * q + 1 > last_b) x[4 * q + 3] = -1e30f;
   }
   if (!STARTS || key >= starts.most) return;
-  const int first_a = starts[least + row % TOKENS] - key - column;
-  const int first_b = starts[least + (row + 8) % TOKENS] - key - column;
+  const int first_a = starts[least + row / GROUP] - key - column;
+  const int first_b = starts[least + (row + 8) / GROUP] - key - column;
 #pragma unroll
   for (int q = 0; q < N / 8; ++q) {
     if (8 * q < first_a) x[4 * q] = -1e30f;

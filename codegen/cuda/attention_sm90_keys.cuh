@@ -1,13 +1,16 @@
 // dK and dV: a consumer has 64 keys and walks the query blocks of all heads of the key head and of all later segments;
 // products are turned (keys are the rows), so that their results are the left sides of the next ones. Needs
 // attention_sm90.cuh with KEYS as the queries of a block, BUFFERS (of keys and values), wgmma_scores with A in registers
-// or in shared memory. maps: qkv, dqkv (boxes of 64 rows), qkv, dout (of KEYS). args: qkv, out, lse, dout, dqkv, workspace.
+// or in shared memory. maps: qkv (boxes of 64 rows), dqkv (of 16), qkv, dout (of KEYS). args: qkv, out, lse, dout, dqkv,
+// workspace.
 
-constexpr int ROWS = CONSUMERS * 64, PEER_BYTES = 64 * HEAD * 4;
+constexpr int ROWS = CONSUMERS * 64, WARPS = 4 / CLUSTER, WARP_BYTES = 16 * 2 * HEAD * 4;
 constexpr bool LEFTS_IN_REGISTERS = HEAD == 64; // faster, where there are enough of them
+constexpr bool POWERS_AGAIN = HEAD > 64;        // dS from the powers as dV takes them: fewer registers
 
 struct keys_memory {
-  u32 keys, values, staged, query, gradient, rows, peers, table; // keys, values: BUFFERS times; rows: of a stage lse, then delta
+  u32 keys, values, staged, query, gradient, peers, table; // keys, values: BUFFERS times
+  u32 rows, items;                                         // rows: of a stage lse, then delta; items: BUFFERS
   u32 full, empty, keys_full, keys_empty, peers_full, peers_empty, turns_full;
 };
 
@@ -23,33 +26,28 @@ template <typename P> static __device__ __forceinline__ int last_query(const P &
   return last;
 }
 
-// The query blocks that see an item's keys, in each head and segment. Of all of them, one after the other, a block of the
-// cluster takes every CLUSTER-th.
-struct query_blocks {
-  int first, end;
-  template <typename P>
-  __device__ __forceinline__ query_blocks(const P &p, const shape &s, const item &it)
-      : first(it.first / KEYS), end((last_query(p, s, it) + KEYS) / KEYS) {}
-};
+// Of the query blocks that see an item's keys, in each head and segment, one after the other, a block of the cluster takes
+// every CLUSTER-th.
 static __device__ __forceinline__ int rank() { return CLUSTER > 1 ? blockIdx.x % CLUSTER : 0; }
 
 // An item's keys, values, and queries with what belongs to them. By one thread.
 template <typename P>
 static __device__ __forceinline__ void keys_load(const P &p, const shape &s, const keys_memory &m, const item &it,
-                                                 const query_blocks &blocks, ring &q, const ring &kv) {
+                                                 ring &q, const ring &kv) {
   const float *lse = (const float *)p.args[5], *delta = lse + (long long)s.sequences * s.heads * s.padded;
   const int key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
   const u32 keys_full = m.keys_full + 8 * kv.stage, at = kv.stage * CONSUMERS * TILE_BYTES;
   wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
+  put_item(m.items + kv.stage * ITEM_BYTES, it);
   expect_bytes(keys_full, 2 * CONSUMERS * TILE_BYTES);
   for (int w = 0; w < CONSUMERS; ++w) {
     load_boxes(m.keys + at + w * TILE_BYTES, 64 * PITCH, &p.maps[0], key_x, it.first + 64 * w, it.sequence, keys_full);
     load_boxes(m.values + at + w * TILE_BYTES, 64 * PITCH, &p.maps[0], value_x, it.first + 64 * w, it.sequence, keys_full);
   }
-  int j = blocks.first + rank();
+  int j = it.begin + rank();
   for (int z = it.sequence; z < it.sequence + (s.segments - it.segment) * s.batch; z += s.batch)
-    for (int h = it.key_head * GROUP; h < (it.key_head + 1) * GROUP; ++h, j -= blocks.end - blocks.first)
-      for (; j < blocks.end; j += CLUSTER, q.next(STAGES)) {
+    for (int h = it.key_head * GROUP; h < (it.key_head + 1) * GROUP; ++h, j -= it.end - it.begin)
+      for (; j < it.end; j += CLUSTER, q.next(STAGES)) {
         const u32 full = m.full + 8 * q.stage, rows = m.rows + q.stage * 8 * KEYS;
         const long long from = (long long)(z * s.heads + h) * s.padded + j * KEYS;
         wait(m.empty + 8 * q.stage, q.phase ^ 1);
@@ -66,13 +64,15 @@ static __device__ __forceinline__ void keys_produce(const P &p, const shape &s, 
   ring q = {0, 0}, kv = {0, 0};
   item it;
   for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(BUFFERS)) {
-    const query_blocks blocks(p, s, it);
-    if (threadIdx.x) continue;
-    keys_load(p, s, m, it, blocks, q, kv);
+    it.begin = it.first / KEYS, it.end = (last_query(p, s, it) + KEYS) / KEYS;
+    if (threadIdx.x == 0) keys_load(p, s, m, it, q, kv);
   }
+  if (threadIdx.x) return;
+  wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
+  put_end(m.items + kv.stage * ITEM_BYTES, m.keys_full + 8 * kv.stage);
 }
 
-// ---- sums of a cluster of two: dK gathers at the first block, dV at the second
+// ---- sums of a cluster: each block gathers dK and dV of some of every consumer's rows, those of WARPS of its four warps
 
 static __device__ __forceinline__ u32 address_at(u32 address, int rank) { // of a block of the cluster
   u32 there;
@@ -99,31 +99,44 @@ static __device__ __forceinline__ void cluster_sync() {
   if (CLUSTER > 1) asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
 }
 
-// A thread's floats for the other block, and from it: 16 bytes of all threads side by side.
-static __device__ __forceinline__ u32 peer_place(const keys_memory &m, int w) {
-  return m.peers + w * PEER_BYTES + threadIdx.x % 128 * 16;
+// Where the floats of a warp lie that come from another block: 16 bytes of all lanes side by side.
+static __device__ __forceinline__ u32 peer_place(const keys_memory &m, int from, int to, int w) {
+  const int slot = (from - to - 1 + CLUSTER) % CLUSTER, warp = threadIdx.x / 32 % WARPS;
+  return m.peers + ((slot * CONSUMERS + w) * WARPS + warp) * WARP_BYTES + threadIdx.x % 32 * 16;
 }
-static __device__ __forceinline__ void send(const keys_memory &m, const float (&o)[HEAD / 2], int w) {
-  const u32 to = address_at(peer_place(m, w), rank() ^ 1);
+static __device__ __forceinline__ int gathering_rank() { return threadIdx.x / 32 % 4 / WARPS; } // of the warp's rows
+static __device__ __forceinline__ void send(const keys_memory &m, const float (&dk)[HEAD / 2], const float (&dv)[HEAD / 2],
+                                            int w) {
+  const u32 to = address_at(peer_place(m, rank(), gathering_rank(), w), gathering_rank());
 #pragma unroll
-  for (int e = 0; e < HEAD / 8; ++e)
-    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to + e * 2048), "f"(o[4 * e]),
-                 "f"(o[4 * e + 1]), "f"(o[4 * e + 2]), "f"(o[4 * e + 3])
+  for (int e = 0; e < HEAD / 4; ++e) {
+    const float(&o)[HEAD / 2] = e < HEAD / 8 ? dk : dv;
+    const int at = 4 * (e % (HEAD / 8));
+    asm volatile("st.shared::cluster.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to + e * 512), "f"(o[at]), "f"(o[at + 1]),
+                 "f"(o[at + 2]), "f"(o[at + 3])
                  : "memory");
-  arrive_at(m.peers_full, rank() ^ 1);
-}
-static __device__ __forceinline__ void receive(const keys_memory &m, float (&o)[HEAD / 2], int w, u32 phase) {
-  wait_cluster(m.peers_full, phase);
-#pragma unroll
-  for (int e = 0; e < HEAD / 8; ++e) {
-    float4 v;
-    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
-                 : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
-                 : "r"(peer_place(m, w) + e * 2048)
-                 : "memory");
-    o[4 * e] += v.x, o[4 * e + 1] += v.y, o[4 * e + 2] += v.z, o[4 * e + 3] += v.w;
   }
-  arrive_at(m.peers_empty, rank() ^ 1);
+  arrive_at(m.peers_full, gathering_rank());
+}
+static __device__ __forceinline__ void receive(const keys_memory &m, float (&dk)[HEAD / 2], float (&dv)[HEAD / 2], int w,
+                                               u32 phase) {
+  wait_cluster(m.peers_full, phase);
+#pragma unroll 1
+  for (int other = 1; other < CLUSTER; ++other) {
+    const u32 from = peer_place(m, (rank() + other) % CLUSTER, rank(), w);
+#pragma unroll
+    for (int e = 0; e < HEAD / 4; ++e) {
+      float(&o)[HEAD / 2] = e < HEAD / 8 ? dk : dv;
+      const int at = 4 * (e % (HEAD / 8));
+      float4 v;
+      asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                   : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+                   : "r"(from + e * 512)
+                   : "memory");
+      o[at] += v.x, o[at + 1] += v.y, o[at + 2] += v.z, o[at + 3] += v.w;
+    }
+    arrive_at(m.peers_empty, (rank() + other) % CLUSTER);
+  }
 }
 
 // Powers of a block of queries from `query` on whose sequences start behind a row's key become 0. first: the consumer's
@@ -153,31 +166,32 @@ static __device__ __forceinline__ void multiply_turned(float (&d)[KEYS / 2], con
 
 template <typename P>
 static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, const keys_memory &m) {
-  const int w = threadIdx.x / 128 - 1, lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
+  const int w = __shfl_sync(0xffffffffu, threadIdx.x / 128, 0) - 1; // in a uniform register
+  const int lane = threadIdx.x % 32, row = threadIdx.x / 32 % 4 * 16 + lane / 4;
   const turning turns(m.table, m.turns_full, w);
   ring q = {0, 0}, kv = {0, 0};
-  item it;
 #pragma unroll 1
-  for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(BUFFERS)) {
+  for (int i = 0;; ++i, kv.next(BUFFERS)) {
+    wait(m.keys_full + 8 * kv.stage, kv.phase);
+    const item it = get_item(m.items + kv.stage * ITEM_BYTES);
+    if (it.first < 0) break;
     const int first = it.first + 64 * w;
     float x[KEYS / 2], y[KEYS / 2], dk[HEAD / 2], dv[HEAD / 2];
     u32 keys[HEAD / 4], values[HEAD / 4], powers[KEYS / 4], left[KEYS / 4];
     const u32 at = (kv.stage * CONSUMERS + w) * TILE_BYTES;
-    if (!rank()) turns.fetch(p, first);
-    wait(m.keys_full + 8 * kv.stage, kv.phase);
+    turns.fetch(p, first);
 #pragma unroll
     for (int e = 0; e < HEAD / 2; ++e) dk[e] = dv[e] = 0.0f;
-    const query_blocks blocks(p, s, it);
     const int *starts = STARTS ? row_starts::at(p, s, it) : nullptr;
-    int j = blocks.first + rank();
+    int j = it.begin + rank();
 #pragma unroll 1
-    for (int walk = GROUP * (s.segments - it.segment); walk; --walk, j -= blocks.end - blocks.first) {
-      for (; j < blocks.end && (j + 1) * KEYS <= first; j += CLUSTER, q.next(STAGES)) { // queries before these keys
+    for (int walk = GROUP * (s.segments - it.segment); walk; --walk, j -= it.end - it.begin) {
+      for (; j < it.end && (j + 1) * KEYS <= first; j += CLUSTER, q.next(STAGES)) { // queries before these keys
         wait(m.full + 8 * q.stage, q.phase);
         arrive(m.empty + 8 * q.stage);
       }
 #pragma unroll 1
-      for (; j < blocks.end; j += CLUSTER, q.next(STAGES)) {
+      for (; j < it.end; j += CLUSTER, q.next(STAGES)) {
         const u64 query = descriptor(m.query + q.stage * BLOCK_BYTES);
         const u64 gradient = descriptor(m.gradient + q.stage * BLOCK_BYTES);
         if (LEFTS_IN_REGISTERS) {
@@ -224,6 +238,10 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
 #pragma unroll
         for (int e = 0; e < KEYS / 8; ++e) {
           const float2 l = shared_floats(delta + 32 * e);
+          if (POWERS_AGAIN) {
+            x[4 * e] = low(powers[2 * e]), x[4 * e + 1] = high(powers[2 * e]);
+            x[4 * e + 2] = low(powers[2 * e + 1]), x[4 * e + 3] = high(powers[2 * e + 1]);
+          }
           left[2 * e] = pack(x[4 * e] * (y[4 * e] - l.x), x[4 * e + 1] * (y[4 * e + 1] - l.y));
           left[2 * e + 1] = pack(x[4 * e + 2] * (y[4 * e + 2] - l.x), x[4 * e + 3] * (y[4 * e + 3] - l.y));
         }
@@ -246,26 +264,26 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
     }
     __syncwarp();
     arrive(m.keys_empty + 8 * kv.stage);
-    const bool all_keys = CLUSTER == 1 || !rank(), all_values = CLUSTER == 1 || rank();
+    const bool gathers = CLUSTER == 1 || rank() == gathering_rank();
     if (CLUSTER > 1) {
       wait_cluster(m.peers_empty, i % 2 ^ 1);
-      if (all_keys) send(m, dv, w), receive(m, dk, w, i % 2);
-      else send(m, dk, w), receive(m, dv, w, i % 2);
+      if (gathers) receive(m, dk, dv, w, i % 2);
+      else send(m, dk, dv, w);
     }
-    stores_read();
-    named_sync(1 + w, 128);
+    if (gathers) turns.back(dk, row, row + 8, i);
+    if (TURNS) named_sync(1 + w, 128);
+    if (!gathers) continue;
     const u32 staged = m.staged + w * 2 * TILE_BYTES;
-    if (all_keys) {
-      turns.back(dk, row, row + 8, i);
-      stage(staged, dk, SCALE, SCALE);
-    }
-    if (all_values) stage(staged + TILE_BYTES, dv, 1.0f, 1.0f);
+    stores_read();
+    __syncwarp();
+    stage(staged, dk, SCALE, SCALE);
+    stage(staged + TILE_BYTES, dv, 1.0f, 1.0f);
     fence_copies();
-    named_sync(1 + w, 128);
-    if (threadIdx.x % 128 == 0) {
-      const int x_at = (s.heads + it.key_head) * HEAD;
-      if (all_keys) store_boxes(&p.maps[1], x_at, first, it.sequence, staged);
-      if (all_values) store_boxes(&p.maps[1], x_at + s.key_heads * HEAD, first, it.sequence, staged + TILE_BYTES);
+    __syncwarp();
+    if (lane == 0) {
+      const int x_at = (s.heads + it.key_head) * HEAD, warp = threadIdx.x / 32 % 4 * 16;
+      store_boxes(&p.maps[1], x_at, first + warp, it.sequence, staged + warp * PITCH);
+      store_boxes(&p.maps[1], x_at + s.key_heads * HEAD, first + warp, it.sequence, staged + TILE_BYTES + warp * PITCH);
       stores_end();
     }
   }
@@ -275,20 +293,23 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
 template <typename P> static __device__ __forceinline__ void attention_grad_keys(const P &p) {
   __shared__ __align__(8) u64 barriers[2 * STAGES + 6 + CONSUMERS];
   __shared__ __align__(16) float rows[STAGES][2 * KEYS];
+  __shared__ __align__(16) unsigned char items[BUFFERS * ITEM_BYTES];
   const u32 barrier = shared_address(barriers);
   keys_memory m;
   m.keys = (shared_address(memory) + 1023) & ~1023u, m.values = m.keys + BUFFERS * CONSUMERS * TILE_BYTES;
   m.staged = m.values + BUFFERS * CONSUMERS * TILE_BYTES, m.query = m.staged + CONSUMERS * 2 * TILE_BYTES;
   m.gradient = m.query + STAGES * BLOCK_BYTES, m.peers = m.gradient + STAGES * BLOCK_BYTES;
-  m.rows = shared_address(rows);
+  m.rows = shared_address(rows), m.items = shared_address(items);
   m.full = barrier, m.empty = barrier + 8 * STAGES, m.keys_full = barrier + 16 * STAGES;
   m.keys_empty = m.keys_full + 16, m.peers_full = m.keys_empty + 16, m.peers_empty = m.peers_full + 8;
-  m.table = m.peers + (CLUSTER - 1) * CONSUMERS * PEER_BYTES, m.turns_full = m.peers_empty + 8;
+  m.table = m.peers + (CLUSTER - 1) * CONSUMERS * WARPS * WARP_BYTES, m.turns_full = m.peers_empty + 8;
   if (threadIdx.x == 0) {
     for (int i = 0; TURNS && i < CONSUMERS; ++i) barrier_init(m.turns_full + 8 * i, 1);
     for (int i = 0; i < STAGES; ++i) barrier_init(m.full + 8 * i, 1), barrier_init(m.empty + 8 * i, 4 * CONSUMERS);
-    for (int i = 0; i < BUFFERS; ++i) barrier_init(m.keys_full + 8 * i, 1), barrier_init(m.keys_empty + 8 * i, 4 * CONSUMERS);
-    if (CLUSTER > 1) barrier_init(m.peers_full, 4 * CONSUMERS), barrier_init(m.peers_empty, 4 * CONSUMERS);
+    for (int i = 0; i < BUFFERS; ++i)
+      barrier_init(m.keys_full + 8 * i, 1), barrier_init(m.keys_empty + 8 * i, 4 * CONSUMERS);
+    for (u32 peers : {m.peers_full, m.peers_empty})
+      if (CLUSTER > 1) barrier_init(peers, (CLUSTER - 1) * CONSUMERS * WARPS);
     barriers_ready();
   }
   __syncthreads();

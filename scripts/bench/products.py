@@ -58,12 +58,16 @@ class Launch:
 
     def map(self, text, base):
         at, *n = text.split()
-        size, columns, rows, count, row_stride, stride, box_columns, box_rows, swizzle = map(int, n)
+        size, columns, rows, count, row_stride, stride, box_columns, box_rows, swizzle, *pieces = map(int, n)
+        sizes, strides, box = [columns, rows, count], [row_stride, stride], [box_columns, box_rows, 1]
+        if pieces:
+            sizes.insert(1, pieces[0]), strides.insert(0, columns * size), box.insert(1, pieces[1])
+        rank = len(sizes)
         raw = C.create_string_buffer(128 + 64)
         to = (C.addressof(raw) + 63) & ~63
-        call("cuTensorMapEncodeTiled", C.c_void_p(to), {2: 9, 4: 7}[size], 3, C.c_void_p(base + int(at[1:])),
-             (C.c_uint64 * 3)(columns, rows, count), (C.c_uint64 * 2)(row_stride, stride), (C.c_uint32 * 3)(box_columns, box_rows, 1),
-             (C.c_uint32 * 3)(1, 1, 1), 0, {0: 0, 32: 1, 64: 2, 128: 3}[swizzle], 3, 0)
+        call("cuTensorMapEncodeTiled", C.c_void_p(to), {2: 9, 4: 7}[size], rank, C.c_void_p(base + int(at[1:])),
+             (C.c_uint64 * rank)(*sizes), (C.c_uint64 * (rank - 1))(*strides), (C.c_uint32 * rank)(*box),
+             (C.c_uint32 * rank)(*[1] * rank), 0, {0: 0, 32: 1, 64: 2, 128: 3}[swizzle], 3, 0)
         return C.string_at(to, 128)
 
     def __call__(self):

@@ -25,8 +25,8 @@ has() { # FILES COUNT: so many kernels at least of that name
 }
 case $name in
 attention) # groups of heads for sm_90a, head sizes on the tensor cores of sm_80
-  compile '^g\|^d96' sm_90a
-  has 'attention*_sm90_*.cubin' 45
+  compile '^g\|^d96\|^d128' sm_90a
+  has 'attention*_sm90_*.cubin' 60
   compile '^d' sm_80
   has 'attention*.cubin' 50
   ;;

@@ -158,8 +158,8 @@ static void fake_cuda_launches(plan_entry *e) {
   e->launch_count = (int)(&fake_launches[fake_launch_count] - e->launches);
   e->launches[0].table = e->kind == ENTRY_UPDATE;
   e->launches[0].vertices = e->kind != ENTRY_UPDATE;
-  static plan_map maps[] = {{{SPACE_PARAMETER, 0}, 4, 4, 2, 1, 16, 16, 4, 2, 0},
-                            {{SPACE_GRADIENT, 16}, 4, 4, 2, 1, 16, 16, 4, 2, 0}};
+  static plan_map maps[] = {{{SPACE_PARAMETER, 0}, 4, 4, 2, 1, 16, 16, 4, 2, 0, 0, 0},
+                            {{SPACE_GRADIENT, 16}, 4, 4, 2, 1, 16, 16, 4, 2, 0, 0, 0}};
   if (e->kind == ENTRY_TRAIN) e->launches[1].maps = maps, e->launches[1].map_count = 2;
   if (e->kind == ENTRY_UPDATE) e->launches[0].shared = 64 << 10; // more than is there without asking
 }

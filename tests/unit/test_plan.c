@@ -143,8 +143,9 @@ static plan *cuda_example(arena *a) {
   e->launch_count = 2;
   static plan_ref many[501];
   static int64_t after[] = {0};
-  static plan_map maps[] = {{{SPACE_ARENA, 4096}, 2, 80, 16, 3, 160, 2560, 64, 16, 128},
-                            {{SPACE_GRADIENT, 64}, 4, 8, 2, 1, 32, 32, 8, 2, 0}};
+  static plan_map maps[] = {{{SPACE_ARENA, 4096}, 2, 80, 16, 3, 160, 2560, 64, 16, 128, 0, 0},
+                            {{SPACE_GRADIENT, 64}, 4, 8, 2, 1, 32, 32, 8, 2, 0, 0, 0},
+                            {{SPACE_ARENA, 8192}, 2, 16, 9, 3, 160, 2560, 16, 4, 32, 5, 2}};
   e->launches[0] = (plan_launch){.kind = LAUNCH_CUDA,
                                  .kernel = "embed_0",
                                  .args = e->launches[0].args,
@@ -155,7 +156,7 @@ static plan *cuda_example(arena *a) {
                                  .block = 256,
                                  .shared = 49152,
                                  .maps = maps,
-                                 .map_count = 2};
+                                 .map_count = 3};
   e->launches[1] = (plan_launch){.kind = LAUNCH_CUDA,
                                  .kernel = "sum",
                                  .args = many,
@@ -382,6 +383,10 @@ static void refused_of_a_gpu(void **state) {
       {"64 16 128\"", "64 16\"", "entries[0].launches[0].maps[0]: must be a place and 9 numbers"},
       {"\"g64 4 8 2 1 32 32 8 2 0\"", "7", "entries[0].launches[0].maps[1]: must be a place and 9 numbers"},
       {"\"g64 4 8 2 1 32 32 8 2 0\"", "\"x64 4 8 2 1 32 32 8 2 0\"", "launches[0].maps[1]: must be a space's letter"},
+      {"16 4 32 5 2\"", "16 4 32 5\"", "entries[0].launches[0].maps[2]: must be a place and 9 numbers, or 11"},
+      {"16 4 32 5 2\"", "16 4 32 5 257\"", "entries[0].launches[0].maps[2]: is no tensor map"},
+      {"16 4 32 5 2\"", "16 4 32 -1 2\"", "entries[0].launches[0].maps[2]: is no tensor map"},
+      {"16 4 32 5 2\"", "16 4 32 4000 2\"", "entries[0].launches[0].maps[2]: does not lie in the 65536 bytes"},
       {"\"kernel\":\"embed_0\"", "\"table\":true,\"kernel\":\"embed_0\"",
        "entries[0].launches[0].maps: cannot be passed by value"},
       {"\"kernel\":\"embed_0\"", "\"rides\":true,\"kernel\":\"embed_0\"",
