@@ -319,6 +319,7 @@ static void write_kernel(cuda_entry *e, plan_launch *l, const product *p, const 
   write_finish_element(p, out);
   cuda_include(s, cuda_text_gemm_sm90_order);
   cuda_include(s, cuda_text_gemm_sm90);
+  cuda_include(s, cuda_text_gemm_sm90_epilogue);
   text_add(&s->body, "  product(p);\n");
 }
 
