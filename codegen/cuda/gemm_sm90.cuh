@@ -13,9 +13,9 @@ constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 
 constexpr int WIDTH = BN / SUMS, PARTNER = WIDTH / 2;
 // A buffer has the row operands of a chunk, which all its results replace; or, of a gated unit's value, one result.
 constexpr int TURNS = SUMS > 1 ? RESULTS : 1, TOGETHER = RESULTS / TURNS;
-constexpr int CHUNKS = WIDTH / CHUNK, PARTS = ROWS > TOGETHER ? ROWS : TOGETHER;
-constexpr int PART_BYTES = 64 * BLOCKS * CHUNK * 2, BUFFER_BYTES = PARTS * PART_BYTES; // of one consumer
-constexpr int STAGING_BYTES = STAGED ? 2 * BUFFERS * BUFFER_BYTES : 0;
+constexpr int CHUNKS = WIDTH / CHUNK, STRIPS = BLOCKS / PART_BLOCKS, PARTS = ROWS > TOGETHER ? ROWS : TOGETHER;
+constexpr int PART_BYTES = 64 * PART_BLOCKS * CHUNK * 2, BUFFER_BYTES = PARTS * PART_BYTES;
+constexpr int RINGS = ONE_RING ? 1 : 2, STAGING_BYTES = STAGED ? RINGS * BUFFERS * BUFFER_BYTES : 0;
 enum { DIM_M, DIM_N, DIM_K, DIM_LDA, DIM_LDB, DIM_LDC, DIM_GROUPS, DIM_FIRST };
 
 // ---- barriers, copies, fragments
@@ -200,6 +200,10 @@ struct ring { // where a warp is in one: the stage, and the parity of its round
 template <int SIZE> static __device__ __forceinline__ void step(ring &r) {
   if (++r.stage == SIZE) r.stage = 0, r.phase ^= 1;
 }
+template <int SIZE> static __device__ __forceinline__ void step(ring &r, int count) {
+  const u32 next = r.stage + count;
+  r.phase ^= next / SIZE & 1, r.stage = next % SIZE;
+}
 
 static __device__ void load_all(const parameters &p, const schedule &s, u32 rank, u32 stages, u32 full, u32 empty) {
   ring at = {0, 0};
@@ -261,14 +265,33 @@ static __device__ __forceinline__ void multiply(sums &acc, int count, ring &at, 
   release(empty + 8 * before, lane);
 }
 
-// ---- results: gemm_sm90_epilogue.cuh
-
-static __device__ void store_all(const parameters &p, const schedule &s, int c, int row, int column, u32 buffers,
+// Results through shared memory: gemm_sm90_epilogue.cuh.
+static __device__ void store_all(const parameters &p, const schedule &s, int first, int row, int column, u32 buffers,
                                  u32 ready, u32 vacant);
 static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int column0,
                                                      ring &at, u32 buffers, u32 ready, u32 vacant, int warp, int lane);
+
+// The results of a tile straight to memory. PAIRS: of an even width in float32, without an epilogue.
 static __device__ __forceinline__ void finish_direct(const parameters &p, const sums &acc, const work &w, int row0,
-                                                     int column0);
+                                                     int column0) {
+  const int m = (int)p.dims[DIM_M], n = (int)p.dims[DIM_N];
+#pragma unroll
+  for (int block = 0; block < BLOCKS; ++block)
+#pragma unroll
+    for (int i = 0; i < BN / 4; ++i) {
+      const int row = row0 + block * 64 + i % 2 * 8, column = column0 + i / 2 * 8;
+      const float s0 = acc[block][2 * i], s1 = acc[block][2 * i + 1];
+      if (row >= m || column >= n) continue;
+      if constexpr (PAIRS) {
+        float *to = (float *)c_of(p, w.group) + (long long)row * p.dims[DIM_LDC] + column;
+        if (ACCUMULATE) asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(to), "f"(s0), "f"(s1) : "memory");
+        else *(float2 *)to = make_float2(s0, s1);
+      } else {
+        finish_element(p, w.group, row, column, s0);
+        if (column + 1 < n) finish_element(p, w.group, row, column + 1, s1);
+      }
+    }
+}
 
 // ---- sums of tiles that are cut
 
@@ -340,14 +363,16 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
   const u32 a0 = stages + (PING_PONG ? 0 : c * BLOCKS * 8192), b0 = stages + A_BYTES;
   const int row = (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
             column = CLUSTER_N > 1 ? rank * WIDTH : 0;
+  const int own = ONE_RING ? 0 : c;
   sums acc;
   ring at = {0, 0}, buffer = {0, 0};
   work w;
   if (PING_PONG && c == 1) asm volatile("bar.arrive 1, 256;" ::: "memory"); // the first tile is consumer 0's
+  if (ONE_RING && c == 1) asm volatile("bar.arrive 5, 256;" ::: "memory"); // and its results are the first
   for (int i = 0; work_at(p, s, i, w); ++i) {
     if (PING_PONG && i % 2 != c) { // the other consumer's: step over its stages
-      const u32 next = at.stage + w.stages;
-      at.phase ^= next / STAGES & 1, at.stage = next % STAGES;
+      step<STAGES>(at, w.stages);
+      if (ONE_RING) step<BUFFERS>(buffer, STRIPS * CHUNKS * TURNS); // and buffers
       continue;
     }
     // In turns: else a consumer could wait for a stage more than one round ahead, and the parity would deceive it.
@@ -364,8 +389,9 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
       }
     }
     if constexpr (STAGED)
-      finish_staged(p, acc, w, w.column + column, buffer, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,
-                    vacant + 8 * BUFFERS * c, warp, lane);
+      finish_staged(p, acc, w, w.column + column, buffer,
+                    buffers + own * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * own, vacant + 8 * BUFFERS * own, warp,
+                    lane);
     else finish_direct(p, acc, w, w.row + row + warp * 16 + lane / 4, w.column + column + 2 * (lane & 3));
   }
 }
@@ -394,8 +420,8 @@ static __device__ __forceinline__ void product(const parameters &p) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
     const int c = warp - 1;
     if (warp == 0 && lane == 0) load_all(p, s, rank, stages, full, empty);
-    if (STAGED && (c == 0 || c == 1) && lane == 0)
-      store_all(p, s, c, (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
+    if (STAGED && c >= 0 && c < RINGS && lane == 0)
+      store_all(p, s, PING_PONG ? c : 0, (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
                 CLUSTER_N > 1 ? rank * WIDTH : 0, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,
                 vacant + 8 * BUFFERS * c);
     __syncwarp();

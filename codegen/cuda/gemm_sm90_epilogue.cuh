@@ -1,11 +1,19 @@
-// The epilogues of gemm_sm90.cuh.
+// The epilogues of gemm_sm90.cuh: results through shared memory, by TMA.
 
-// ---- the storers: a warp a consumer
+// ---- the storers: a warp of each ring
 
-// Loads ROWS row operands into a buffer, for the next chunk of the consumer.
+// Results leave a tile in chunks, 64 * PART_BLOCKS rows and CHUNK columns each, through a ring of buffers: of each
+// consumer one, or, with ONE_RING, of both, who then finish their tiles one after the other.
+constexpr int PIECES = STRIPS * CHUNKS;
+constexpr int EACH = PING_PONG && !ONE_RING ? 2 : 1; // of so many tiles a ring has one
+
+static __device__ __forceinline__ int row_of(int piece) { return piece / CHUNKS * (64 * PART_BLOCKS); }
+static __device__ __forceinline__ int column_of(int piece) { return piece % CHUNKS * CHUNK; }
+
+// Loads ROWS row operands into a buffer, for the next chunk of the ring.
 struct row_loads {
   work w;
-  int item, chunk;
+  int item, piece;
   bool more;
 };
 static __device__ __forceinline__ void load_rows(const parameters &p, const schedule &s, row_loads &l, int row,
@@ -16,39 +24,41 @@ static __device__ __forceinline__ void load_rows(const parameters &p, const sche
   for (int i = 0; i < ROWS; ++i) {
     int z;
     const tensor_map *map = map_of(p, row_maps(i), l.w.group, z);
-    load(buffer + i * PART_BYTES, map, l.w.column + column + l.chunk * CHUNK, l.w.row + row, z, barrier);
+    load(buffer + i * PART_BYTES, map, l.w.column + column + column_of(l.piece), l.w.row + row + row_of(l.piece), z,
+         barrier);
   }
-  if (++l.chunk < CHUNKS) return;
-  l.chunk = 0;
-  l.item += PING_PONG ? 2 : 1;
-  l.more = result_at(p, s, l.item, PING_PONG ? 2 : 1, l.w);
+  if (++l.piece < PIECES) return;
+  l.piece = 0;
+  l.item += EACH;
+  l.more = result_at(p, s, l.item, EACH, l.w);
 }
 
-// Stores what consumer c has left in its buffers, and loads the row operands of chunks to come; row, column: of its
-// part of the cluster's tile.
-static __device__ void store_all(const parameters &p, const schedule &s, int c, int row, int column, u32 buffers,
+// Stores what is left in a ring's buffers, and loads the row operands of chunks to come; first: of its tiles; row,
+// column: of its part of the cluster's tile.
+static __device__ void store_all(const parameters &p, const schedule &s, int first, int row, int column, u32 buffers,
                                  u32 ready, u32 vacant) {
   ring at = {0, 0};
   row_loads loads = {};
-  loads.item = PING_PONG ? c : 0;
+  loads.item = first;
   if constexpr (ROWS > 0) {
-    loads.more = result_at(p, s, loads.item, PING_PONG ? 2 : 1, loads.w);
+    loads.more = result_at(p, s, loads.item, EACH, loads.w);
     for (int i = 0; i < BUFFERS; ++i) load_rows(p, s, loads, row, column, buffers + i * BUFFER_BYTES, vacant + 8 * i);
   }
   work w;
-  for (int i = PING_PONG ? c : 0; result_at(p, s, i, PING_PONG ? 2 : 1, w); i += PING_PONG ? 2 : 1) {
+  for (int i = first; result_at(p, s, i, EACH, w); i += EACH) {
     const tensor_map *maps[RESULTS];
     int z[RESULTS];
 #pragma unroll
     for (int e = 0; e < RESULTS; ++e) maps[e] = map_of(p, result_maps(e), w.group, z[e]);
-    for (int chunk = 0; chunk < CHUNKS; ++chunk)
+    for (int piece = 0; piece < PIECES; ++piece)
 #pragma unroll
       for (int turn = 0; turn < TURNS; ++turn) {
         const u32 buffer = buffers + at.stage * BUFFER_BYTES;
         wait(ready + 8 * at.stage, at.phase);
 #pragma unroll
         for (int i = 0, e = turn; i < TOGETHER; ++i, ++e)
-          store(maps[e], w.column + column + chunk * CHUNK, w.row + row, z[e], buffer + i * PART_BYTES);
+          store(maps[e], w.column + column + column_of(piece), w.row + row + row_of(piece), z[e],
+                buffer + i * PART_BYTES);
         asm volatile("cp.async.bulk.commit_group; cp.async.bulk.wait_group.read 0;" ::: "memory");
         if constexpr (ROWS > 0) load_rows(p, s, loads, row, column, buffer, vacant + 8 * at.stage);
         else arrive(vacant + 8 * at.stage);
@@ -80,7 +90,8 @@ static __device__ __forceinline__ void epilogue_pair(const float (&acc)[BN / 2],
 
 // Results of a chunk, from column `column` on: the one of this turn, or all; base: of the lane's row in the buffer.
 static __device__ __forceinline__ void finish_chunk(const parameters &p, const sums &acc, const work &w, int column,
-                                                    int chunk, int turn, u32 base, u32 swizzle, int lane) {
+                                                    int strip, int chunk, int turn, u32 base, u32 swizzle,
+                                                    int lane) {
   const int half = lane >> 4; // of stmatrix: lanes 16 … have the 8 columns behind
 #pragma unroll
   for (int j = 0; j < CHUNK / 16; ++j) {
@@ -92,7 +103,7 @@ static __device__ __forceinline__ void finish_chunk(const parameters &p, const s
         columns[i][kind] =
             column_of(p, kind, w.group, column + 16 * j + 8 * (i / 2) + 2 * (lane & 3) + i % 2);
 #pragma unroll
-    for (int block = 0; block < BLOCKS; ++block) {
+    for (int block = 0; block < PART_BLOCKS; ++block) {
       const u32 address = base + block * (64 * CHUNK * 2) + (((2 * j + half) ^ swizzle) << 4);
       u32 rows[ROWS ? ROWS : 1][4], results[TOGETHER][4];
 #pragma unroll
@@ -110,7 +121,7 @@ static __device__ __forceinline__ void finish_chunk(const parameters &p, const s
 #pragma unroll
         for (int i = 0; i < KINDS; ++i)
           column_pair[0][i] = columns[t / 2 * 2][i], column_pair[1][i] = columns[t / 2 * 2 + 1][i];
-        epilogue_pair(acc[block], at_sum, column_pair, row_pair, y);
+        epilogue_pair(acc[strip * PART_BLOCKS + block], at_sum, column_pair, row_pair, y);
 #pragma unroll
         for (int i = 0; i < TOGETHER; ++i) results[i][t] = pack(y[0][turn + i], y[1][turn + i]);
       }
@@ -129,38 +140,19 @@ static __device__ __forceinline__ void finish_staged(const parameters &p, const 
                                                      ring &at, u32 buffers, u32 ready, u32 vacant, int warp, int lane) {
   const int row = warp * 16 + (lane & 15); // of stmatrix
   const u32 swizzle = CHUNK == 64 ? row & 7 : row >> 1 & 3;
+  if (ONE_RING) asm volatile("bar.sync %0, 256;" ::"r"((u32)threadIdx.x / 128 + 4) : "memory");
 #pragma unroll
-  for (int chunk = 0; chunk < CHUNKS; ++chunk)
+  for (int piece = 0; piece < PIECES; ++piece)
 #pragma unroll
     for (int turn = 0; turn < TURNS; ++turn) {
       wait(vacant + 8 * at.stage, ROWS > 0 ? at.phase : at.phase ^ 1);
-      finish_chunk(p, acc, w, column0 + chunk * CHUNK, chunk, turn,
+      finish_chunk(p, acc, w, column0 + column_of(piece), piece / CHUNKS, piece % CHUNKS, turn,
                    buffers + at.stage * BUFFER_BYTES + row * (CHUNK * 2), swizzle, lane);
       asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
       __syncwarp();
       if (lane == 0) arrive(ready + 8 * at.stage);
       step<BUFFERS>(at);
     }
-}
-
-// The results of a tile straight to memory. PAIRS: of an even width in float32, without an epilogue.
-static __device__ __forceinline__ void finish_direct(const parameters &p, const sums &acc, const work &w, int row0,
-                                                     int column0) {
-  const int m = (int)p.dims[DIM_M], n = (int)p.dims[DIM_N];
-#pragma unroll
-  for (int block = 0; block < BLOCKS; ++block)
-#pragma unroll
-    for (int i = 0; i < BN / 4; ++i) {
-      const int row = row0 + block * 64 + i % 2 * 8, column = column0 + i / 2 * 8;
-      const float s0 = acc[block][2 * i], s1 = acc[block][2 * i + 1];
-      if (row >= m || column >= n) continue;
-      if constexpr (PAIRS) {
-        float *to = (float *)c_of(p, w.group) + (long long)row * p.dims[DIM_LDC] + column;
-        if (ACCUMULATE) asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(to), "f"(s0), "f"(s1) : "memory");
-        else *(float2 *)to = make_float2(s0, s1);
-      } else {
-        finish_element(p, w.group, row, column, s0);
-        if (column + 1 < n) finish_element(p, w.group, row, column + 1, s1);
-      }
-    }
+  // The other consumer may go on: its chunks follow these.
+  if (ONE_RING) asm volatile("bar.arrive %0, 256;" ::"r"(threadIdx.x < 256 ? 6 : 5) : "memory");
 }

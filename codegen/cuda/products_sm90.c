@@ -155,11 +155,11 @@ static void add_all_maps(cuda_entry *e, plan_launch *l, const product *p, const 
   if (!c->staged) return;
   for (int i = 0; i < row_parts(p); ++i) {
     matrices m = operand_row(e, l, p, i);
-    add_maps(e, l, &m, c->chunk, 64 * c->blocks, arena_printf(e->arena, "row_maps_%d()", i), out);
+    add_maps(e, l, &m, c->chunk, 64 * c->part_blocks, arena_printf(e->arena, "row_maps_%d()", i), out);
   }
   for (int i = 0; i < result_parts(p); ++i) {
     matrices m = operand_result(e, l, p, i);
-    add_maps(e, l, &m, c->chunk, 64 * c->blocks, arena_printf(e->arena, "result_maps_%d()", i), out);
+    add_maps(e, l, &m, c->chunk, 64 * c->part_blocks, arena_printf(e->arena, "result_maps_%d()", i), out);
   }
 }
 
@@ -188,9 +188,10 @@ static void write_constants(const plan_launch *l, const product *p, const choice
   const plan_gemm *g = &p->gemm;
   text_printf(out,
               "constexpr int BLOCKS = %d, BN = %d, CLUSTER_M = %d, CLUSTER_N = %d, RASTER = %d;\n"
-              "constexpr bool PING_PONG = %s, ACCUMULATE = %s;\n",
+              "constexpr bool PING_PONG = %s, ACCUMULATE = %s, ONE_RING = %s;\n"
+              "constexpr int PART_BLOCKS = %d;\n",
               c->blocks, c->width, c->cluster_m, c->cluster_n, RASTER_ROWS / c->cluster_m, word(c->ping_pong),
-              word(g->accumulate));
+              word(g->accumulate), word(c->one_ring), c->part_blocks);
   text_printf(out,
               "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, SUMS = %d, "
               "ARRIVALS = %d;\n"
@@ -198,8 +199,7 @@ static void write_constants(const plan_launch *l, const product *p, const choice
               "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
               "struct operand_maps {\n  int first;\n  bool each; // a map for each matrix; else they are one map's\n"
               "  int step;  // 0: the same matrix for all\n};\n",
-              c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS,
-              word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split),
+              c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS, word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split),
               word(in_pairs(l, p, c)));
 }
 
@@ -293,8 +293,8 @@ static void write_finish_element(const product *p, text *out) {
 
 static const char *kind_of(cuda_entry *e, const product *p, const choice *c) {
   static const char *const glu[] = {[GLU_NONE] = "", [GLU_VALUE] = "_glu", [GLU_GRAD] = "_glu_grad"};
-  return arena_printf(e->arena, "gemm_sm90%s_%dx%d%s_%c%c", glu[p->glu], rows_of(c), c->width, c->ping_pong ? "p" : "",
-                      p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
+  return arena_printf(e->arena, "gemm_sm90%s_%dx%d%s_%c%c", glu[p->glu], rows_of(c),
+                      c->width, c->ping_pong ? "p" : "", p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
 }
 
 static const char *cluster_text(cuda_entry *e, const choice *c) {

@@ -19,6 +19,8 @@ typedef struct choice {
   bool split;  // tiles that are too few for all blocks are cut along k
   bool staged; // results through shared memory
   int stages, chunk, buffers;
+  int part_blocks; // 64 rows each, of a buffer; 0: as many as a consumer has
+  bool one_ring;   // of buffers, for both consumers of ping-pong
 } choice;
 
 static inline bool is_bf16(const char *type) { return !strcmp(type, "bf16"); }
