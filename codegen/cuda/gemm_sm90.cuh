@@ -4,8 +4,9 @@
 // blocks as multiprocessors; each does one tile after the other. With SPLIT, tiles that are too few for all blocks are
 // cut along k: partial sums go to scratch memory, and the part that begins a tile adds the others' in their order.
 // What the text before this fixes: the constants in capitals; wgmma(); where the operands are: a_maps(), b_maps(),
-// row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(); epilogue(); and
-// finish_element(), all of it for one element. Behind this stands gemm_sm90_epilogue.cuh.
+// row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(), turns_of(),
+// turned_columns(); epilogue(); and finish_element(), all of it for one element. Behind this stands
+// gemm_sm90_epilogue.cuh.
 
 constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 * 8192, STAGE_BYTES = A_BYTES + B_BYTES;
 // An element of a result takes SUMS sums, PARTNER registers apart: with two, a tile has columns of the first half of B
@@ -268,8 +269,9 @@ static __device__ __forceinline__ void multiply(sums &acc, int count, ring &at, 
 // Results through shared memory: gemm_sm90_epilogue.cuh.
 static __device__ void store_all(const parameters &p, const schedule &s, int first, int row, int column, u32 buffers,
                                  u32 ready, u32 vacant);
-static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int column0,
-                                                     ring &at, u32 buffers, u32 ready, u32 vacant, int warp, int lane);
+static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int row0,
+                                                     int column0, ring &at, u32 buffers, u32 ready, u32 vacant,
+                                                     int warp, int lane);
 
 // The results of a tile straight to memory. PAIRS: of an even width in float32, without an epilogue.
 static __device__ __forceinline__ void finish_direct(const parameters &p, const sums &acc, const work &w, int row0,
@@ -389,7 +391,7 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
       }
     }
     if constexpr (STAGED)
-      finish_staged(p, acc, w, w.column + column, buffer,
+      finish_staged(p, acc, w, w.row + row + warp * 16 + lane / 4, w.column + column, buffer,
                     buffers + own * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * own, vacant + 8 * BUFFERS * own, warp,
                     lane);
     else finish_direct(p, acc, w, w.row + row + warp * 16 + lane / 4, w.column + column + 2 * (lane & 3));

@@ -159,13 +159,14 @@ static bool usable(const product *p, choice *c, bool staged) {
   }; // of a row, beside which there are registers for more than a
      // plain result, for more still
   c->staged = staged;
+  if (p->turn_half && (!staged || c->width % (2 * p->turn_half))) return false; // whole heads
   // Five values an element leave room for four stages of the largest tiles only so.
   if (!c->stages && p->glu == GLU_GRAD && p->extras && c->ping_pong && c->blocks == 2)
     c->part_blocks = 1, c->one_ring = true;
   if (!c->part_blocks) c->part_blocks = c->blocks;
   if (c->blocks % c->part_blocks || (c->one_ring && (!c->ping_pong || c->split))) return false;
   bool plain = c->staged && !c->split &&
-               (p->glu || p->kinds + row_parts(p) + result_parts(p) <= 3);
+               (p->glu || p->kinds + row_parts(p) + result_parts(p) + (p->turn_half && p->kinds ? 2 : 0) <= 3);
   bool fits = plain || c->width * c->blocks <= (p->kinds < MANY_KINDS ? SUMS : SUMS_FEW),
        chunks = c->width / sums_of(p) % 32 == 0;
   if (!fits || !chunks || (p->glu && !c->staged) || (c->split && !can_split(p, c))) return false;
@@ -225,6 +226,7 @@ const char *product_key(arena *a, const product *p, const char *shape, bool stag
   text_printf(&key, "%s %s", shape, p->types.c);
   if (p->body) text_printf(&key, " epilogue %d %d %d", p->kinds, p->rows, p->extras);
   if (p->glu) text_printf(&key, " glu %d%s", (int)p->glu, p->stored ? " stored" : "");
+  if (p->turn_half) text_printf(&key, " turned %lld", (long long)(2 * p->turn_half));
   if (!staged && is_bf16(p->types.c)) text_add(&key, " unaligned");
   const char *kept = arena_string(a, key.data);
   text_free(&key);
