@@ -189,6 +189,14 @@ static bool in_pairs(const plan_launch *l, const product *p, const choice *c) {
   return pairs;
 }
 
+// Whether C, which sums are added to, can be brought into the L2 cache row by row.
+static bool in_rows(const plan_launch *l, const product *p, const choice *c) {
+  const plan_gemm *g = &p->gemm;
+  bool rows = g->accumulate && in_pairs(l, p, c) && g->n % 4 == 0 && g->ldc % 4 == 0;
+  for (int64_t i = 0; rows && i < g->groups; ++i) rows = l->args[c_first(p) + i].offset % ALIGNMENT == 0;
+  return rows;
+}
+
 static void write_constants(const plan_launch *l, const product *p, const choice *c, text *out) {
   enum { RASTER_ROWS = 16 };
   const plan_gemm *g = &p->gemm;
@@ -200,14 +208,14 @@ static void write_constants(const plan_launch *l, const product *p, const choice
               word(g->accumulate), word(c->one_ring), c->part_blocks);
   text_printf(out,
               "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, SUMS = %d, "
-              "ARRIVALS = %d, TURN_HALF = %d;\n"
-              "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s;\n"
+              "ARRIVALS = %d, SHORTEST = %d, TURN_HALF = %d;\n"
+              "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s, PREFETCH = %s;\n"
               "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
               "struct operand_maps {\n  int first;\n  bool each; // a map for each matrix; else they are one map's\n"
               "  int step;  // 0: the same matrix for all\n};\n",
-              c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS,
+              c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS, SHORTEST,
               (int)p->turn_half, word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split),
-              word(in_pairs(l, p, c)));
+              word(in_pairs(l, p, c)), word(in_rows(l, p, c)));
 }
 
 static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {

@@ -49,9 +49,7 @@ static bool fill_shared(const product *p, choice *c) {
 
 // Tiles that are cut.
 static int64_t tiles_cut(const product *p, const choice *c) {
-  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), waves = tiles / clusters, over = tiles % clusters;
-  if (waves && over && over < clusters / 8) --waves;
-  return tiles - waves * clusters;
+  return tiles_of(p, c) % clusters_of(c);
 }
 
 int64_t parts_bytes(const product *p, const choice *c) {
@@ -143,10 +141,9 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
 
 // Whether tiles can be cut along k, in parts long enough.
 static bool can_split(const product *p, const choice *c) {
-  enum { SHORTEST = 4 };
-  const int64_t tiles = tiles_of(p, c), cut = tiles_cut(p, c), clusters = clusters_of(c), steps = steps_of(p);
+  const int64_t tiles = tiles_of(p, c), cut = tiles_cut(p, c), steps = steps_of(p);
   bool alike = !p->glu && p->pieces % p->gemm.groups == 0 && (!p->several || p->gemm.groups == 1);
-  return alike && cut && cut * steps >= SHORTEST * clusters && tiles * steps < INT32_MAX / (2 * PROCESSORS) &&
+  return alike && cut && steps >= 2 * SHORTEST && tiles * steps < INT32_MAX / (2 * PROCESSORS) &&
          cut * cluster_of(c) * 2 <= ARRIVALS;
 }
 
@@ -165,8 +162,8 @@ static bool usable(const product *p, choice *c, bool staged) {
     c->part_blocks = 1, c->one_ring = true;
   if (!c->part_blocks) c->part_blocks = c->blocks;
   if (c->blocks % c->part_blocks || (c->one_ring && (!c->ping_pong || c->split))) return false;
-  bool plain = c->staged && !c->split &&
-               (p->glu || p->kinds + row_parts(p) + result_parts(p) + (p->turn_half && p->kinds ? 2 : 0) <= 3);
+  const int beside = p->kinds + row_parts(p) + result_parts(p) + (p->turn_half && p->kinds ? 2 : 0);
+  bool plain = c->staged ? !c->split && (p->glu || beside <= 3) : !p->body && !is_bf16(p->types.c);
   bool fits = plain || c->width * c->blocks <= (p->kinds < MANY_KINDS ? SUMS : SUMS_FEW),
        chunks = c->width / sums_of(p) % 32 == 0;
   if (!fits || !chunks || (p->glu && !c->staged) || (c->split && !can_split(p, c))) return false;

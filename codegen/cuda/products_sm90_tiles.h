@@ -9,7 +9,8 @@
 enum {
   PROCESSORS = 132, // of an H100 or H200; with fewer the last blocks wait for their turn
   STEP = 64,        // of k a stage
-  ARRIVALS = 1024   // counts of a kernel that cuts tiles; see gemm_sm90.cuh
+  ARRIVALS = 1024,  // counts of a kernel that cuts tiles; see gemm_sm90.cuh
+  SHORTEST = 8      // steps of a part of a tile that is cut, about
 };
 
 typedef struct choice {
