@@ -2,10 +2,12 @@
 // memory, summed in float32. A block is a producer warpgroup (warp 0 loads, warps 1 and 2 store) and two consumers,
 // which share a tile BM x BN or, with PING_PONG, take turns: one multiplies while the other finishes its tile. As many
 // blocks as multiprocessors; each does one tile after the other. With SPLIT, tiles that are too few for all blocks are
-// cut along k: partial sums go to scratch memory, and the part that begins a tile adds the others' in their order.
+// cut along k: partial sums go to scratch memory, and at the end all blocks add them, a few rows and columns each, in
+// their order.
 // What the text before this fixes: the constants in capitals; wgmma(); where the operands are: a_maps(), b_maps(),
-// row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(); epilogue(); and
-// finish_element(), all of it for one element.
+// row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(), turns_of(),
+// turned_columns(); epilogue(); and finish_element(), all of it for one element. Behind this stands
+// gemm_sm90_epilogue.cuh.
 
 constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 * 8192, STAGE_BYTES = A_BYTES + B_BYTES;
 // An element of a result takes SUMS sums, PARTNER registers apart: with two, a tile has columns of the first half of B
@@ -13,9 +15,9 @@ constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 
 constexpr int WIDTH = BN / SUMS, PARTNER = WIDTH / 2;
 // A buffer has the row operands of a chunk, which all its results replace; or, of a gated unit's value, one result.
 constexpr int TURNS = SUMS > 1 ? RESULTS : 1, TOGETHER = RESULTS / TURNS;
-constexpr int CHUNKS = WIDTH / CHUNK, PARTS = ROWS > TOGETHER ? ROWS : TOGETHER;
-constexpr int PART_BYTES = 64 * BLOCKS * CHUNK * 2, BUFFER_BYTES = PARTS * PART_BYTES; // of one consumer
-constexpr int STAGING_BYTES = STAGED ? 2 * BUFFERS * BUFFER_BYTES : 0;
+constexpr int CHUNKS = WIDTH / CHUNK, STRIPS = BLOCKS / PART_BLOCKS, PARTS = ROWS > TOGETHER ? ROWS : TOGETHER;
+constexpr int PART_BYTES = 64 * PART_BLOCKS * CHUNK * 2, BUFFER_BYTES = PARTS * PART_BYTES;
+constexpr int RINGS = ONE_RING ? 1 : 2, STAGING_BYTES = STAGED ? RINGS * BUFFERS * BUFFER_BYTES : 0;
 enum { DIM_M, DIM_N, DIM_K, DIM_LDA, DIM_LDB, DIM_LDC, DIM_GROUPS, DIM_FIRST };
 
 // ---- barriers, copies, fragments
@@ -94,8 +96,8 @@ struct work {
   int cut;                                     // which of the tiles that are cut
 };
 
-// Whether results are made of it: of the tile's first part, once it has the sums of the others.
-static __device__ __forceinline__ bool has_results(const work &w) { return !SPLIT || w.slot < 0 || w.start == 0; }
+// Whether results are made of it; those of tiles that are cut are made at the end.
+static __device__ __forceinline__ bool has_results(const work &w) { return !SPLIT || w.slot < 0; }
 
 struct schedule {
   int rows, columns, tiles;     // of tiles, each of a cluster
@@ -108,8 +110,7 @@ static __device__ __forceinline__ schedule schedule_of(const parameters &p) {
   s.columns = ((int)p.dims[DIM_N] + BN * CLUSTER_N - 1) / (BN * CLUSTER_N);
   s.tiles = s.rows * s.columns * (int)p.dims[DIM_GROUPS];
   s.clusters = gridDim.x / CLUSTER;
-  // Clusters that are cut wait for those of a higher number, never the other way: so those are to start first.
-  s.cluster = SPLIT ? s.clusters - 1 - blockIdx.x / CLUSTER : blockIdx.x / CLUSTER;
+  s.cluster = blockIdx.x / CLUSTER;
   s.steps = ((int)p.dims[DIM_K] + 63) / 64;
   return s;
 }
@@ -200,6 +201,30 @@ struct ring { // where a warp is in one: the stage, and the parity of its round
 template <int SIZE> static __device__ __forceinline__ void step(ring &r) {
   if (++r.stage == SIZE) r.stage = 0, r.phase ^= 1;
 }
+template <int SIZE> static __device__ __forceinline__ void step(ring &r, int count) {
+  const u32 next = r.stage + count;
+  r.phase ^= next / SIZE & 1, r.stage = next % SIZE;
+}
+
+// What C is added to is to be in the L2 cache when the sums are there: brings rows of a tile's C into it, some each stage.
+struct row_prefetch {
+  int each, first; // rows of a stage; the first such stage
+};
+static __device__ __forceinline__ row_prefetch prefetch_of(const work &w) {
+  enum { EACH = 8 };
+  const int each = max(EACH, (BM + w.stages - 1) / w.stages);
+  return {each, w.stages - (BM + each - 1) / each};
+}
+static __device__ __forceinline__ void prefetch_rows(const parameters &p, const work &w, row_prefetch f, int stage,
+                                                     int row0, int column) {
+  const int m = (int)p.dims[DIM_M], n = (int)p.dims[DIM_N], from = (stage - f.first) * f.each;
+  if (w.start > 0 || stage < f.first || column >= n) return;
+  for (int i = from; i < min(from + f.each, BM) && row0 + i < m; ++i)
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"((const float *)c_of(p, w.group) +
+                                                                      (row0 + i) * p.dims[DIM_LDC] + column),
+                 "r"(4 * min(BN, n - column))
+                 : "memory");
+}
 
 static __device__ void load_all(const parameters &p, const schedule &s, u32 rank, u32 stages, u32 full, u32 empty) {
   ring at = {0, 0};
@@ -208,11 +233,13 @@ static __device__ void load_all(const parameters &p, const schedule &s, u32 rank
     const int row = w.row + (CLUSTER_M > 1 ? rank * BM : 0), column = w.column + (CLUSTER_N > 1 ? rank * WIDTH : 0);
     int piece = first_piece(p, w.group) + w.start / s.steps, step_of_piece = w.start % s.steps, za, zb;
     const tensor_map *map_a = map_of(p, a_maps(), piece, za), *map_b = map_of(p, b_maps(), piece, zb);
+    const row_prefetch prefetch = prefetch_of(w);
     for (int stage = 0; stage < w.stages; ++stage) {
       wait(empty + 8 * at.stage, at.phase ^ 1);
       expect_bytes(full + 8 * at.stage, STAGE_BYTES);
       load_stage(stages + at.stage * STAGE_BYTES, rank, map_a, map_b, step_of_piece * 64, row, column,
                  (int)p.dims[DIM_N] / 2, za, zb, full + 8 * at.stage);
+      if (PREFETCH) prefetch_rows(p, w, prefetch, stage, row, column);
       step<STAGES>(at);
       if (++step_of_piece == s.steps && stage + 1 < w.stages) {
         step_of_piece = 0, ++piece;
@@ -220,62 +247,6 @@ static __device__ void load_all(const parameters &p, const schedule &s, u32 rank
       }
     }
   }
-}
-
-// Loads ROWS row operands into a buffer, for the next chunk of the consumer.
-struct row_loads {
-  work w;
-  int item, chunk;
-  bool more;
-};
-static __device__ __forceinline__ void load_rows(const parameters &p, const schedule &s, row_loads &l, int row,
-                                                 int column, u32 buffer, u32 barrier) {
-  if (!l.more) return;
-  expect_bytes(barrier, ROWS * PART_BYTES);
-#pragma unroll
-  for (int i = 0; i < ROWS; ++i) {
-    int z;
-    const tensor_map *map = map_of(p, row_maps(i), l.w.group, z);
-    load(buffer + i * PART_BYTES, map, l.w.column + column + l.chunk * CHUNK, l.w.row + row, z, barrier);
-  }
-  if (++l.chunk < CHUNKS) return;
-  l.chunk = 0;
-  l.item += PING_PONG ? 2 : 1;
-  l.more = result_at(p, s, l.item, PING_PONG ? 2 : 1, l.w);
-}
-
-// Stores what consumer c has left in its buffers, and loads the row operands of chunks to come; row, column: of its
-// part of the cluster's tile.
-static __device__ void store_all(const parameters &p, const schedule &s, int c, int row, int column, u32 buffers,
-                                 u32 ready, u32 vacant) {
-  ring at = {0, 0};
-  row_loads loads = {};
-  loads.item = PING_PONG ? c : 0;
-  if constexpr (ROWS > 0) {
-    loads.more = result_at(p, s, loads.item, PING_PONG ? 2 : 1, loads.w);
-    for (int i = 0; i < BUFFERS; ++i) load_rows(p, s, loads, row, column, buffers + i * BUFFER_BYTES, vacant + 8 * i);
-  }
-  work w;
-  for (int i = PING_PONG ? c : 0; result_at(p, s, i, PING_PONG ? 2 : 1, w); i += PING_PONG ? 2 : 1) {
-    const tensor_map *maps[RESULTS];
-    int z[RESULTS];
-#pragma unroll
-    for (int e = 0; e < RESULTS; ++e) maps[e] = map_of(p, result_maps(e), w.group, z[e]);
-    for (int chunk = 0; chunk < CHUNKS; ++chunk)
-#pragma unroll
-      for (int turn = 0; turn < TURNS; ++turn) {
-        const u32 buffer = buffers + at.stage * BUFFER_BYTES;
-        wait(ready + 8 * at.stage, at.phase);
-#pragma unroll
-        for (int i = 0, e = turn; i < TOGETHER; ++i, ++e)
-          store(maps[e], w.column + column + chunk * CHUNK, w.row + row, z[e], buffer + i * PART_BYTES);
-        asm volatile("cp.async.bulk.commit_group; cp.async.bulk.wait_group.read 0;" ::: "memory");
-        if constexpr (ROWS > 0) load_rows(p, s, loads, row, column, buffer, vacant + 8 * at.stage);
-        else arrive(vacant + 8 * at.stage);
-        step<BUFFERS>(at);
-      }
-  }
-  asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
 }
 
 // ---- the consumers
@@ -317,173 +288,161 @@ static __device__ __forceinline__ void multiply(sums &acc, int count, ring &at, 
   release(empty + 8 * before, lane);
 }
 
-// Two neighbours of a result, whose sums begin with number `at`: sums, columns and row operands of both through the
-// epilogue. Here an epilogue can see further columns of its row: one d columns away (a multiple of 8) is d / 2 sums away.
-static __device__ __forceinline__ void epilogue_pair(const float (&acc)[BN / 2], int at,
-                                                     const float (&columns)[2][KINDS ? KINDS : 1],
-                                                     const float (&rows)[2][ROWS ? ROWS : 1], float (&y)[2][RESULTS]) {
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    float sums[SUMS];
-#pragma unroll
-    for (int s = 0; s < SUMS; ++s) {
-      sums[s] = acc[at + i + s * PARTNER];
-      // Else what one turn computes in passing would be kept for the next, for which there are no registers.
-      if (TURNS > 1) asm volatile("" : "+f"(sums[s]));
-    }
-    epilogue(sums, columns[i], rows[i], y[i]);
+// Results through shared memory: gemm_sm90_epilogue.cuh.
+static __device__ void store_all(const parameters &p, const schedule &s, int first, int row, int column, u32 buffers,
+                                 u32 ready, u32 vacant);
+static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int row0,
+                                                     int column0, ring &at, u32 buffers, u32 ready, u32 vacant,
+                                                     int warp, int lane);
+
+// Two neighbours of a result straight to memory: those at `at` of a row with `room` columns. PAIRS: of an even width in
+// float32, without an epilogue.
+struct result_row {
+  float *to; // with PAIRS
+  int group, row, column, room;
+};
+static __device__ __forceinline__ result_row row_at(const parameters &p, int group, int row, int column) {
+  result_row r = {nullptr, group, row, column, row < (int)p.dims[DIM_M] ? (int)p.dims[DIM_N] - column : 0};
+  if (PAIRS) r.to = (float *)c_of(p, group) + (long long)row * p.dims[DIM_LDC] + column;
+  return r;
+}
+static __device__ __forceinline__ void finish_pair(const parameters &p, const result_row &r, int at, float s0,
+                                                   float s1) {
+  if (at >= r.room) return;
+  if constexpr (PAIRS && ACCUMULATE) {
+    asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(r.to + at), "f"(s0), "f"(s1) : "memory");
+  } else if constexpr (PAIRS) {
+    *(float2 *)(r.to + at) = make_float2(s0, s1);
+  } else {
+    finish_element(p, r.group, r.row, r.column + at, s0);
+    if (at + 1 < r.room) finish_element(p, r.group, r.row, r.column + at + 1, s1);
   }
 }
 
-// Results of a chunk, from column `column` on: the one of this turn, or all; base: of the lane's row in the buffer.
-static __device__ __forceinline__ void finish_chunk(const parameters &p, const sums &acc, const work &w, int column,
-                                                    int chunk, int turn, u32 base, u32 swizzle, int lane) {
-  const int half = lane >> 4; // of stmatrix: lanes 16 … have the 8 columns behind
-#pragma unroll
-  for (int j = 0; j < CHUNK / 16; ++j) {
-    float columns[4][KINDS ? KINDS : 1];
-#pragma unroll
-    for (int kind = 0; kind < KINDS; ++kind)
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        columns[i][kind] =
-            column_of(p, kind, w.group, column + 16 * j + 8 * (i / 2) + 2 * (lane & 3) + i % 2);
-#pragma unroll
-    for (int block = 0; block < BLOCKS; ++block) {
-      const u32 address = base + block * (64 * CHUNK * 2) + (((2 * j + half) ^ swizzle) << 4);
-      u32 rows[ROWS ? ROWS : 1][4], results[TOGETHER][4];
-#pragma unroll
-      for (int i = 0; i < ROWS; ++i)
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(rows[i][0]), "=r"(rows[i][1]), "=r"(rows[i][2]), "=r"(rows[i][3])
-                     : "r"(address + i * PART_BYTES)
-                     : "memory");
-#pragma unroll
-      for (int t = 0; t < 4; ++t) {
-        const int at_sum = 4 * (chunk * CHUNK / 8 + 2 * j) + 2 * t;
-        float row_pair[2][ROWS ? ROWS : 1], column_pair[2][KINDS ? KINDS : 1], y[2][RESULTS];
-#pragma unroll
-        for (int i = 0; i < ROWS; ++i) row_pair[0][i] = low_of(rows[i][t]), row_pair[1][i] = high_of(rows[i][t]);
-#pragma unroll
-        for (int i = 0; i < KINDS; ++i)
-          column_pair[0][i] = columns[t / 2 * 2][i], column_pair[1][i] = columns[t / 2 * 2 + 1][i];
-        epilogue_pair(acc[block], at_sum, column_pair, row_pair, y);
-#pragma unroll
-        for (int i = 0; i < TOGETHER; ++i) results[i][t] = pack(y[0][turn + i], y[1][turn + i]);
-      }
-#pragma unroll
-      for (int e = 0; e < TOGETHER; ++e)
-        asm volatile(
-            "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address + e * PART_BYTES),
-            "r"(results[e][0]), "r"(results[e][1]), "r"(results[e][2]), "r"(results[e][3])
-            : "memory");
-    }
-  }
-}
-
-// The results of a tile, chunk by chunk through shared memory.
-static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int column0,
-                                                     ring &at, u32 buffers, u32 ready, u32 vacant, int warp, int lane) {
-  const int row = warp * 16 + (lane & 15); // of stmatrix
-  const u32 swizzle = CHUNK == 64 ? row & 7 : row >> 1 & 3;
-#pragma unroll
-  for (int chunk = 0; chunk < CHUNKS; ++chunk)
-#pragma unroll
-    for (int turn = 0; turn < TURNS; ++turn) {
-      wait(vacant + 8 * at.stage, ROWS > 0 ? at.phase : at.phase ^ 1);
-      finish_chunk(p, acc, w, column0 + chunk * CHUNK, chunk, turn,
-                   buffers + at.stage * BUFFER_BYTES + row * (CHUNK * 2), swizzle, lane);
-      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-      __syncwarp();
-      if (lane == 0) arrive(ready + 8 * at.stage);
-      step<BUFFERS>(at);
-    }
-}
-
-// The results of a tile straight to memory. PAIRS: of an even width in float32, without an epilogue.
+// The results of a tile straight to memory, row by row.
 static __device__ __forceinline__ void finish_direct(const parameters &p, const sums &acc, const work &w, int row0,
                                                      int column0) {
-  const int m = (int)p.dims[DIM_M], n = (int)p.dims[DIM_N];
 #pragma unroll
   for (int block = 0; block < BLOCKS; ++block)
 #pragma unroll
-    for (int i = 0; i < BN / 4; ++i) {
-      const int row = row0 + block * 64 + i % 2 * 8, column = column0 + i / 2 * 8;
-      const float s0 = acc[block][2 * i], s1 = acc[block][2 * i + 1];
-      if (row >= m || column >= n) continue;
-      if constexpr (PAIRS) {
-        float *to = (float *)c_of(p, w.group) + (long long)row * p.dims[DIM_LDC] + column;
-        if (ACCUMULATE) asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(to), "f"(s0), "f"(s1) : "memory");
-        else *(float2 *)to = make_float2(s0, s1);
-      } else {
-        finish_element(p, w.group, row, column, s0);
-        if (column + 1 < n) finish_element(p, w.group, row, column + 1, s1);
-      }
+    for (int half = 0; half < 2; ++half) {
+      result_row r = row_at(p, w.group, row0 + block * 64 + half * 8, column0);
+#pragma unroll
+      for (int i = 0; i < BN / 8; ++i)
+        finish_pair(p, r, i * 8, acc[block][4 * i + 2 * half], acc[block][4 * i + 2 * half + 1]);
     }
 }
 
 // ---- sums of tiles that are cut
 
-// Of every such tile of every block of a cluster and each of its consumers: how many partial sums of the other parts are
-// there. All are 0 again when a launch ends.
+// Of every such tile of every block of a cluster and each of its consumers: how many partial sums are there; and how many
+// consumers have seen all that they wait for. All are 0 again when a launch ends.
 __device__ u32 arrivals[SPLIT ? ARRIVALS : 1];
+__device__ u32 seen_by;
 
-constexpr int EIGHTS = BN / 8; // of columns of a tile
+constexpr int EIGHTS = BLOCKS * BN / 8; // of columns of a consumer's part of a tile
 
-static __device__ __forceinline__ u32 *arrivals_at(const work &w, u32 rank, int consumer) {
-  return arrivals + (w.cut * CLUSTER + rank) * SHARING + consumer;
-}
 static __device__ __forceinline__ float4 *partial_at(const parameters &p, int slot, u32 rank, int consumer) {
-  return (float4 *)scratch_of(p) + (long long)(slot * CLUSTER + rank) * (BLOCKS * EIGHTS * 128 * SHARING) +
-         consumer * 128 + threadIdx.x % 128;
+  return (float4 *)scratch_of(p) + (long long)((slot * CLUSTER + rank) * SHARING + consumer) * (EIGHTS * 128) +
+         threadIdx.x % 128;
 }
 static __device__ __forceinline__ void consumer_sync() {
   asm volatile("bar.sync %0, 128;" ::"r"((u32)threadIdx.x / 128 + 2) : "memory");
 }
 
-// Leaves a partial sum, in the order of the threads' registers, for who finishes the tile.
+// Leaves a partial sum, in the order of the threads' registers.
 static __device__ __forceinline__ void give(const parameters &p, const sums &acc, const work &w, u32 rank,
                                             int consumer) {
   float4 *to = partial_at(p, w.slot, rank, consumer);
 #pragma unroll
-  for (int block = 0; block < BLOCKS; ++block)
-#pragma unroll
-    for (int i = 0; i < EIGHTS; ++i)
-      __stcg(to + (block * EIGHTS + i) * (128 * SHARING),
-             make_float4(acc[block][4 * i], acc[block][4 * i + 1], acc[block][4 * i + 2], acc[block][4 * i + 3]));
+  for (int i = 0; i < EIGHTS; ++i) {
+    const float *from = &acc[i / (BN / 8)][4 * (i % (BN / 8))];
+    __stcg(to + i * 128, make_float4(from[0], from[1], from[2], from[3]));
+  }
   consumer_sync();
   if (threadIdx.x % 128 == 0) {
     __threadfence();
-    asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(arrivals_at(w, rank, consumer)) : "memory");
+    asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(arrivals + (w.cut * CLUSTER + rank) * SHARING +
+                                                                  consumer)
+                 : "memory");
   }
 }
 
-// Waits for the other parts of a tile and adds them to the first one's, in their order.
-static __device__ __forceinline__ void take(const parameters &p, const schedule &s, sums &acc, const work &w, u32 rank,
-                                            int consumer) {
-  const tile_parts parts = parts_of(split_of(p, s), w.cut);
-  const int count = parts.wholes + parts.tails;
-  u32 *arrived = arrivals_at(w, rank, consumer);
+// Adds the parts of some eighths of a consumer's part of a tile, `at` of all such, and makes their results.
+constexpr int EIGHTS_TOGETHER = 8, PARTS_TOGETHER = 4;
+static __device__ __forceinline__ void add_parts(const parameters &p, const schedule &s, const split_plan &split, int at,
+                                                 int eighth, int count) {
+  const int consumer = at % SHARING, rank = at / SHARING % CLUSTER, tile = at / SHARING / CLUSTER;
+  const tile_parts parts = parts_of(split, tile);
+  const int part_count = parts.wholes + parts.tails;
+  float4 sum[EIGHTS_TOGETHER];
+#pragma unroll
+  for (int i = 0; i < EIGHTS_TOGETHER; ++i) sum[i] = make_float4(0, 0, 0, 0);
+#pragma unroll 1
+  for (int first = 0; first < part_count; first += PARTS_TOGETHER) {
+    float4 x[PARTS_TOGETHER][EIGHTS_TOGETHER];
+#pragma unroll
+    for (int k = 0; k < PARTS_TOGETHER; ++k) {
+      const int part = first + k, slot = part < parts.wholes ? parts.whole + part : parts.tail + part - parts.wholes;
+      const float4 *from = partial_at(p, slot, rank, consumer) + eighth * 128;
+#pragma unroll
+      for (int i = 0; i < EIGHTS_TOGETHER; ++i)
+        if (part < part_count && i < count) x[k][i] = __ldcg(from + i * 128);
+    }
+#pragma unroll
+    for (int k = 0; k < PARTS_TOGETHER; ++k)
+#pragma unroll
+      for (int i = 0; i < EIGHTS_TOGETHER; ++i)
+        if (first + k < part_count && i < count)
+          sum[i].x += x[k][i].x, sum[i].y += x[k][i].y, sum[i].z += x[k][i].z, sum[i].w += x[k][i].w;
+  }
+  const work w = tile_at(p, s, split.first + tile);
+  const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
+  const int row0 = w.row + (CLUSTER_M > 1 ? rank * BM : 0) + consumer * 64 * BLOCKS + warp * 16 + lane / 4,
+            column0 = w.column + (CLUSTER_N > 1 ? rank * BN : 0) + 2 * (lane & 3);
+#pragma unroll
+  for (int i = 0; i < EIGHTS_TOGETHER; ++i) {
+    if (i >= count) break;
+    const int row = row0 + (eighth + i) / (BN / 8) * 64, column = column0 + (eighth + i) % (BN / 8) * 8;
+    finish_pair(p, row_at(p, w.group, row, column), 0, sum[i].x, sum[i].y);
+    finish_pair(p, row_at(p, w.group, row + 8, column), 0, sum[i].z, sum[i].w);
+  }
+}
+
+// The first block whose consumers add parts: that of the first cluster that had none, if there are enough of those; but
+// only blocks that start last and run at one time, so that none waits for one that has yet to start.
+static __device__ __forceinline__ int first_adding(const schedule &s, const split_plan &split) {
+  u32 processors;
+  asm("mov.u32 %0, %%nsmid;" : "=r"(processors));
+  const int idle = s.clusters - split.clusters >= s.clusters / 4 ? split.clusters * CLUSTER : 0;
+  return max(idle, (int)gridDim.x - (int)processors);
+}
+
+// Waits for the parts of the tiles that are cut, and makes this consumer's share of their results.
+static __device__ __forceinline__ void add_all_parts(const parameters &p, const schedule &s, int c) {
+  const split_plan split = split_of(p, s);
+  const int first = first_adding(s, split), adding = 2 * ((int)gridDim.x - first),
+            me = 2 * ((int)blockIdx.x - first) + c;
+  if (me < 0 || !split.left) return;
+  const int all = split.left * CLUSTER * SHARING, from = all * EIGHTS * me / adding,
+            to = all * EIGHTS * (me + 1) / adding;
+  u32 seen = 0;
   if (threadIdx.x % 128 == 0) {
-    u32 there;
-    do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(there) : "l"(arrived) : "memory");
-    while (there < (u32)count - 1);
-    *arrived = 0;
+    for (int at = from / EIGHTS; at * EIGHTS < to; ++at) {
+      const tile_parts parts = parts_of(split, at / SHARING / CLUSTER);
+      u32 there;
+      do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(there) : "l"(arrivals + at) : "memory");
+      while (there < (u32)(parts.wholes + parts.tails));
+    }
+    seen = atomicInc(&seen_by, adding - 1);
   }
   consumer_sync();
-#pragma unroll 1
-  for (int part = 1; part < count; ++part) {
-    const float4 *from =
-        partial_at(p, part < parts.wholes ? parts.whole + part : parts.tail + part - parts.wholes, rank, consumer);
-#pragma unroll
-    for (int block = 0; block < BLOCKS; ++block)
-#pragma unroll
-      for (int i = 0; i < EIGHTS; ++i) {
-        const float4 x = __ldcg(from + (block * EIGHTS + i) * (128 * SHARING));
-        acc[block][4 * i] += x.x, acc[block][4 * i + 1] += x.y;
-        acc[block][4 * i + 2] += x.z, acc[block][4 * i + 3] += x.w;
-      }
+  for (int i = from, count; i < to; i += count) {
+    count = min(min(EIGHTS_TOGETHER, to - i), EIGHTS - i % EIGHTS);
+    add_parts(p, s, split, i / EIGHTS, i % EIGHTS, count);
   }
+  if (threadIdx.x % 128 == 0 && seen == (u32)adding - 1)
+    for (int i = 0; i < all; ++i) arrivals[i] = 0;
 }
 
 static __device__ __forceinline__ void consume_all(const parameters &p, const schedule &s, u32 rank, int c, u32 stages,
@@ -492,14 +451,16 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
   const u32 a0 = stages + (PING_PONG ? 0 : c * BLOCKS * 8192), b0 = stages + A_BYTES;
   const int row = (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
             column = CLUSTER_N > 1 ? rank * WIDTH : 0;
+  const int own = ONE_RING ? 0 : c;
   sums acc;
   ring at = {0, 0}, buffer = {0, 0};
   work w;
   if (PING_PONG && c == 1) asm volatile("bar.arrive 1, 256;" ::: "memory"); // the first tile is consumer 0's
+  if (ONE_RING && c == 1) asm volatile("bar.arrive 5, 256;" ::: "memory"); // and its results are the first
   for (int i = 0; work_at(p, s, i, w); ++i) {
     if (PING_PONG && i % 2 != c) { // the other consumer's: step over its stages
-      const u32 next = at.stage + w.stages;
-      at.phase ^= next / STAGES & 1, at.stage = next % STAGES;
+      step<STAGES>(at, w.stages);
+      if (ONE_RING) step<BUFFERS>(buffer, STRIPS * CHUNKS * TURNS); // and buffers
       continue;
     }
     // In turns: else a consumer could wait for a stage more than one round ahead, and the parity would deceive it.
@@ -508,18 +469,17 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
     if constexpr (SPLIT) {
       const int consumer = PING_PONG ? 0 : c;
       if (w.slot >= 0) {
-        if (w.start > 0) {
-          give(p, acc, w, rank, consumer);
-          continue;
-        }
-        take(p, s, acc, w, rank, consumer);
+        give(p, acc, w, rank, consumer);
+        continue;
       }
     }
     if constexpr (STAGED)
-      finish_staged(p, acc, w, w.column + column, buffer, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,
-                    vacant + 8 * BUFFERS * c, warp, lane);
+      finish_staged(p, acc, w, w.row + row + warp * 16 + lane / 4, w.column + column, buffer,
+                    buffers + own * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * own, vacant + 8 * BUFFERS * own, warp,
+                    lane);
     else finish_direct(p, acc, w, w.row + row + warp * 16 + lane / 4, w.column + column + 2 * (lane & 3));
   }
+  if constexpr (SPLIT) add_all_parts(p, s, c);
 }
 
 static __device__ __forceinline__ void product(const parameters &p) {
@@ -546,8 +506,8 @@ static __device__ __forceinline__ void product(const parameters &p) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
     const int c = warp - 1;
     if (warp == 0 && lane == 0) load_all(p, s, rank, stages, full, empty);
-    if (STAGED && (c == 0 || c == 1) && lane == 0)
-      store_all(p, s, c, (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
+    if (STAGED && c >= 0 && c < RINGS && lane == 0)
+      store_all(p, s, PING_PONG ? c : 0, (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
                 CLUSTER_N > 1 ? rank * WIDTH : 0, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,
                 vacant + 8 * BUFFERS * c);
     __syncwarp();

@@ -19,14 +19,17 @@ static __device__ __forceinline__ tile_place place_of(int tile, int rows, int co
   return {group, band * RASTER + rest - column * high, column};
 }
 
-// Tiles that are too few for all clusters of a grid are cut along k (stream-K): every cluster gets the same number of
-// stages. First each tile's whole clusters, which walk along k side by side and share what they read; what is left of
-// every tile is dealt out to the clusters that remain. Each part has a slot of its own, in the order of k.
+// Tiles that are too few for all clusters of a grid are cut along k, so that every cluster gets about the same number of
+// stages. Clusters that work at one time are to be at few places of k: what they read is then still in the L2 cache. So
+// each tile first has as many clusters for itself as there are of them for every tile, at the same share of k each; of
+// what is left of the tiles, their tails, the clusters that remain take one after the other, and cut only those that do
+// not make another round. Each part has a slot of its own, in the order of k.
 
 struct split_plan {
   int first, left, stages; // tiles before `first` are whole; so many follow, of so many stages each
-  int clusters, whole;     // whole: clusters that one of them has for itself
-  int rest, start, tail;   // rest: clusters that share the tails, the stages from `start` on
+  int clusters, whole;     // clusters that do them; whole: as many for one of them alone
+  int rest, start, tail;   // rest: clusters that do the tails, the stages from `start` on
+  int rounds, cutting;     // rounds of tails that are not cut; clusters that share those that are
 };
 
 struct split_part {
@@ -35,15 +38,16 @@ struct split_part {
 };
 
 static __device__ __forceinline__ split_plan split_of(int tiles, int clusters, int stages) {
-  int waves = tiles / clusters;
-  const int over = tiles % clusters;
-  if (waves && over && over < clusters / 8) --waves; // too few for all of them
   split_plan s;
-  s.first = waves * clusters, s.left = tiles - s.first, s.stages = stages, s.clusters = clusters;
-  s.whole = s.left ? clusters / s.left : 0;
-  s.rest = s.left ? clusters - s.whole * s.left : 0;
-  s.start = s.rest ? s.whole * s.left * stages / clusters : stages;
-  s.tail = stages - s.start;
+  s.first = tiles / clusters * clusters, s.left = tiles - s.first, s.stages = stages;
+  s.clusters = min(clusters, s.left * max(stages / SHORTEST, 1));
+  s.whole = s.left ? s.clusters / s.left : 0;
+  s.rest = s.left ? s.clusters - s.whole * s.left : 0;
+  s.tail = s.rest ? s.rest * stages / s.clusters : 0; // rounded down: a cluster of the rest does several
+  if (!s.tail) s.rest = 0, s.clusters = s.whole * s.left;
+  s.start = stages - s.tail;
+  s.rounds = s.rest ? s.left / s.rest : 0;
+  s.cutting = min(s.rest, (s.left - s.rounds * s.rest) * max(2 * s.tail / SHORTEST, 1));
   return s;
 }
 
@@ -55,22 +59,22 @@ static __device__ __forceinline__ split_part split_part_of(const split_plan &s, 
     part.before = 1;
     if (i > 0) return part;
     part.tile = cluster - share * s.left;
-    part.start = share * s.left * s.stages / s.clusters;
-    part.stages =
-        (!s.rest && share == s.whole - 1 ? s.stages : (share + 1) * s.left * s.stages / s.clusters) - part.start;
+    part.start = share * s.start / s.whole;
+    part.stages = (share + 1) * s.start / s.whole - part.start;
     part.slot = part.tile * s.whole + share;
-  } else if (s.rest) {
-    const int c = cluster - s.whole * s.left, total = s.left * s.tail;
-    const int from = total * c / s.rest, to = total * (c + 1) / s.rest;
-    if (to <= from) return part;
-    const int tile = from / s.tail + i;
-    part.before = (to - 1) / s.tail - from / s.tail + 1;
+  } else if (cluster < s.clusters) {
+    const int c = cluster - s.whole * s.left, once = s.rounds * s.rest; // tails before `once` are not cut
+    const int total = c < s.cutting ? (s.left - once) * s.tail : 0;
+    const int from = total ? total * c / s.cutting : 0, to = total ? total * (c + 1) / s.cutting : 0;
+    part.before = s.rounds + (total ? (to - 1) / s.tail - from / s.tail + 1 : 0);
     if (i >= part.before) return part;
+    const int tile = from / s.tail + i - s.rounds; // of those that are cut
     const int begin = max(from, tile * s.tail), end = min(to, (tile + 1) * s.tail);
-    part.tile = tile;
-    part.start = s.start + begin - tile * s.tail;
-    part.stages = end - begin;
-    part.slot = s.whole * s.left + c + tile;
+    const bool cut = i >= s.rounds;
+    part.tile = cut ? once + tile : i * s.rest + c;
+    part.start = cut ? s.start + begin - tile * s.tail : s.start;
+    part.stages = cut ? end - begin : s.tail;
+    part.slot = s.whole * s.left + (cut ? once + c + tile : part.tile);
   }
   return part;
 }
@@ -81,11 +85,13 @@ struct tile_parts {
 };
 
 static __device__ __forceinline__ tile_parts parts_of(const split_plan &s, int tile) {
-  tile_parts parts = {tile * s.whole, s.whole, 0, 0};
-  if (s.tail) {
-    const int total = s.left * s.tail, first = ((tile * s.tail + 1) * s.rest + total - 1) / total - 1;
-    parts.tails = ((tile + 1) * s.tail * s.rest + total - 1) / total - first;
-    parts.tail = s.whole * s.left + first + tile;
+  tile_parts parts = {tile * s.whole, s.whole, s.whole * s.left + tile, s.tail ? 1 : 0};
+  const int once = s.rounds * s.rest;
+  if (s.tail && tile >= once) {
+    tile -= once;
+    const int total = (s.left - once) * s.tail, first = ((tile * s.tail + 1) * s.cutting + total - 1) / total - 1;
+    parts.tails = ((tile + 1) * s.tail * s.cutting + total - 1) / total - first;
+    parts.tail = s.whole * s.left + once + first + tile;
   }
   return parts;
 }

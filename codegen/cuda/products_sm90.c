@@ -8,6 +8,7 @@
 
 enum {
   THREADS = 384,
+  DIM_FIRST = 7, // of what is behind groups
   ALIGNMENT = 16 // of places and rows, for TMA
 };
 
@@ -112,6 +113,11 @@ static bool can_stage(cuda_entry *e, const plan_launch *l, const product *p) {
   return can;
 }
 
+bool sm90_turns(const cuda_entry *e, const plan_launch *l, const product *p) {
+  if (!sm90_takes(e, l, p) || !can_stage((cuda_entry *)e, l, p)) return false;
+  return choose_tiles(p, true, NULL).width > 0;
+}
+
 bool sm90_takes(const cuda_entry *e, const plan_launch *l, const product *p) {
   enum { ROWS_LEAST = 64 };
   const plan_gemm *g = &p->gemm;
@@ -155,11 +161,11 @@ static void add_all_maps(cuda_entry *e, plan_launch *l, const product *p, const 
   if (!c->staged) return;
   for (int i = 0; i < row_parts(p); ++i) {
     matrices m = operand_row(e, l, p, i);
-    add_maps(e, l, &m, c->chunk, 64 * c->blocks, arena_printf(e->arena, "row_maps_%d()", i), out);
+    add_maps(e, l, &m, c->chunk, 64 * c->part_blocks, arena_printf(e->arena, "row_maps_%d()", i), out);
   }
   for (int i = 0; i < result_parts(p); ++i) {
     matrices m = operand_result(e, l, p, i);
-    add_maps(e, l, &m, c->chunk, 64 * c->blocks, arena_printf(e->arena, "result_maps_%d()", i), out);
+    add_maps(e, l, &m, c->chunk, 64 * c->part_blocks, arena_printf(e->arena, "result_maps_%d()", i), out);
   }
 }
 
@@ -183,24 +189,33 @@ static bool in_pairs(const plan_launch *l, const product *p, const choice *c) {
   return pairs;
 }
 
+// Whether C, which sums are added to, can be brought into the L2 cache row by row.
+static bool in_rows(const plan_launch *l, const product *p, const choice *c) {
+  const plan_gemm *g = &p->gemm;
+  bool rows = g->accumulate && in_pairs(l, p, c) && g->n % 4 == 0 && g->ldc % 4 == 0;
+  for (int64_t i = 0; rows && i < g->groups; ++i) rows = l->args[c_first(p) + i].offset % ALIGNMENT == 0;
+  return rows;
+}
+
 static void write_constants(const plan_launch *l, const product *p, const choice *c, text *out) {
   enum { RASTER_ROWS = 16 };
   const plan_gemm *g = &p->gemm;
   text_printf(out,
               "constexpr int BLOCKS = %d, BN = %d, CLUSTER_M = %d, CLUSTER_N = %d, RASTER = %d;\n"
-              "constexpr bool PING_PONG = %s, ACCUMULATE = %s;\n",
+              "constexpr bool PING_PONG = %s, ACCUMULATE = %s, ONE_RING = %s;\n"
+              "constexpr int PART_BLOCKS = %d;\n",
               c->blocks, c->width, c->cluster_m, c->cluster_n, RASTER_ROWS / c->cluster_m, word(c->ping_pong),
-              word(g->accumulate));
+              word(g->accumulate), word(c->one_ring), c->part_blocks);
   text_printf(out,
               "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, SUMS = %d, "
-              "ARRIVALS = %d;\n"
-              "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s;\n"
+              "ARRIVALS = %d, SHORTEST = %d, TURN_HALF = %d;\n"
+              "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s, PREFETCH = %s;\n"
               "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
               "struct operand_maps {\n  int first;\n  bool each; // a map for each matrix; else they are one map's\n"
               "  int step;  // 0: the same matrix for all\n};\n",
-              c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS,
-              word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split),
-              word(in_pairs(l, p, c)));
+              c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS, SHORTEST,
+              (int)p->turn_half, word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split),
+              word(in_pairs(l, p, c)), word(in_rows(l, p, c)));
 }
 
 static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {
@@ -242,6 +257,23 @@ static void write_epilogue(const product *p, text *out) {
   }
 }
 
+// Where a row's cosines begin, and behind them its sines: dims behind all others.
+static void write_turns(const product *p, text *out) {
+  const int first = DIM_FIRST + (p->several ? (int)p->gemm.groups + 1 : 0);
+  if (!p->turn_half) {
+    text_add(out,
+             "static __device__ __forceinline__ int turned_columns(const parameters &) { return 0; }\n"
+             "static __device__ __forceinline__ const float *turns_of(const parameters &, int, int) { return nullptr; "
+             "}\n");
+    return;
+  }
+  text_printf(out,
+              "static __device__ __forceinline__ int turned_columns(const parameters &p) { return p.dims[%d]; }\n"
+              "static __device__ __forceinline__ const float *turns_of(const parameters &p, int group, int row) {\n"
+              "  return (const float *)p.args[%lld] + (group * (int)p.dims[0] + row) %% (int)p.dims[%d] * %lld;\n}\n",
+              first, (long long)extra_first(p) + p->extras, first + 1, (long long)(2 * p->turn_half));
+}
+
 static void write_places(const product *p, text *out) {
   long long groups = (long long)p->gemm.groups;
   text_printf(out,
@@ -254,7 +286,8 @@ static void write_places(const product *p, text *out) {
               "0.0f;\n}\n",
               (long long)column_first(p), groups);
   text_printf(out, "static __device__ __forceinline__ void *scratch_of(const parameters &p) { return p.args[%lld]; }\n",
-              (long long)extra_first(p) + p->extras);
+              (long long)extra_first(p) + p->extras + (p->turn_half > 0));
+  write_turns(p, out);
 }
 
 // An element of C and of the extras, for results that do not go through shared memory.
@@ -293,8 +326,8 @@ static void write_finish_element(const product *p, text *out) {
 
 static const char *kind_of(cuda_entry *e, const product *p, const choice *c) {
   static const char *const glu[] = {[GLU_NONE] = "", [GLU_VALUE] = "_glu", [GLU_GRAD] = "_glu_grad"};
-  return arena_printf(e->arena, "gemm_sm90%s_%dx%d%s_%c%c", glu[p->glu], rows_of(c), c->width, c->ping_pong ? "p" : "",
-                      p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
+  return arena_printf(e->arena, "gemm_sm90%s%s_%dx%d%s_%c%c", glu[p->glu], p->turn_half ? "_rope" : "", rows_of(c),
+                      c->width, c->ping_pong ? "p" : "", p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
 }
 
 static const char *cluster_text(cuda_entry *e, const choice *c) {
@@ -319,6 +352,7 @@ static void write_kernel(cuda_entry *e, plan_launch *l, const product *p, const 
   write_finish_element(p, out);
   cuda_include(s, cuda_text_gemm_sm90_order);
   cuda_include(s, cuda_text_gemm_sm90);
+  cuda_include(s, cuda_text_gemm_sm90_epilogue);
   text_add(&s->body, "  product(p);\n");
 }
 
@@ -344,6 +378,7 @@ bool sm90_product(cuda_entry *e, plan_launch *l, const product *p, cuda_source *
   if (c.split) cuda_arg(e, l, cuda_scratch(e, parts_bytes(p, &c)));
   cuda_dim(e, l, g->groups);
   for (int64_t i = 0; p->several && i <= g->groups; ++i) cuda_dim(e, l, p->first[i]);
+  if (p->turn_half) cuda_dim(e, l, p->turned), cuda_dim(e, l, p->turn_length);
   cuda_grid(l, (c.split || tiles > clusters ? clusters : tiles) * cluster_of(&c), 1, 1, THREADS);
   l->shared = shared_bytes(p, &c);
   s->attributes = cluster_text(e, &c);

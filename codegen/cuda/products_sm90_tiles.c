@@ -17,9 +17,9 @@ static int64_t stage_bytes(const product *p, const choice *c) {
   return rows_of(c) * SWIZZLE + b;
 }
 
-static int64_t buffer_bytes(const product *p, const choice *c) { // of both consumers
+static int64_t buffer_bytes(const product *p, const choice *c) { // of all rings
   int together = sums_of(p) > 1 ? 1 : result_parts(p), parts = row_parts(p) > together ? row_parts(p) : together;
-  return 2 * (int64_t)parts * 64 * c->blocks * c->chunk * 2;
+  return (c->one_ring ? 1 : 2) * (int64_t)parts * 64 * c->part_blocks * c->chunk * 2;
 }
 
 int64_t shared_bytes(const product *p, const choice *c) {
@@ -30,7 +30,7 @@ int64_t shared_bytes(const product *p, const choice *c) {
 static bool fill_shared(const product *p, choice *c) {
   enum { STAGES_MOST = 7, STAGES_GOOD = 4, STAGES_LEAST = 2, BUFFERS_MOST = 6 };
   // Where an epilogue keeps the memory busy for long, loads take longer.
-  const int busy = p->glu == GLU_GRAD && steps_of(p) >= FEW_STEPS,
+  const int busy = p->glu == GLU_GRAD && steps_of(p) >= FEW_STEPS && !c->one_ring,
             wanted[] = {STAGES_GOOD + busy, STAGES_GOOD, STAGES_LEAST};
   const int64_t room = CUDA_SHARED_BYTES - SHARED_SPARE;
   if (c->stages) return shared_bytes(p, c) <= room + 1024;
@@ -49,9 +49,7 @@ static bool fill_shared(const product *p, choice *c) {
 
 // Tiles that are cut.
 static int64_t tiles_cut(const product *p, const choice *c) {
-  int64_t tiles = tiles_of(p, c), clusters = clusters_of(c), waves = tiles / clusters, over = tiles % clusters;
-  if (waves && over && over < clusters / 8) --waves;
-  return tiles - waves * clusters;
+  return tiles_of(p, c) % clusters_of(c);
 }
 
 int64_t parts_bytes(const product *p, const choice *c) {
@@ -113,14 +111,14 @@ const char *cuda_tiles(arena *a, int i) {
 }
 
 // The same of an input gradient with a gated unit's gradient, which moves about as many bytes as there is time for: of
-// less and of more than FEW_STEPS, with ping-pong.
+// less and of more than FEW_STEPS (again: the value too), with ping-pong.
 static int gated_rate(const product *p, const candidate *from) {
   static const struct {
-    int width, blocks, few, more;
-  } rates[] = {{192, 2, 314, 458}, {192, 1, 349, 431}, {128, 2, 312, 418}};
+    int width, blocks, few, more, again;
+  } rates[] = {{192, 2, 314, 458, 365}, {192, 1, 349, 431, 340}, {128, 2, 312, 418, 335}};
   for (size_t i = 0; from->ping_pong && i < LENGTH(rates); ++i)
     if (from->width == rates[i].width && from->blocks == rates[i].blocks)
-      return steps_of(p) < FEW_STEPS || p->extras ? rates[i].few : rates[i].more;
+      return steps_of(p) < FEW_STEPS ? rates[i].few : p->extras ? rates[i].again : rates[i].more;
   return from->input[0] / 2;
 }
 
@@ -143,10 +141,9 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
 
 // Whether tiles can be cut along k, in parts long enough.
 static bool can_split(const product *p, const choice *c) {
-  enum { SHORTEST = 4 };
-  const int64_t tiles = tiles_of(p, c), cut = tiles_cut(p, c), clusters = clusters_of(c), steps = steps_of(p);
+  const int64_t tiles = tiles_of(p, c), cut = tiles_cut(p, c), steps = steps_of(p);
   bool alike = !p->glu && p->pieces % p->gemm.groups == 0 && (!p->several || p->gemm.groups == 1);
-  return alike && cut && cut * steps >= SHORTEST * clusters && tiles * steps < INT32_MAX / (2 * PROCESSORS) &&
+  return alike && cut && steps >= 2 * SHORTEST && tiles * steps < INT32_MAX / (2 * PROCESSORS) &&
          cut * cluster_of(c) * 2 <= ARRIVALS;
 }
 
@@ -159,15 +156,22 @@ static bool usable(const product *p, choice *c, bool staged) {
   }; // of a row, beside which there are registers for more than a
      // plain result, for more still
   c->staged = staged;
-  bool plain = c->staged && !c->split && (p->glu || p->kinds + row_parts(p) + result_parts(p) <= 3);
+  if (p->turn_half && (!staged || c->width % (2 * p->turn_half))) return false; // whole heads
+  // Five values an element leave room for four stages of the largest tiles only so.
+  if (!c->stages && p->glu == GLU_GRAD && p->extras && c->ping_pong && c->blocks == 2)
+    c->part_blocks = 1, c->one_ring = true;
+  if (!c->part_blocks) c->part_blocks = c->blocks;
+  if (c->blocks % c->part_blocks || (c->one_ring && (!c->ping_pong || c->split))) return false;
+  const int beside = p->kinds + row_parts(p) + result_parts(p) + (p->turn_half && p->kinds ? 2 : 0);
+  bool plain = c->staged ? !c->split && (p->glu || beside <= 3) : !p->body && !is_bf16(p->types.c);
   bool fits = plain || c->width * c->blocks <= (p->kinds < MANY_KINDS ? SUMS : SUMS_FEW),
        chunks = c->width / sums_of(p) % 32 == 0;
   if (!fits || !chunks || (p->glu && !c->staged) || (c->split && !can_split(p, c))) return false;
   return fill_shared(p, c);
 }
 
-// Behind the tiles may stand stages, columns of a chunk and buffers, "192x2p 2x1 4 32 2"; what measurements are made
-// with.
+// Behind the tiles may stand stages, columns of a chunk and buffers, "192x2p 2x1 4 32 2", then blocks of 64 rows of a
+// buffer and whether consumers share a ring of them; what measurements are made with.
 static bool read_choice(const char *tiles, choice *c) {
   *c = (choice){0};
   int used = 0;
@@ -178,7 +182,10 @@ static bool read_choice(const char *tiles, choice *c) {
   tiles += used;
   c->split = *tiles == 'c';
   tiles += c->split;
-  return !*tiles || sscanf(tiles, "%d %d %d", &c->stages, &c->chunk, &c->buffers) == 3;
+  int one = 0;
+  int count = sscanf(tiles, "%d %d %d %d %d", &c->stages, &c->chunk, &c->buffers, &c->part_blocks, &one);
+  c->one_ring = one;
+  return !*tiles || count == 3 || count == 5;
 }
 
 // All that suit, with their times; returns the number of the fastest, or -1.
@@ -216,6 +223,7 @@ const char *product_key(arena *a, const product *p, const char *shape, bool stag
   text_printf(&key, "%s %s", shape, p->types.c);
   if (p->body) text_printf(&key, " epilogue %d %d %d", p->kinds, p->rows, p->extras);
   if (p->glu) text_printf(&key, " glu %d%s", (int)p->glu, p->stored ? " stored" : "");
+  if (p->turn_half) text_printf(&key, " turned %lld", (long long)(2 * p->turn_half));
   if (!staged && is_bf16(p->types.c)) text_add(&key, " unaligned");
   const char *kept = arena_string(a, key.data);
   text_free(&key);

@@ -9,7 +9,8 @@
 enum {
   PROCESSORS = 132, // of an H100 or H200; with fewer the last blocks wait for their turn
   STEP = 64,        // of k a stage
-  ARRIVALS = 1024   // counts of a kernel that cuts tiles; see gemm_sm90.cuh
+  ARRIVALS = 1024,  // counts of a kernel that cuts tiles; see gemm_sm90.cuh
+  SHORTEST = 8      // steps of a part of a tile that is cut, about
 };
 
 typedef struct choice {
@@ -19,6 +20,8 @@ typedef struct choice {
   bool split;  // tiles that are too few for all blocks are cut along k
   bool staged; // results through shared memory
   int stages, chunk, buffers;
+  int part_blocks; // 64 rows each, of a buffer; 0: as many as a consumer has
+  bool one_ring;   // of buffers, for both consumers of ping-pong
 } choice;
 
 static inline bool is_bf16(const char *type) { return !strcmp(type, "bf16"); }

@@ -1,0 +1,197 @@
+// The epilogues of gemm_sm90.cuh: results through shared memory, by TMA.
+
+// ---- the storers: a warp of each ring
+
+// Results leave a tile in chunks, 64 * PART_BLOCKS rows and CHUNK columns each, through a ring of buffers: of each
+// consumer one, or, with ONE_RING, of both, who then finish their tiles one after the other.
+constexpr int PIECES = STRIPS * CHUNKS;
+constexpr int EACH = PING_PONG && !ONE_RING ? 2 : 1; // of so many tiles a ring has one
+
+static __device__ __forceinline__ int row_of(int piece) { return piece / CHUNKS * (64 * PART_BLOCKS); }
+static __device__ __forceinline__ int column_of(int piece) { return piece % CHUNKS * CHUNK; }
+
+// Loads ROWS row operands into a buffer, for the next chunk of the ring.
+struct row_loads {
+  work w;
+  int item, piece;
+  bool more;
+};
+static __device__ __forceinline__ void load_rows(const parameters &p, const schedule &s, row_loads &l, int row,
+                                                 int column, u32 buffer, u32 barrier) {
+  if (!l.more) return;
+  expect_bytes(barrier, ROWS * PART_BYTES);
+#pragma unroll
+  for (int i = 0; i < ROWS; ++i) {
+    int z;
+    const tensor_map *map = map_of(p, row_maps(i), l.w.group, z);
+    load(buffer + i * PART_BYTES, map, l.w.column + column + column_of(l.piece), l.w.row + row + row_of(l.piece), z,
+         barrier);
+  }
+  if (++l.piece < PIECES) return;
+  l.piece = 0;
+  l.item += EACH;
+  l.more = result_at(p, s, l.item, EACH, l.w);
+}
+
+// Stores what is left in a ring's buffers, and loads the row operands of chunks to come; first: of its tiles; row,
+// column: of its part of the cluster's tile.
+static __device__ void store_all(const parameters &p, const schedule &s, int first, int row, int column, u32 buffers,
+                                 u32 ready, u32 vacant) {
+  ring at = {0, 0};
+  row_loads loads = {};
+  loads.item = first;
+  if constexpr (ROWS > 0) {
+    loads.more = result_at(p, s, loads.item, EACH, loads.w);
+    for (int i = 0; i < BUFFERS; ++i) load_rows(p, s, loads, row, column, buffers + i * BUFFER_BYTES, vacant + 8 * i);
+  }
+  work w;
+  for (int i = first; result_at(p, s, i, EACH, w); i += EACH) {
+    const tensor_map *maps[RESULTS];
+    int z[RESULTS];
+#pragma unroll
+    for (int e = 0; e < RESULTS; ++e) maps[e] = map_of(p, result_maps(e), w.group, z[e]);
+    for (int piece = 0; piece < PIECES; ++piece)
+#pragma unroll
+      for (int turn = 0; turn < TURNS; ++turn) {
+        const u32 buffer = buffers + at.stage * BUFFER_BYTES;
+        wait(ready + 8 * at.stage, at.phase);
+#pragma unroll
+        for (int i = 0, e = turn; i < TOGETHER; ++i, ++e)
+          store(maps[e], w.column + column + column_of(piece), w.row + row + row_of(piece), z[e],
+                buffer + i * PART_BYTES);
+        asm volatile("cp.async.bulk.commit_group; cp.async.bulk.wait_group.read 0;" ::: "memory");
+        if constexpr (ROWS > 0) load_rows(p, s, loads, row, column, buffer, vacant + 8 * at.stage);
+        else arrive(vacant + 8 * at.stage);
+        step<BUFFERS>(at);
+      }
+  }
+  asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
+}
+
+// ---- the consumers
+
+// Two neighbours of a result, whose sums begin with number `at`: sums, columns and row operands of both through the
+// epilogue. Here an epilogue can see further columns of its row: one d columns away (a multiple of 8) is d / 2 sums away.
+static __device__ __forceinline__ void epilogue_pair(const float (&acc)[BN / 2], int at,
+                                                     const float (&columns)[2][KINDS ? KINDS : 1],
+                                                     const float (&rows)[2][ROWS ? ROWS : 1], float (&y)[2][RESULTS]) {
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    float sums[SUMS];
+#pragma unroll
+    for (int s = 0; s < SUMS; ++s) {
+      sums[s] = acc[at + i + s * PARTNER];
+      // Else what one turn computes in passing would be kept for the next, for which there are no registers.
+      if (TURNS > 1) asm volatile("" : "+f"(sums[s]));
+    }
+    epilogue(sums, columns[i], rows[i], y[i]);
+  }
+}
+
+// A rotation (kernel.rope) of heads of 2 TURN_HALF columns: of two neighbours of a result, `y`, with those in the other
+// half of their head, whose sums begin with number `other` and whose columns are `columns`.
+static __device__ __forceinline__ void turn_pair(const float (&acc)[BN / 2], int other, bool right,
+                                                 const float (&columns)[2][KINDS ? KINDS : 1],
+                                                 const float (&rows)[2][ROWS ? ROWS : 1], const float *angles,
+                                                 float (&y)[2][RESULTS]) {
+  const float2 cosine = __ldg((const float2 *)angles), sine = __ldg((const float2 *)(angles + TURN_HALF));
+  float b[2][RESULTS];
+  epilogue_pair(acc, other, columns, rows, b);
+  y[0][0] = y[0][0] * cosine.x + b[0][0] * (right ? sine.x : -sine.x);
+  y[1][0] = y[1][0] * cosine.y + b[1][0] * (right ? sine.y : -sine.y);
+}
+
+// Results of a chunk, from column `column` on: the one of this turn, or all; row: the lane's first of its sums; base: of
+// the lane's row of stmatrix in the buffer.
+static __device__ __forceinline__ void finish_chunk(const parameters &p, const sums &acc, const work &w, int row,
+                                                    int column, int strip, int chunk, int turn, u32 base, u32 swizzle,
+                                                    int lane) {
+  const int half = lane >> 4; // of stmatrix: lanes 16 … have the 8 columns behind
+#pragma unroll
+  for (int j = 0; j < CHUNK / 16; ++j) {
+    float columns[4][KINDS ? KINDS : 1];
+#pragma unroll
+    for (int kind = 0; kind < KINDS; ++kind)
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        columns[i][kind] =
+            column_of(p, kind, w.group, column + 16 * j + 8 * (i / 2) + 2 * (lane & 3) + i % 2);
+    // Of the other halves of heads; 16 columns are of one half.
+    const int in_head = TURN_HALF ? (chunk * CHUNK + 16 * j) % (2 * TURN_HALF) : 0;
+    const bool right = in_head >= TURN_HALF, turned = TURN_HALF && column + 16 * j < turned_columns(p);
+    float others[4][KINDS ? KINDS : 1];
+    if constexpr (TURN_HALF > 0)
+#pragma unroll
+      for (int kind = 0; kind < KINDS; ++kind)
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+          others[i][kind] = column_of(p, kind, w.group,
+                                      column + (right ? -TURN_HALF : TURN_HALF) + 16 * j + 8 * (i / 2) +
+                                          2 * (lane & 3) + i % 2);
+#pragma unroll
+    for (int block = 0; block < PART_BLOCKS; ++block) {
+      const u32 address = base + block * (64 * CHUNK * 2) + (((2 * j + half) ^ swizzle) << 4);
+      u32 rows[ROWS ? ROWS : 1][4], results[TOGETHER][4];
+#pragma unroll
+      for (int i = 0; i < ROWS; ++i)
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(rows[i][0]), "=r"(rows[i][1]), "=r"(rows[i][2]), "=r"(rows[i][3])
+                     : "r"(address + i * PART_BYTES)
+                     : "memory");
+#pragma unroll
+      for (int t = 0; t < 4; ++t) {
+        const int at_sum = 4 * (chunk * CHUNK / 8 + 2 * j) + 2 * t;
+        float row_pair[2][ROWS ? ROWS : 1], column_pair[2][KINDS ? KINDS : 1], y[2][RESULTS];
+#pragma unroll
+        for (int i = 0; i < ROWS; ++i) row_pair[0][i] = low_of(rows[i][t]), row_pair[1][i] = high_of(rows[i][t]);
+#pragma unroll
+        for (int i = 0; i < KINDS; ++i)
+          column_pair[0][i] = columns[t / 2 * 2][i], column_pair[1][i] = columns[t / 2 * 2 + 1][i];
+        epilogue_pair(acc[strip * PART_BLOCKS + block], at_sum, column_pair, row_pair, y);
+        if constexpr (TURN_HALF > 0)
+          if (turned) {
+            float other_pair[2][KINDS ? KINDS : 1];
+#pragma unroll
+            for (int i = 0; i < KINDS; ++i)
+              other_pair[0][i] = others[t / 2 * 2][i], other_pair[1][i] = others[t / 2 * 2 + 1][i];
+            turn_pair(acc[strip * PART_BLOCKS + block], at_sum + (right ? -TURN_HALF / 2 : TURN_HALF / 2), right,
+                      other_pair, row_pair,
+                      turns_of(p, w.group, row + block * 64 + t % 2 * 8) + in_head % TURN_HALF + 8 * (t / 2) +
+                          2 * (lane & 3),
+                      y);
+          }
+#pragma unroll
+        for (int i = 0; i < TOGETHER; ++i) results[i][t] = pack(y[0][turn + i], y[1][turn + i]);
+      }
+#pragma unroll
+      for (int e = 0; e < TOGETHER; ++e)
+        asm volatile(
+            "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address + e * PART_BYTES),
+            "r"(results[e][0]), "r"(results[e][1]), "r"(results[e][2]), "r"(results[e][3])
+            : "memory");
+    }
+  }
+}
+
+// The results of a tile, chunk by chunk through shared memory.
+static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int row0,
+                                                     int column0, ring &at, u32 buffers, u32 ready, u32 vacant,
+                                                     int warp, int lane) {
+  const int row = warp * 16 + (lane & 15); // of stmatrix
+  const u32 swizzle = CHUNK == 64 ? row & 7 : row >> 1 & 3;
+  if (ONE_RING) asm volatile("bar.sync %0, 256;" ::"r"((u32)threadIdx.x / 128 + 4) : "memory");
+#pragma unroll
+  for (int piece = 0; piece < PIECES; ++piece)
+#pragma unroll
+    for (int turn = 0; turn < TURNS; ++turn) {
+      wait(vacant + 8 * at.stage, ROWS > 0 ? at.phase : at.phase ^ 1);
+      finish_chunk(p, acc, w, row0 + row_of(piece), column0 + column_of(piece), piece / CHUNKS, piece % CHUNKS, turn,
+                   buffers + at.stage * BUFFER_BYTES + row * (CHUNK * 2), swizzle, lane);
+      asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+      __syncwarp();
+      if (lane == 0) arrive(ready + 8 * at.stage);
+      step<BUFFERS>(at);
+    }
+  // The other consumer may go on: its chunks follow these.
+  if (ONE_RING) asm volatile("bar.arrive %0, 256;" ::"r"(threadIdx.x < 256 ? 6 : 5) : "memory");
+}
