@@ -48,42 +48,42 @@ static bool fill_shared(const product *p, choice *c) {
 }
 
 // Tiles that are cut.
-static int64_t tiles_cut(const product *p, const choice *c) {
-  return tiles_of(p, c) % clusters_of(c);
-}
+static int64_t tiles_cut(const product *p, const choice *c) { return tiles_of(p, c) % clusters_of(c); }
 
 int64_t parts_bytes(const product *p, const choice *c) {
   return (clusters_of(c) + tiles_cut(p, c)) * cluster_of(c) * rows_of(c) * c->width * (int64_t)sizeof(float);
 }
 
-// What was measured on an H200, TFLOP/s: of whole tiles, of B as it is stored for a forward product and for an input
-// gradient, each of a few and of many steps, and of a weight gradient; of tiles cut along k, of bf16 results, and of a
-// weight gradient. 1: they are not for that.
+// TFLOP/s: of whole tiles, of B as it is stored for a forward product and for an input gradient, each of a few and of
+// many steps, and of bf16 results of tiles cut along k, as an H200 measured them; of a weight gradient, of whole tiles
+// and of cut ones, as an H100 did. 1: they are not for that.
 typedef struct candidate {
   int width, blocks;
   bool ping_pong;
   int cluster_m, cluster_n;
-  int forward[2], input[2], weight, cut, weight_cut;
+  int forward[2], input[2], cut, weight, weight_cut;
 } candidate;
 
 static const candidate candidates[] = {
-    {192, 2, true, 1, 1, {688, 695}, {698, 731}, 1, 1, 1},        //
-    {192, 2, true, 2, 1, {688, 714}, {698, 731}, 1, 1, 1},        //
-    {128, 2, true, 1, 1, {644, 679}, {666, 716}, 722, 618, 607},  //
-    {128, 2, true, 2, 1, {669, 717}, {662, 698}, 729, 706, 606},  //
-    {128, 2, false, 1, 1, {614, 664}, {648, 764}, 784, 774, 660}, //
-    {128, 2, false, 2, 1, {615, 699}, {679, 751}, 802, 764, 622}, //
-    {224, 1, false, 1, 1, {638, 707}, {623, 691}, 772, 729, 689}, //
-    {224, 1, false, 2, 1, {639, 693}, {645, 718}, 780, 758, 690}, //
-    {256, 1, false, 1, 1, {612, 686}, {669, 745}, 817, 788, 710}, //
-    {256, 1, false, 2, 1, {620, 712}, {628, 758}, 830, 683, 733}, //
-    {192, 1, false, 1, 1, {663, 770}, {594, 697}, 754, 805, 693}, //
-    {192, 1, false, 2, 1, {601, 674}, {594, 697}, 754, 1, 600},   //
-    {128, 1, false, 1, 1, {577, 651}, {609, 676}, 600, 1, 1},     //
-    {192, 1, true, 1, 1, {612, 531}, {572, 673}, 559, 555, 482},  //
-    {256, 1, true, 1, 1, {546, 656}, {556, 651}, 1, 1, 1},        //
-    {64, 2, true, 1, 1, {454, 435}, {462, 485}, 300, 1, 1},       //
-    {64, 1, true, 1, 1, {309, 299}, {302, 306}, 200, 1, 1},       //
+    {192, 2, true, 1, 1, {688, 695}, {698, 731}, 1, 640, 694},    //
+    {192, 2, true, 2, 1, {688, 714}, {698, 731}, 1, 660, 680},    //
+    {128, 2, true, 1, 1, {644, 679}, {666, 716}, 618, 640, 576},  //
+    {128, 2, true, 2, 1, {669, 717}, {662, 698}, 706, 650, 552},  //
+    {128, 2, false, 1, 1, {614, 664}, {648, 764}, 774, 620, 641}, //
+    {128, 2, false, 2, 1, {615, 699}, {679, 751}, 764, 620, 596}, //
+    {224, 1, false, 1, 1, {638, 707}, {623, 691}, 729, 650, 627}, //
+    {224, 1, false, 2, 1, {639, 693}, {645, 718}, 758, 650, 599}, //
+    {256, 1, false, 1, 1, {612, 686}, {669, 745}, 788, 660, 684}, //
+    {256, 1, false, 2, 1, {620, 712}, {628, 758}, 683, 660, 645}, //
+    {192, 1, false, 1, 1, {663, 770}, {594, 697}, 805, 650, 617}, //
+    {192, 1, false, 2, 1, {601, 674}, {594, 697}, 1, 650, 612},   //
+    {128, 1, false, 1, 1, {577, 651}, {609, 676}, 1, 560, 534},   //
+    {128, 3, true, 1, 1, {1, 1}, {1, 1}, 1, 1, 645},              //
+    {96, 3, true, 1, 1, {1, 1}, {1, 1}, 1, 1, 465},               //
+    {192, 1, true, 1, 1, {612, 531}, {572, 673}, 555, 575, 518},  //
+    {256, 1, true, 1, 1, {546, 656}, {556, 651}, 1, 1, 541},      //
+    {64, 2, true, 1, 1, {454, 435}, {462, 485}, 1, 300, 1},       //
+    {64, 1, true, 1, 1, {309, 299}, {302, 306}, 1, 200, 1},       //
 };
 
 // Number i of all: each whole, and cut along k.
@@ -124,19 +124,28 @@ static int gated_rate(const product *p, const candidate *from) {
 
 // The time of a product, in microseconds; 0: not worth a try.
 static double time_of(const product *p, const candidate *from, const choice *c) {
-  enum { MANY_STEPS = 32 };
-  const double launch = 2.5, cut = 10, part = 1.5; // microseconds: of a launch; of cutting, and for each part of a tile
+  enum { MANY_STEPS = 32, SUMS = 256 };
+  const double launch = 2.5;         // microseconds; the same:
+  const double cut = 10, part = 1.5; // of cutting, and for each part of a tile, of a weight gradient for a block's sums
+  const double sum = 2.8e-4, end = 1.1e-4, f32 = 1.2e-6; // left to others, kept without ping-pong; and for a value of C
   const int many = steps_of(p) >= MANY_STEPS;
   const int whole = p->glu == GLU_GRAD ? gated_rate(p, from)
                     : p->gemm.trans_a  ? from->weight
                     : p->gemm.trans_b  ? from->forward[many]
                                        : from->input[many];
-  const double tiles = (double)tiles_of(p, c), clusters = clusters_of(c);
-  const double work = 2.0 * rows_of(c) * c->width * STEP * (double)steps_of(p) * PROCESSORS / 1e6;
-  if (!c->split) return launch + ceil(tiles / clusters) * work / whole;
+  const double tiles = (double)tiles_of(p, c), clusters = clusters_of(c), area = (double)rows_of(c) * c->width;
+  const double work = 2.0 * area * STEP * (double)steps_of(p) * PROCESSORS / 1e6;
+  const bool weight = p->gemm.trans_a && !is_bf16(p->types.c);
+  const double results = weight ? f32 * (double)(p->gemm.m * p->gemm.n * p->gemm.groups) : 0;
+  if (!c->split)
+    return whole == 1 ? 0
+                      : launch + results +
+                            ceil(tiles / clusters) * (work / whole + (weight && !c->ping_pong ? end * area : 0));
   if (is_bf16(p->types.c) && tiles >= clusters) return 0; // what is left is finished sooner as a whole
-  return launch + tiles / clusters * work / (p->gemm.trans_a ? from->weight_cut : from->cut) + cut +
-         part * clusters / (double)tiles_cut(p, c);
+  if (!weight) return launch + tiles / clusters * work / from->cut + cut + part * clusters / (double)tiles_cut(p, c);
+  // Whole tiles of so many sums leave no registers for two results at once.
+  if (from->weight_cut == 1 || (tiles >= clusters && c->width * c->blocks > SUMS)) return 0;
+  return tiles / clusters * work / from->weight_cut + cut + sum * area + results;
 }
 
 // Whether tiles can be cut along k, in parts long enough.
