@@ -27,6 +27,30 @@ static bool is_tied(const graph *g, const parameter *p) {
   return m->tied && !strcmp(p->tensor, model_tensor_of(m, TENSOR_EMBEDDING).name);
 }
 
+// Whether no launch reads or writes it as float32: so it is with matrices that have a copy in bf16 and are never
+// trained.
+static bool *find_parked(arena *a, const plan *p, const graph *g, const parameter_list *list) {
+  bool *parked = ARENA_ARRAY(a, bool, list->count + 1), *trained = ARENA_ARRAY(a, bool, list->count + 1);
+  for (int i = 0; i < list->count; ++i) parked[i] = plan_is_bf16(p) && list->items[i].rank == 2;
+  for (int phase = 0; phase < g->phase_count; ++phase) {
+    graph_trained(g, list, phase, trained);
+    for (int i = 0; i < list->count; ++i) parked[i] &= !trained[i];
+  }
+  return parked;
+}
+
+// Those that are parked last, each kind in the list's order: what lies side by side there does here.
+static void lay_out_parameters(plan *p, const bool *parked) {
+  for (int last = 0; last < 2; ++last)
+    for (int i = 0; i < p->parameter_count; ++i) {
+      int64_t bytes = p->parameters[i].elements * (int64_t)sizeof(float);
+      if (parked[i] != last) continue;
+      p->parameters[i].offset = p->parameter_bytes;
+      p->parameter_bytes += bytes;
+      if (last) p->parked_bytes += bytes;
+    }
+}
+
 static void add_parameters(arena *a, plan *p, const graph *g, const parameter_list *list) {
   static const char *const groups[] = {"model", "vertex", "edge", "project", "head", "prefix"};
   const char **directories = ARENA_ARRAY(a, const char *, g->model_count);
@@ -39,7 +63,6 @@ static void add_parameters(arena *a, plan *p, const graph *g, const parameter_li
     p->parameters[i] = (plan_parameter){.name = from->name,
                                         .rank = from->rank,
                                         .shape = {from->shape[0], from->rank == 2 ? from->shape[1] : 1},
-                                        .offset = p->parameter_bytes,
                                         .elements = elements,
                                         .source = source_of(from->init),
                                         .mean = from->mean,
@@ -51,8 +74,8 @@ static void add_parameters(arena *a, plan *p, const graph *g, const parameter_li
       p->parameters[i].directory = directories[from->model];
       p->parameters[i].tensor = from->tensor;
     }
-    p->parameter_bytes += elements * (int64_t)sizeof(float);
   }
+  lay_out_parameters(p, find_parked(a, p, g, list));
 }
 
 static void add_trained(arena *a, plan *p, const graph *g, const parameter_list *list, int phase) {
@@ -103,13 +126,13 @@ static void add_phases(arena *a, plan *p, const graph *g, const parameter_list *
   }
 }
 
-plan *plan_create(arena *a, const graph *g, const parameter_list *parameters) {
+plan *plan_create(arena *a, const graph *g, const parameter_list *parameters, const char *precision) {
   const model *input = &g->models[g->nodes[0].model].description,
               *output = &g->models[g->nodes[g->node_count - 1].model].description;
   plan *p = ARENA_NEW(a, plan);
   *p = (plan){.network = g->name,
               .target = "cpu",
-              .precision = "f32",
+              .precision = precision,
               .tokenizer = absolute(a, input->directory),
               .classes = g->classes,
               .prefix = g->prefix,
@@ -190,7 +213,7 @@ plan_entry *plan_add_entry(plan *p, ir *m) {
                     .length = s->length,
                     .capacity = s->capacity,
                     .packed = s->packed,
-                    .recompute = m->recompute ? recompute_names[m->recompute] : NULL,
+                    .recompute = m->recompute ? recompute_name(m->arena, m->recompute) : NULL,
                     .arena_bytes = m->arena_bytes,
                     .cache_bytes = m->cache_bytes,
                     .vertex_runs = m->vertex_runs,

@@ -148,10 +148,10 @@ static bool too_large(session *s, const plan_entry *e, int64_t least, int64_t li
 }
 
 // The entry as the plan would have it; it is only asked for its memory.
-static bool measure_entry(session *s, entry_shape shape, recompute_policy policy, plan_entry *entry) {
+static bool measure_entry(session *s, entry_shape shape, int recompute, plan_entry *entry) {
   lowering l = lowering_of(s);
   l.whole = true;
-  ir *m = lower_build(&l, shape, policy);
+  ir *m = lower_build(&l, shape, recompute);
   bool ok = m && lower_run(&l, m, NULL) == PIPELINE_DONE;
   if (ok) {
     *entry = *plan_add_entry(s->plan, m);
@@ -161,18 +161,32 @@ static bool measure_entry(session *s, entry_shape shape, recompute_policy policy
   return ok;
 }
 
-// The first policy from `policy` on with which the entry fits the memory limit; -1: error.
-static int fitting_policy(session *s, entry_shape shape, int policy) {
-  int64_t limit = s->c->options->memory_limit, least = INT64_MAX;
-  plan_entry first = {0}, entry;
-  for (; policy < RECOMPUTE_POLICIES; ++policy) {
-    if (!measure_entry(s, shape, (recompute_policy)policy, &entry)) return -1;
-    int64_t bytes = plan_bytes(s->plan, &entry);
-    if (bytes <= limit) return policy;
-    if (!first.name) first = entry;
-    if (bytes < least) least = bytes;
+// Between `much`, with which the entry fits the memory limit, and `little`, with which it does not: the least that fits
+// as far as halving finds it; -1: error.
+static int least_fitting(session *s, entry_shape shape, int little, int much) {
+  plan_entry entry;
+  while (much - little > 1) {
+    int middle = (little + much) / 2;
+    if (!measure_entry(s, shape, middle, &entry)) return -1;
+    if (plan_bytes(s->plan, &entry) <= s->c->options->memory_limit) much = middle;
+    else little = middle;
   }
-  too_large(s, &first, least, limit);
+  return much;
+}
+
+// The least to remake, from `least` on, with which the entry fits the memory limit; -1: error.
+static int fitting_recompute(session *s, entry_shape shape, int least) {
+  int64_t limit = s->c->options->memory_limit, least_bytes = INT64_MAX;
+  plan_entry first = {0}, entry;
+  for (int before = -1, amount = least; amount <= RECOMPUTE_MOST;
+       before = amount, amount += RECOMPUTE_PARTS - amount % RECOMPUTE_PARTS) {
+    if (!measure_entry(s, shape, amount, &entry)) return -1;
+    int64_t bytes = plan_bytes(s->plan, &entry);
+    if (bytes <= limit) return before < 0 ? amount : least_fitting(s, shape, before, amount);
+    if (!first.name) first = entry;
+    if (bytes < least_bytes) least_bytes = bytes;
+  }
+  too_large(s, &first, least_bytes, limit);
   return -1;
 }
 
@@ -180,11 +194,11 @@ static bool compile_entry(session *s, entry_shape shape) {
   const emitted_part *part = NULL;
   ir *m = take_read(s, &shape, &part);
   if (m) return finish_entry(s, m, part);
-  int policy = lower_policy(s->c, &shape, s->error);
+  int recompute = lower_recompute(s->c, &shape, s->error);
   bool gradients = shape.kind == ENTRY_TRAIN || shape.gradients;
-  if (policy >= 0 && gradients && s->c->options->memory_limit) policy = fitting_policy(s, shape, policy);
+  if (recompute >= 0 && gradients && s->c->options->memory_limit) recompute = fitting_recompute(s, shape, recompute);
   lowering l = lowering_of(s);
-  if (policy < 0 || !(m = lower_build(&l, shape, (recompute_policy)policy))) return false;
+  if (recompute < 0 || !(m = lower_build(&l, shape, recompute))) return false;
   return finish_entry(s, m, NULL);
 }
 
@@ -360,8 +374,10 @@ static bool use_measured(session *s) {
 // Lowers all entries: the plan is complete, and the kernels are there as MLIR.
 static bool begin_session(session *s, compilation *c, const entry_shape *shapes, int count, lmn_error *error) {
   double began = clock_seconds();
-  *s = (session){.c = c, .error = error, .plan = plan_create(c->arena, c->graph, c->parameters), .trials = s->trials};
-  s->plan->precision = c->precision;
+  *s = (session){.c = c,
+                 .error = error,
+                 .plan = plan_create(c->arena, c->graph, c->parameters, c->precision),
+                 .trials = s->trials};
   s->backend = backend_create(c->arena, c->target, s->plan, compile_cache(c));
   backend_time(&s->backend, c->options->timings);
   if (s->backend.cuda) cuda_codegen_try(s->backend.cuda, s->trials);

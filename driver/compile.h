@@ -18,7 +18,7 @@ typedef struct compile_options {
   const char *emit;        // --emit=LEVEL: print that level to `printed`, and stop there; NULL: none
   const char *print_after; // --print-after=PASS: printed to `printed` as the pass ends
   text *printed;
-  const char *recompute; // the least to remake in the backward pass, see recompute_names; NULL: nothing
+  const char *recompute; // the least to remake in the backward pass, see recompute_name; NULL: nothing
   int64_t memory_limit;  // bytes for a training step and all it needs; 0: none
   const char *from;      // --from=LEVEL: `file` is what --emit=LEVEL printed; NULL: it is a .lmn file
   timings *timings;      // --time-passes; NULL: not wanted

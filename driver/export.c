@@ -39,7 +39,7 @@ static bool export_model(arena *a, const graph *g, const export_options *o, lmn_
   const char *model = o->model ? o->model : g->model_count == 1 ? g->models[0].name : NULL;
   const char *source = model ? source_of(g, model) : NULL;
   if (!source) return fail_unknown(g, model, error), false;
-  const plan *p = plan_create(a, g, graph_parameters(a, g, o->random_weights));
+  const plan *p = plan_create(a, g, graph_parameters(a, g, o->random_weights), "f32");
   float *base = aligned_alloc(64, (size_t)(p->parameter_bytes + 63) / 64 * 64);
   if (!base) return fail(error, "%lld bytes for the parameters are more than there are", (long long)p->parameter_bytes);
   const parameters_place to = {.base = base};

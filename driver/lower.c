@@ -27,26 +27,24 @@ ir *lower_read(lowering *l, const emitted_part *part) {
   return NULL;
 }
 
-int lower_policy(const compilation *c, const entry_shape *shape, lmn_error *error) {
+int lower_recompute(const compilation *c, const entry_shape *shape, lmn_error *error) {
   const char *name = c->options->recompute;
   bool gradients = shape->kind == ENTRY_TRAIN || shape->gradients;
+  int found = name ? recompute_read(name) : RECOMPUTE_NOTHING;
+  if (found >= 0) return gradients ? found : RECOMPUTE_NOTHING;
   text names = {0};
-  int found = name ? -1 : RECOMPUTE_NOTHING;
-  for (int i = 0; i < RECOMPUTE_POLICIES; ++i) {
-    if (name && !strcmp(name, recompute_names[i])) found = i;
-    text_printf(&names, "%s%s", i ? ", " : "", recompute_names[i]);
-  }
-  if (found < 0) fail(error, "--recompute %s: it is one of %s", name, names.data);
+  recompute_list(&names);
+  fail(error, "--recompute %s: it is one of %s, or what lies between two of them, as rows+3/8", name, names.data);
   text_free(&names);
-  return found < 0 || gradients ? found : RECOMPUTE_NOTHING;
+  return -1;
 }
 
-ir *lower_build(lowering *l, entry_shape shape, recompute_policy policy) {
+ir *lower_build(lowering *l, entry_shape shape, int recompute) {
   double began = clock_seconds();
   ir *m = ir_create(l->c->arena, l->context, l->c->graph, l->c->parameters, shape, l->error);
   if (!m) return NULL;
   m->plan = l->plan;
-  m->recompute = policy;
+  m->recompute = recompute;
   bool ok = shape.kind == ENTRY_UPDATE ? ir_build_update(m, l->error) : ir_build_lmn(m, l->error);
   timings_add(l->c->options->timings, "front end", "building the IR", began);
   if (ok) return m;

@@ -18,9 +18,9 @@ typedef struct lowering {
 // An entry that the emitted text has: verified, and known to speak only of what the network has.
 ir *lower_read(lowering *l, const emitted_part *part);
 // An entry's ops as built from the graph. NULL: error.
-ir *lower_build(lowering *l, entry_shape shape, recompute_policy policy);
-// What the options ask for by name; -1: there is no such thing.
-int lower_policy(const compilation *c, const entry_shape *shape, lmn_error *error);
+ir *lower_build(lowering *l, entry_shape shape, int recompute);
+// How much to remake (see ir.h), as the options ask by name; -1: there is no such thing.
+int lower_recompute(const compilation *c, const entry_shape *shape, lmn_error *error);
 // Runs the passes over `m`, which came from `part` (NULL: from lower_build). If one of them fails, the entry as it was
 // before is written to a file beside, which the message names.
 pipeline_result lower_run(lowering *l, ir *m, const emitted_part *part);

@@ -132,7 +132,7 @@ static void add_main_page(text *out) {
            "libcuda.so.1 as "
            "NVIDIA's driver\n.TP\n.B LMN_CUDA_SYNC\n1: wait for every kernel on a GPU, so that one that fails is "
            "named\n.TP\n.B LMN_CUDA_GRAPH\n0: run without CUDA graphs; chain: with graphs whose launches run one after "
-           "the other\n");
+           "the other; wide: with launches side by side wherever they can\n");
   add_example(out, program_examples);
   add_end(out, ".BR lmn\\-run (1)");
 }

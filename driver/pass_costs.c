@@ -13,12 +13,11 @@
 // Compiles the entry without the optimisations from step `plain_from` on; nothing is made machine code.
 static bool cost_with(lowering *l, entry_shape shape, int plain_from, const char **name, entry_cost *result) {
   compilation *c = l->c;
-  l->plan = plan_create(c->arena, c->graph, c->parameters);
-  l->plan->precision = c->precision;
+  l->plan = plan_create(c->arena, c->graph, c->parameters, c->precision);
   l->plan->entries = ARENA_ARRAY(c->arena, plan_entry, 1);
   l->plain_from = plain_from;
-  int policy = lower_policy(c, &shape, l->error);
-  ir *m = policy < 0 ? NULL : lower_build(l, shape, (recompute_policy)policy);
+  int recompute = lower_recompute(c, &shape, l->error);
+  ir *m = recompute < 0 ? NULL : lower_build(l, shape, recompute);
   if (!m) return false;
   backend made = backend_create(c->arena, c->target, l->plan, NULL);
   bool ok = lower_run(l, m, NULL) == PIPELINE_DONE;

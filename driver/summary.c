@@ -95,9 +95,11 @@ static void print_summary(arena *a, const compilation *c, const plan *p, int64_t
   }
   for (int i = 0; i < p->phase_count; ++i)
     if (p->phases[i].gradient_bytes > gradients) gradients = p->phases[i].gradient_bytes;
+  int64_t parameters = p->parameter_bytes - p->parked_bytes + plan_weight_bytes(p);
   printf("\nmemory to train: %s = parameters %s + gradients %s + optimizer %s + arena %s\n",
-         megabytes(a, p->parameter_bytes + 3 * gradients + largest), megabytes(a, p->parameter_bytes),
-         megabytes(a, gradients), megabytes(a, 2 * gradients), megabytes(a, largest));
+         megabytes(a, parameters + 3 * gradients + largest), megabytes(a, parameters), megabytes(a, gradients),
+         megabytes(a, 2 * gradients), megabytes(a, largest));
+  if (p->parked_bytes) printf("the host keeps %s of frozen parameters in float32\n", megabytes(a, p->parked_bytes));
 }
 
 // ---- scripts ------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ static void fields_of(const ir *m, entry_field fields[FIELDS]) {
                                    [FIELD_USES] = {"lmn.mask_uses", m->mask_uses, INT64_MAX},
                                    [FIELD_CACHE] = {"lmn.cache_bytes", m->cache_bytes, INT64_MAX},
                                    [FIELD_ARENA] = {"lmn.arena_bytes", m->arena_bytes, INT64_MAX},
-                                   [FIELD_RECOMPUTE] = {"lmn.recompute", m->recompute, RECOMPUTE_POLICIES - 1}};
+                                   [FIELD_RECOMPUTE] = {"lmn.recompute", m->recompute, RECOMPUTE_MOST}};
   memcpy(fields, all, sizeof all);
 }
 
@@ -54,7 +54,7 @@ static void take_fields(ir *m, const entry_field fields[FIELDS]) {
   m->mask_uses = fields[FIELD_USES].value;
   m->cache_bytes = fields[FIELD_CACHE].value;
   m->arena_bytes = fields[FIELD_ARENA].value;
-  m->recompute = (recompute_policy)fields[FIELD_RECOMPUTE].value;
+  m->recompute = (int)fields[FIELD_RECOMPUTE].value;
 }
 
 static MlirStringRef ref(const char *string) { return mlirStringRefCreateFromCString(string); }

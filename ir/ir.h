@@ -40,7 +40,13 @@ typedef enum {
   RECOMPUTE_LAYERS_8,
   RECOMPUTE_POLICIES
 } recompute_policy;
-extern const char *const recompute_names[RECOMPUTE_POLICIES];
+// How much is remade is counted in eighths of a policy: of RECOMPUTE_PARTS * RECOMPUTE_ROWS + 3, three eighths of the
+// layers have what follows RECOMPUTE_ROWS, the others RECOMPUTE_ROWS.
+enum { RECOMPUTE_PARTS = 8, RECOMPUTE_MOST = RECOMPUTE_PARTS * (RECOMPUTE_POLICIES - 1) };
+// "rows+3/8"; "rows" where there is nothing besides. recompute_read: -1 where it is not the name of any.
+const char *recompute_name(arena *a, int amount);
+int recompute_read(const char *name);
+void recompute_list(text *names); // of the policies
 
 typedef struct ir {
   MlirContext context; // shared by all entries of a compilation
@@ -51,7 +57,7 @@ typedef struct ir {
   const graph *graph;
   const parameter_list *parameters;
   entry_shape shape;
-  recompute_policy recompute;                      // asked for; the pass recompute does it
+  int recompute;                                   // how much, asked for; the pass recompute does it
   plan *plan;                                      // the artifact in the making: parameters, rotary tables, phases
   int64_t cache_bytes;                             // extend: of all KV caches, set by lower-lmn
   int64_t arena_bytes;                             // set by plan-memory

@@ -50,3 +50,17 @@ const char *body_of_calls(ir *m, const char *name, int arguments, const char *fi
   text_free(&calls);
   return name;
 }
+
+const char *body_of_both(ir *m, const char *name, int arguments, const char *first, const body_choice *of_first,
+                         const char *second, const body_choice *of_second) {
+  text definitions = {0}, calls = {0};
+  write_call(&definitions, &calls, first, of_first, 1, "y");
+  write_call(&definitions, &calls, second, of_second, 1, "z");
+  text_printf(&definitions, "func.func private @%s(", name);
+  for (int i = 0; i < arguments; ++i) text_printf(&definitions, "%s%%x%d: f32", i ? ", " : "", i);
+  text_printf(&definitions, ") -> (f32, f32) {\n%s  return %%y, %%z : f32, f32\n}\n", calls.data);
+  ir_body(m, name, definitions.data);
+  text_free(&definitions);
+  text_free(&calls);
+  return name;
+}

@@ -15,4 +15,8 @@ void body_choose(body_choice *c, int first, int count); // first and those behin
 const char *body_of_calls(ir *m, const char *name, int arguments, const char *first, const body_choice *of_first,
                           int results, const char *second, const body_choice *of_second);
 
+// The same of two that give one result each: both.
+const char *body_of_both(ir *m, const char *name, int arguments, const char *first, const body_choice *of_first,
+                         const char *second, const body_choice *of_second);
+
 #endif

@@ -249,6 +249,11 @@ row_formula formula_norm(ir *m, const char *kind, int64_t columns, double eps) {
   return strcmp(kind, "rms") ? norm_layer(m, columns, eps) : norm_rms(m, columns, eps);
 }
 
+const char *formula_norm_value(ir *m) { // the same operations in the same order as above
+  return norm_rms_stage(m, "rms_of", ARGUMENTS("x", "w", "rstd"),
+                        "  %n = arith.mulf %x, %rstd : f32\n  %y = arith.mulf %n, %w : f32\n  return %y : f32\n");
+}
+
 // rows dy, x; scalars rstd[, mean]; column w.
 static row_formula norm_rms_dx(ir *m, int64_t columns) {
   row_formula f = {.stage_count = 2, .reductions = {"sum"}};

@@ -25,6 +25,7 @@ typedef struct row_formula {
 row_formula formula_norm(ir *m, const char *kind, int64_t columns, double eps);
 row_formula formula_norm_dx(ir *m, const char *kind, int64_t columns);
 const char *formula_norm_dw(ir *m, const char *kind); // (dy, x, rstd[, mean]) -> term of dw
+const char *formula_norm_value(ir *m);                // (x, w, rstd) -> the root mean square norm's y
 const char *formula_identity(ir *m);                  // x -> x
 
 // first(…) then second with its argument `at` replaced by first's result: takes (first's first argument, first's

@@ -12,6 +12,7 @@
 #include "passes/passes.h"
 
 #include "passes/calls.h"
+#include "passes/fuse_remade.h"
 
 #include <string.h>
 
@@ -286,5 +287,6 @@ bool pass_fuse_rows(ir *m, lmn_error *error) {
   for (int i = 0; i < row_count; ++i)
     for (MlirOperation row = rows[i]; !mlirOperationIsNull(row);) row = fuse_formula(m, row);
   for (int i = 0; i < column_count; ++i) fuse_column(m, columns[i]);
+  fuse_remade(m);
   return true;
 }

@@ -5,7 +5,8 @@
 //   %y, %r = "nn.norm"(%x, %w)   …   %dw = "nn.linear_dw"(%y, %dz)       becomes
 //   %y, %r = "nn.norm"(%x, %w)   …   %y2, %r2 = "nn.norm"(%x, %w)   %dw = "nn.linear_dw"(%y2, %dz)
 //
-// ir.recompute says how much (see ir.h); the driver asks for the least that fits the memory limit. Stays kept: what is
+// ir.recompute says how much, in eighths of the layers (see ir.h); the driver asks for the least that fits the memory
+// limit. Stays kept: what is
 // not made by a formula (parameters, inputs, stacks, embeddings), small values such as a norm's statistics where the
 // rest of their op is not wanted, and of the residual stream every n-th sum.
 #include "passes/passes.h"
@@ -13,19 +14,44 @@
 #include "passes/map.h"
 
 #include <stdlib.h>
-
-const char *const recompute_names[RECOMPUTE_POLICIES] = {"nothing",  "rows",     "feed-forward", "layers",
-                                                         "layers-2", "layers-4", "layers-8"};
+#include <string.h>
 
 typedef struct remaking {
   ir *m;
   op_list ops;
   map backward; // op -> 1: it depends on the loss' gradient
   map depth;    // value of a sum -> sums in a row that lead to it
+  map layers;   // op of the forward pass -> the attentions before it
   map clones;   // op -> its number in `made` + 1
   MlirOperation *made;
   int count, capacity;
 } remaking;
+
+// ---- names -------------------------------------------------------------------------------------------------------
+
+static const char *const names[RECOMPUTE_POLICIES] = {"nothing",  "rows",     "feed-forward", "layers",
+                                                      "layers-2", "layers-4", "layers-8"};
+
+const char *recompute_name(arena *a, int amount) {
+  const char *name = names[amount / RECOMPUTE_PARTS];
+  int more = amount % RECOMPUTE_PARTS;
+  return more ? arena_printf(a, "%s+%d/%d", name, more, RECOMPUTE_PARTS) : name;
+}
+
+int recompute_read(const char *name) {
+  char written[32];
+  for (int amount = 0; amount <= RECOMPUTE_MOST; ++amount) {
+    int more = amount % RECOMPUTE_PARTS,
+        length = snprintf(written, sizeof written, "%s", names[amount / RECOMPUTE_PARTS]);
+    if (more) snprintf(written + length, sizeof written - (size_t)length, "+%d/%d", more, RECOMPUTE_PARTS);
+    if (!strcmp(name, written)) return amount;
+  }
+  return -1;
+}
+
+void recompute_list(text *list) {
+  for (int i = 0; i < RECOMPUTE_POLICIES; ++i) text_printf(list, "%s%s", i ? ", " : "", names[i]);
+}
 
 // ---- what is remade ----------------------------------------------------------------------------------------------
 
@@ -45,8 +71,15 @@ static bool feeds_activation(const remaking *r, MlirOperation op) {
   return any;
 }
 
+// The layers that have the next policy lie evenly among the others.
+static recompute_policy policy_of(const remaking *r, MlirOperation op) {
+  int64_t layer = map_get(&r->layers, op.ptr, 0), more = r->m->recompute % RECOMPUTE_PARTS;
+  bool next = (layer + 1) * more / RECOMPUTE_PARTS != layer * more / RECOMPUTE_PARTS;
+  return (recompute_policy)(r->m->recompute / RECOMPUTE_PARTS + next);
+}
+
 static bool is_remade(const remaking *r, MlirOperation op) {
-  recompute_policy policy = r->m->recompute;
+  recompute_policy policy = policy_of(r, op);
   switch (ir_code(r->m, op)) {
   case NN_NORM:
   case NN_ACTIVATION:
@@ -77,8 +110,9 @@ static void measure_depths(remaking *r) {
   }
 }
 
-// From the loss' gradient on.
+// From the loss' gradient on; before it are the layers.
 static void find_backward(remaking *r) {
+  int64_t layer = 0;
   for (int i = 0; i < r->ops.count; ++i) {
     MlirOperation op = r->ops.items[i];
     bool after = ir_code(r->m, op) == NN_CROSS_ENTROPY_GRAD;
@@ -86,7 +120,8 @@ static void find_backward(remaking *r) {
       MlirValue v = mlirOperationGetOperand(op, k);
       after = mlirValueIsAOpResult(v) && is_backward(r, value_op(v));
     }
-    if (after) map_put(&r->backward, op.ptr, 1);
+    map_put(after ? &r->backward : &r->layers, op.ptr, after ? 1 : layer);
+    layer += ir_code(r->m, op) == NN_ATTENTION && !after;
   }
 }
 
@@ -133,6 +168,7 @@ bool pass_recompute(ir *m, lmn_error *error) {
   }
   map_free(&r.backward);
   map_free(&r.depth);
+  map_free(&r.layers);
   map_free(&r.clones);
   free(r.made);
   return true;

@@ -54,7 +54,7 @@ bool device_reserve(device *d, plan_space space, int64_t bytes, lmn_error *error
 }
 
 int64_t device_bytes(const device *d) {
-  int64_t bytes = 0;
+  int64_t bytes = -const_base_of(d)->parked;
   for (int i = 0; i < SPACE_COUNT; ++i) bytes += const_base_of(d)->reserved[i];
   return bytes;
 }

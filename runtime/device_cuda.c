@@ -67,6 +67,7 @@ static void release(device *d, plan_space space) {
   if (d->host[space]) d->cuda.cuMemFreeHost(d->host[space]);
   d->spaces[space] = 0;
   d->host[space] = NULL;
+  if (space == SPACE_PARAMETER) free(d->parked), d->parked = NULL, d->base.parked = 0;
   d->layout++;
 }
 
@@ -94,10 +95,18 @@ bool gpu_allocate(device *d, int64_t bytes, CUdeviceptr *address, lmn_error *err
   return !result || gpu_failed(d, result, error, "its memory cannot be cleared");
 }
 
+// Takes the host's memory for the parameters that no launch needs; their bytes.
+static int64_t park(device *d) {
+  d->base.parked = d->base.plan->parked_bytes;
+  if (d->base.parked) d->parked = memory_zero((size_t)d->base.parked);
+  return d->base.parked;
+}
+
 static bool reserve(device *d, plan_space space, int64_t bytes, lmn_error *error) {
   if (!gpu_enter(d, error)) return false;
   if (d->base.reserved[space] == bytes && (d->spaces[space] || !bytes)) return true;
   release(d, space);
+  if (space == SPACE_PARAMETER && bytes == d->base.plan->parameter_bytes) bytes -= park(d);
   if (!gpu_allocate(d, bytes, &d->spaces[space], error)) return false;
   if (!has_host(space) || !bytes) return true;
   CUresult result = d->cuda.cuMemAllocHost(&d->host[space], (size_t)bytes);
@@ -178,7 +187,9 @@ static bool says(const char *variable, bool usually) {
 static bool open_device(device *d, lmn_error *error) {
   d->always_sync = says("LMN_CUDA_SYNC", false);
   d->graphs = says("LMN_CUDA_GRAPH", true);
-  d->chain = !strcmp(getenv("LMN_CUDA_GRAPH") ? getenv("LMN_CUDA_GRAPH") : "", "chain");
+  const char *graph = getenv("LMN_CUDA_GRAPH");
+  d->chain = graph && !strcmp(graph, "chain");
+  d->wide = graph && !strcmp(graph, "wide");
   double began = clock_seconds();
   if (!cuda_driver_open(&d->cuda, error) || !find_gpu(d, error) || !check_capability(d, error) || !start(d, error))
     return false;

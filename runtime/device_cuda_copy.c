@@ -58,14 +58,24 @@ static bool fetch(device *d, plan_space space, int64_t offset, char *piece, int6
   return !result || gpu_failed(d, result, error, "nothing can be copied from it");
 }
 
+// How many of `bytes` at `offset` the GPU has; those behind are parked, at *parked.
+static int64_t on_gpu(const device *d, plan_space space, int64_t offset, int64_t bytes, char **parked) {
+  int64_t all = d->base.plan->parameter_bytes - d->base.parked, here = all > offset ? all - offset : 0;
+  if (space != SPACE_PARAMETER || !d->parked || here >= bytes) return bytes;
+  *parked = d->parked + (offset + here - all);
+  return here;
+}
+
 static bool write_piece(const copy *c, char *piece, int64_t at, int64_t bytes, lmn_error *error) {
   device *d = c->d;
   bool weights = c->space == SPACE_PARAMETER && plan_is_bf16(d->base.plan);
-  int64_t offset = c->offset + at;
+  char *parked = NULL;
+  int64_t offset = c->offset + at, here = on_gpu(d, c->space, offset, bytes, &parked);
   memcpy(piece, c->from + at, (size_t)bytes);
+  if (parked) memcpy(parked, piece + here, (size_t)(bytes - here));
   if (weights) floats_to_bf16((const float *)piece, bytes / (int64_t)sizeof(float), (uint16_t *)(piece + PIECE));
   pthread_mutex_lock(&d->lock);
-  bool ok = gpu_enter(d, error) && send(d, c->space, offset, piece, bytes, error) &&
+  bool ok = gpu_enter(d, error) && (!here || send(d, c->space, offset, piece, here, error)) &&
             (!weights || send(d, SPACE_WEIGHT, offset / 2, piece + PIECE, bytes / 2, error)) && gpu_wait(d, error);
   pthread_mutex_unlock(&d->lock);
   return ok;
@@ -73,10 +83,14 @@ static bool write_piece(const copy *c, char *piece, int64_t at, int64_t bytes, l
 
 static bool read_piece(const copy *c, char *piece, int64_t at, int64_t bytes, lmn_error *error) {
   device *d = c->d;
+  char *parked = NULL;
+  int64_t here = on_gpu(d, c->space, c->offset + at, bytes, &parked);
+  if (parked) memcpy(c->to + at + here, parked, (size_t)(bytes - here));
+  if (!here) return true;
   pthread_mutex_lock(&d->lock);
-  bool ok = gpu_enter(d, error) && fetch(d, c->space, c->offset + at, piece, bytes, error) && gpu_wait(d, error);
+  bool ok = gpu_enter(d, error) && fetch(d, c->space, c->offset + at, piece, here, error) && gpu_wait(d, error);
   pthread_mutex_unlock(&d->lock);
-  if (ok) memcpy(c->to + at, piece, (size_t)bytes);
+  if (ok) memcpy(c->to + at, piece, (size_t)here);
   return ok;
 }
 

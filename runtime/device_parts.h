@@ -29,6 +29,7 @@ typedef struct device_base {
   const device_functions *functions;
   const plan *plan;
   int64_t reserved[SPACE_COUNT]; // bytes
+  int64_t parked;                // of those, what a GPU has in the host's memory
   int64_t most;                  // of all, ever
   int64_t vertex_runs;
   double *profile; // NULL: off

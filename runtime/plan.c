@@ -34,7 +34,7 @@ int64_t plan_weight_bytes(const plan *p) { return plan_is_bf16(p) ? p->parameter
 
 void plan_space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_COUNT]) {
   int64_t gradient = e->phase >= 0 ? p->phases[e->phase].gradient_bytes : 0;
-  bytes[SPACE_PARAMETER] = p->parameter_bytes;
+  bytes[SPACE_PARAMETER] = p->parameter_bytes - p->parked_bytes;
   bytes[SPACE_GRADIENT] = bytes[SPACE_MOMENT1] = bytes[SPACE_MOMENT2] = gradient;
   bytes[SPACE_ARENA] = e->arena_bytes;
   bytes[SPACE_INPUT] = e->input_bytes;

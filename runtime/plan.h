@@ -7,7 +7,7 @@
 
 // Every buffer is a byte offset in one of a few spaces, each one allocation.
 typedef enum {
-  SPACE_PARAMETER, // all parameters, float32
+  SPACE_PARAMETER, // all parameters, float32; of a GPU the host has the last parked_bytes of them
   SPACE_GRADIENT,  // of the phase's trained parameters, float32; MOMENT1 and MOMENT2 have the same layout
   SPACE_MOMENT1,
   SPACE_MOMENT2,
@@ -181,7 +181,9 @@ typedef struct plan {
   int64_t bos, pad, eos[8];
   int eos_count;
   bool learned_positions;
-  int64_t parameter_bytes, constant_bytes;
+  // parked_bytes: of the parameters that no launch reads or writes as float32, which come last: in bf16 matrices that
+  // are never trained, of which launches read the copy in SPACE_WEIGHT.
+  int64_t parameter_bytes, parked_bytes, constant_bytes;
   plan_parameter *parameters;
   int parameter_count;
   plan_rotary *rotary;

@@ -223,7 +223,11 @@ static void read_trained(struct object *o, plan_phase *p) {
       return;
     }
     p->trained[i] = (plan_trained){(int)index, json_integer_value(offset)};
-    if (!inside(p->trained[i].offset, whole->parameters[index].elements, p->gradient_bytes))
+    const plan_parameter *of = &whole->parameters[index];
+    if (!inside(of->offset, of->elements, whole->parameter_bytes - whole->parked_bytes))
+      bad(o->reader, &at, "%s is trained, and lies among the %lld parked bytes of the parameters", of->name,
+          (long long)whole->parked_bytes);
+    if (!inside(p->trained[i].offset, of->elements, p->gradient_bytes))
       bad(o->reader, &at, "offset %lld: the gradient does not lie in the %lld bytes of all",
           (long long)p->trained[i].offset, (long long)p->gradient_bytes);
   }
@@ -596,6 +600,10 @@ static void read_plan(struct object *o, plan *p) {
   p->pad = integer(o, "pad", -1);
   integers(o, "eos", 0, p->eos, LENGTH(p->eos), &p->eos_count);
   p->parameter_bytes = integer(o, "parameter_bytes", 0);
+  p->parked_bytes = integer_or(o, "parked_bytes", 0);
+  if (p->parked_bytes % 4 || p->parked_bytes > p->parameter_bytes || (p->parked_bytes && !plan_is_bf16(p)))
+    BAD(o, "parked_bytes", "is %lld, of %lld bytes of parameters in %s", (long long)p->parked_bytes,
+        (long long)p->parameter_bytes, p->precision);
   p->constant_bytes = integer(o, "constant_bytes", 0);
   READ_LIST(o, "parameters", p->parameters, p->parameter_count, plan_parameter, read_parameter(&element, item));
   READ_LIST(o, "rotary", p->rotary, p->rotary_count, plan_rotary, read_rotary(&element, item));

@@ -327,6 +327,7 @@ void plan_write(const plan *p, text *out) {
   add_integers(out, p->eos, p->eos_count);
   text_add(out, ",\n");
   integer(out, "parameter_bytes", p->parameter_bytes);
+  if (p->parked_bytes) integer(out, "parked_bytes", p->parked_bytes);
   integer(out, "constant_bytes", p->constant_bytes);
   text_add(out, ",\n");
   LIST(out, "parameters", p->parameter_count, write_parameter(out, &p->parameters[i]));

@@ -1,7 +1,14 @@
-// kernel.gradient_norm and kernel.adamw. Needs team.cuh.
+// kernel.gradient_norm and kernel.adamw. Needs team.cuh. Only where gradients are clipped is their norm needed before the
+// step; else AdamW, which reads them anyhow, leaves the sums of squares.
 
-// A block a part of the gradients: the sum of its squares. args: gradients, partial. dims: elements, elements a part.
+enum { LR, BETA1, BETA2, EPS, DECAY, CORRECTION1, CORRECTION2, CLIP }; // scalars
+
+static __device__ __forceinline__ bool clips(const void *scalars) { return ((const float *)scalars)[CLIP] > 0; }
+
+// A block a part of the gradients: the sum of its squares. args: gradients, partial, scalars. dims: elements, elements a
+// part.
 template <int TEAM, typename P> static __device__ __forceinline__ void gradient_squares(const P &p) {
+  if (!clips(p.args[2])) return;
   const float *gradients = (const float *)p.args[0];
   const long long begin = blockIdx.x * p.dims[1];
   const long long end = begin + p.dims[1] < p.dims[0] ? begin + p.dims[1] : p.dims[0];
@@ -19,8 +26,9 @@ template <int TEAM, typename P> static __device__ __forceinline__ void gradient_
   if (threadIdx.x == 0) ((float *)p.args[1])[blockIdx.x] = (float)sum;
 }
 
-// One block. args: partial, norm. dims: parts.
+// One block. args: partial, norm, scalars. dims: parts, whether they are there where gradients are clipped, or are not.
 template <int TEAM, typename P> static __device__ __forceinline__ void gradient_norm(const P &p) {
+  if (clips(p.args[2]) != (p.dims[1] != 0)) return;
   double sum = 0;
   for (long long i = threadIdx.x; i < p.dims[0]; i += TEAM) sum += ((const float *)p.args[0])[i];
   sum = team_sum<TEAM>(sum);
@@ -31,11 +39,10 @@ constexpr long long PIECE = 16384;
 constexpr int TABLE_ROW = 5; // first piece, parameter, gradient, elements, whether it decays; offsets in elements
 
 // A block a piece of a parameter; torch.optim.AdamW's order: weight decay, moments, the step; m += (1 - beta1) (g - m),
-// as torch does it. args: scalars, norm, parameters, gradients, moments 1, moments 2; of
+// as torch does it. args: scalars, norm, parameters, gradients, moments 1, moments 2, a partial sum of squares a block; of
 // COPY the parameters in bf16 too, which are written as the others are. dims: rows, then the table, first
 // pieces ascending.
-template <bool COPY, typename P> static __device__ __forceinline__ void adamw(const P &p) {
-  enum { LR, BETA1, BETA2, EPS, DECAY, CORRECTION1, CORRECTION2, CLIP };
+template <int TEAM, bool COPY, typename P> static __device__ __forceinline__ void adamw(const P &p) {
   const float *scalars = (const float *)p.args[0], norm = *(const float *)p.args[1];
   const float clip = scalars[CLIP], clipped = smaller(1.0f, clip / (norm + 1e-6f)), factor = clip > 0 ? clipped : 1.0f;
   const long long *table = p.dims + 1;
@@ -52,7 +59,9 @@ template <bool COPY, typename P> static __device__ __forceinline__ void adamw(co
   const float keep = row[4] ? 1.0f - scalars[LR] * scalars[DECAY] : 1.0f, new1 = 1.0f - scalars[BETA1];
   const float beta2 = scalars[BETA2], new2 = 1.0f - beta2, root = 1.0f / sqrtf(scalars[CORRECTION2]);
   const float step = scalars[LR] / scalars[CORRECTION1];
+  double squares = 0;
   const auto update = [&](float gradient, float &first, float &second, float &parameter) {
+    squares += (double)gradient * gradient;
     gradient *= factor;
     first += new1 * (gradient - first);
     second = beta2 * second + new2 * gradient * gradient;
@@ -78,11 +87,14 @@ template <bool COPY, typename P> static __device__ __forceinline__ void adamw(co
 #pragma unroll
       for (int q = 0; q < MANY; ++q) update(gradient[q], first[q], second[q], parameter[q]);
       store_many<MANY>(m + at, first), store_many<MANY>(v + at, second), store_many<MANY>(parameters + at, parameter);
-      if (COPY) store_many<MANY>((bf16 *)p.args[6] + row[1] + at, parameter);
+      if (COPY) store_many<MANY>((bf16 *)p.args[7] + row[1] + at, parameter);
     }
   }
   for (long long i = wide + threadIdx.x; i < end; i += blockDim.x) {
     update(gradients[i], m[i], v[i], parameters[i]);
-    if (COPY) lmn_store((bf16 *)p.args[6] + row[1], i, parameters[i]);
+    if (COPY) lmn_store((bf16 *)p.args[7] + row[1], i, parameters[i]);
   }
+  if (clip > 0) return;
+  squares = team_sum<TEAM>(squares);
+  if (threadIdx.x == 0) ((float *)p.args[6])[blockIdx.x] = (float)squares;
 }

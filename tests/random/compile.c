@@ -188,7 +188,7 @@ static bool write_plan(const plan *p, const char *folder, const char *library, l
 
 static bool prepare_variant(subject *s, kernel_store *k, int variant, lmn_error *error) {
   arena *a = arena_create();
-  plan *p = plan_create(a, s->graph, s->list);
+  plan *p = plan_create(a, s->graph, s->list, "f32");
   p->cpu = cpu_name();
   p->cpu_features = cpu_features();
   p->entries = ARENA_ARRAY(a, plan_entry, ENTRIES);

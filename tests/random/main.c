@@ -46,7 +46,7 @@ static run_shape shape_of(const net_spec *s) {
                      .length = s->length,
                      .packed = s->packed,
                      .generates = s->generates,
-                     .recompute = (recompute_policy)s->recompute};
+                     .recompute = s->recompute};
 }
 
 typedef struct shrinking {
@@ -143,11 +143,9 @@ static bool run_networks(const random_options *o, kernel_store *k, int *failures
   return ok;
 }
 
-static bool recompute_of(const random_options *o, recompute_policy *result, lmn_error *error) {
-  int policy = RECOMPUTE_NOTHING;
-  while (o->recompute && policy < RECOMPUTE_POLICIES && strcmp(recompute_names[policy], o->recompute)) ++policy;
-  *result = (recompute_policy)policy;
-  return policy < RECOMPUTE_POLICIES || fail(error, "--recompute %s: it is one of lmnc compile's", o->recompute);
+static bool recompute_of(const random_options *o, int *result, lmn_error *error) {
+  *result = o->recompute ? recompute_read(o->recompute) : RECOMPUTE_NOTHING;
+  return *result >= 0 || fail(error, "--recompute %s: it is one of lmnc compile's", o->recompute);
 }
 
 // A network that is there already.

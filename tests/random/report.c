@@ -28,7 +28,8 @@ static void print_commands(const subject *s, run_shape shape, int variant) {
          "--phase %d "
          "--recompute %s%s%s\n",
          root, (unsigned long long)shape.seed, (long long)shape.batch, (long long)shape.length, shape.phase,
-         recompute_names[shape.recompute], shape.packed ? " --packed" : "", shape.generates ? " --generate" : "");
+         recompute_name(s->arena, shape.recompute), shape.packed ? " --packed" : "",
+         shape.generates ? " --generate" : "");
   // trace takes neither packed rows nor a policy, and two traces show nothing where every variant is wrong
   if (shape.packed || shape.recompute || variant == VARIANT_ALL_OFF) return;
   printf("or, with LMN_MODELS=%s:\n", getenv("LMN_MODELS"));

@@ -75,7 +75,7 @@ typedef struct net_spec {
   // how it is run
   int phase, batch, length;
   bool packed, generates;
-  int recompute; // a policy of ir.h
+  int recompute; // how much, see ir.h
 } net_spec;
 
 // The models that networks are drawn over: a name, a hidden size, the text of config.json. All have one vocabulary.

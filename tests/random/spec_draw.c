@@ -245,7 +245,7 @@ static void draw_settings(drawing *d) {
   s->phase = s->phase_count ? below(d, s->phase_count) : 0;
   s->packed = !s->prefix && !s->classes && chance(d, 30);
   s->generates = !s->classes && !s->packed && chance(d, 50);
-  s->recompute = chance(d, 50) ? below(d, RECOMPUTE_POLICIES) : RECOMPUTE_NOTHING;
+  s->recompute = chance(d, 50) ? below(d, RECOMPUTE_MOST + 1) : RECOMPUTE_NOTHING;
   draw_shape(d);
 }
 

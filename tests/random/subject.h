@@ -30,8 +30,8 @@ typedef struct run_shape {
   uint64_t seed;    // of parameters and batch
   int phase;
   int64_t batch, length;
-  bool packed, generates;     // generates: also through KV caches
-  recompute_policy recompute; // of the entries with gradients
+  bool packed, generates; // generates: also through KV caches
+  int recompute;          // how much, see ir.h; of the entries with gradients
 } run_shape;
 
 typedef struct subject {

@@ -22,7 +22,7 @@ train plain
 kernels --disable-pass ride-products | grep -q 'rides = 1' && fail "a rider of a pass that is off"
 same no-riders --disable-pass ride-products
 plain=$(kernels | grep -c kernel.gemm)
-for what in rows feed-forward layers layers-2 layers-8; do
+for what in rows feed-forward feed-forward+3/8 layers layers-2 layers-8; do
   same "$what" --recompute "$what"
   [ "$what" = rows ] || [ "$(kernels --recompute "$what" | grep -c kernel.gemm)" -gt "$plain" ] || fail "$what remakes nothing"
 done
@@ -32,7 +32,7 @@ same three-threads --threads 3
 
 # What is made again is not kept: less memory with each policy.
 before=999999999
-for what in nothing rows feed-forward layers; do
+for what in nothing nothing+4/8 rows rows+4/8 feed-forward layers; do
   bytes=$("$LMNC" summary "$net" --random-weights -B 4 -T 64 --json --recompute "$what" | sed -n 's/.*"arena_bytes": *\([0-9]*\).*/\1/p' | head -n 1)
   [ "$bytes" -lt "$before" ] || fail "$what needs $bytes bytes, not below $before"
   before=$bytes

@@ -113,7 +113,7 @@ static void an_evaluation(void **state) {
   MlirContext context = ir_context_create(&error);
   entry_shape shape = {.kind = ENTRY_EVALUATE, .batch = 2, .length = 3};
   ir *m = ir_create(a, context, g, parameters, shape, &error);
-  m->plan = plan_create(a, g, parameters);
+  m->plan = plan_create(a, g, parameters, "f32");
   pipeline_options options = {0};
   if (!ir_build_lmn(m, &error) || pipeline_run(m, &options, &error) != PIPELINE_DONE) fail_msg("%s", error.text);
   int64_t rows = 6, query_key_value = 32 + 16 + 16, products = 32 * query_key_value + 32 * 32 + 32 * 2 * 88 + 88 * 32;

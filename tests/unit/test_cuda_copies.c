@@ -2,6 +2,8 @@
 // micro-batches.
 #include "fake_gpu.h"
 
+#include "runtime/safetensors_type.h"
+
 static void test_parameters(void **state) {
   (void)state;
   lmn_error error = {0};
@@ -88,6 +90,40 @@ static void test_large_copies(void **state) {
   healthy();
 }
 
+// Parameters that no launch needs in float32 stay with the host; their copies in bf16 are on the GPU.
+static void test_parked(void **state) {
+  (void)state;
+  enum { COUNT = 600000, HERE = 300001, BYTES = 4 * COUNT }; // the border lies within a piece
+  lmn_error error = {0};
+  lmn_network *n = open_loaded(on_gpu);
+  plan *p = (plan *)lmn_plan(n);
+  const plan before = *p;
+  p->precision = "bf16", p->parameter_bytes = BYTES, p->parked_bytes = BYTES - 4 * HERE;
+  int64_t allocated = driver->allocated, most = device_bytes(n->device);
+  float *there = memory_alloc(BYTES), *back = memory_zero(BYTES);
+  uint16_t *weights = memory_alloc(BYTES / 2), *expected = memory_alloc(BYTES / 2);
+  for (int i = 0; i < COUNT; ++i) there[i] = 1.0f + (float)i / COUNT;
+  floats_to_bf16(there, COUNT, expected);
+  assert_true(device_reserve(n->device, SPACE_WEIGHT, BYTES / 2, &error));
+  allocated = driver->allocated;
+  assert_true(device_reserve(n->device, SPACE_PARAMETER, BYTES, &error));
+  assert_true(driver->allocated <= allocated + 4 * HERE);
+  assert_true(device_bytes(n->device) <= most + 4 * HERE + BYTES / 2);
+  assert_true(device_write(n->device, SPACE_PARAMETER, 0, there, BYTES, &error));
+  assert_true(device_write(n->device, SPACE_PARAMETER, 4 * (HERE + 7), there, 4, &error));
+  there[HERE + 7] = there[0], expected[HERE + 7] = expected[0];
+  assert_true(device_read(n->device, SPACE_PARAMETER, 0, back, BYTES, &error));
+  assert_memory_equal(there, back, BYTES);
+  assert_true(device_read(n->device, SPACE_PARAMETER, 4 * (HERE - 3), back, 4 * 10, &error));
+  assert_memory_equal(there + HERE - 3, back, 4 * 10);
+  assert_true(device_read(n->device, SPACE_WEIGHT, 0, weights, BYTES / 2, &error));
+  assert_memory_equal(weights, expected, BYTES / 2);
+  *p = before;
+  lmn_close(n);
+  free(there), free(back), free(weights), free(expected);
+  assert_all_given_back();
+}
+
 // Micro-batches: the sums of the gradients are the CPU's, and stay on the GPU.
 static void test_accumulation(void **state) {
   (void)state;
@@ -112,7 +148,7 @@ static void test_accumulation(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_parameters),   cmocka_unit_test(test_next_batch),   cmocka_unit_test(test_no_memory_ahead),
-      cmocka_unit_test(test_large_copies), cmocka_unit_test(test_accumulation),
+      cmocka_unit_test(test_large_copies), cmocka_unit_test(test_parked), cmocka_unit_test(test_accumulation),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

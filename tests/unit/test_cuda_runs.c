@@ -60,10 +60,11 @@ static void test_order(void **state) {
 }
 
 // The gradient of label 0 after a step in a graph whose second launch waits for what is said.
-static float gradient_after(const int64_t *after, int count) {
+static float gradient_after(const int64_t *after, int count, int64_t flops) {
   lmn_error error = {0};
   lmn_network *n = open_loaded(on_gpu);
   plan_entry *e = (plan_entry *)network_entry(n, ENTRY_TRAIN, 0, FAKE_BATCH, FAKE_LENGTH, false, &error);
+  e->flops = flops;
   e->launches[1].ordered = true, e->launches[1].after = (int64_t *)after, e->launches[1].after_count = count;
   make_steps(n, 4);
   float gradient[FAKE_VOCABULARY];
@@ -78,12 +79,14 @@ static void test_dependencies(void **state) {
   (void)state;
   const int64_t clear = 0;
   setenv("LMN_CUDA_GRAPH", "0", 1);
-  float expected = gradient_after(NULL, 0);
+  float expected = gradient_after(NULL, 0, 0);
   setenv("LMN_CUDA_GRAPH", "chain", 1);
-  assert_float_equal(gradient_after(NULL, 0), expected, 0);
+  assert_float_equal(gradient_after(NULL, 0, 0), expected, 0);
+  setenv("LMN_CUDA_GRAPH", "wide", 1);
+  assert_float_equal(gradient_after(&clear, 1, 0), expected, 0);
   unsetenv("LMN_CUDA_GRAPH");
-  assert_float_equal(gradient_after(&clear, 1), expected, 0);
-  assert_true(gradient_after(NULL, 0) != expected); // cleared after it was computed
+  assert_true(gradient_after(NULL, 0, 0) != expected);                 // cleared after it was computed
+  assert_float_equal(gradient_after(NULL, 0, INT64_MAX), expected, 0); // long launches are a chain
 }
 
 static void test_generation_is_the_cpus(void **state) {

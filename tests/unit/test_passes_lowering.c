@@ -41,7 +41,7 @@ static ir *entry(void *user, lmn_error *error) {
   (void)user;
   ir *m = ir_create(memory, context, network, parameters, (entry_shape){.kind = ENTRY_TRAIN, .batch = 2, .length = 3},
                     error);
-  if (m) m->plan = plan_create(memory, network, parameters);
+  if (m) m->plan = plan_create(memory, network, parameters, "f32");
   return m && pass_freeze(m, error) ? m : NULL;
 }
 
@@ -51,7 +51,7 @@ static void lower_lmn(void **state) { (void)state, run_folder("lower-lmn", pass_
 static void differentiate(void **state) { (void)state, run_folder("differentiate", pass_differentiate); }
 // The gradients are made first: the pass looks at what they read.
 static bool recompute(ir *m, recompute_policy policy, lmn_error *error) {
-  m->recompute = policy;
+  m->recompute = RECOMPUTE_PARTS * (int)policy;
   return pass_differentiate(m, error) && pass_dce(m, error) && pass_recompute(m, error);
 }
 static bool recompute_rows(ir *m, lmn_error *error) { return recompute(m, RECOMPUTE_ROWS, error); }

@@ -346,6 +346,7 @@ static void refused(void **state) {
       {"\"gemm\":\"nt+ ", "\"gemm\":\"nx+ ", "entries[0].launches[1].gemm: must be as \"nt m n k lda"},
       {"\"gemm\":\"nt+ 16", "\"gemm\":\"nt+ -16", "entries[0].launches[1].gemm: must be as \"nt m n k lda"},
       {"\"spaces\":\"p parameter", "\"spaces\":\"q parameter", "spaces: must be"},
+      {"\"parameter_bytes\":4096", "\"parameter_bytes\":4096,\"parked_bytes\":4", "parked_bytes: is 4, of 4096 bytes"},
       {"\"arena_bytes\":65536", "\"arena_bytes\":99999999999999999999", "plan.json:"},
   };
   check_refused(example, cases, LENGTH(cases));
@@ -355,6 +356,9 @@ static void refused_of_a_gpu(void **state) {
   (void)state;
   static const refusal cases[] = {
       {"\"precision\":\"bf16\"", "\"precision\":\"f16\"", "precision: is \"f16\", which is not known"},
+      {"\"parameter_bytes\":4096", "\"parameter_bytes\":4096,\"parked_bytes\":4000",
+       "phases[0].trained[0]: v[0]->v[1].0.weight is trained, and lies among the 4000 parked bytes"},
+      {"\"parameter_bytes\":4096", "\"parameter_bytes\":4096,\"parked_bytes\":4100", "parked_bytes: is 4100"},
       {"\"target\":\"sm_90a\"", "\"target\":\"gpu\"", "target: is \"gpu\", which is not known"},
       {"\"target\":\"sm_90a\"", "\"target\":\"cpu\"", "entries[0].launches[0]: is no launch for the target cpu"},
       {"\"cuda\":\"4096 2 1 256 49152\",", "", "entries[0].launches[0]: is no launch for the target sm_90a"},

@@ -186,7 +186,7 @@ static void run_entry(arena *a, MlirContext context, graph *g, entry_shape shape
   lmn_error error = {0};
   parameter_list *parameters = graph_parameters(a, g, true);
   ir *m = ir_create(a, context, g, parameters, shape, &error);
-  m->plan = plan_create(a, g, parameters);
+  m->plan = plan_create(a, g, parameters, "f32");
   const struct target *gpu = target ? target_find(target, &error) : NULL;
   if (gpu) m->plan->target = gpu->name, m->plan->precision = "bf16";
   pipeline_options options = {.target = gpu, .disabled = disabled, .disabled_count = disabled_count};
