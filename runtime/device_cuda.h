@@ -49,12 +49,12 @@ struct device {
   CUdeviceptr spaces[SPACE_COUNT];
   void *host[SPACE_COUNT]; // pinned, of input and output
   cuda_ahead ahead;
-  char *parked;             // the last base.parked bytes of SPACE_PARAMETER; NULL: there are none
-  int64_t layout;           // counted up when a space moves
+  char *parked;   // the last base.parked bytes of SPACE_PARAMETER; NULL: there are none
+  int64_t layout; // counted up when a space moves
   bool always_sync, graphs;
-  bool chain, wide;         // in a graph each launch waits for the one before it, or for those alone that it has to, always
-  CUresult lost;            // after which nothing more runs; 0: none
-  pthread_mutex_t lock;     // of the driver, and the pieces, where several threads write
+  bool chain, wide;     // in a graph each launch waits for the one before it, or for those alone that it has to, always
+  CUresult lost;        // after which nothing more runs; 0: none
+  pthread_mutex_t lock; // of the driver, and the pieces, where several threads write
   pthread_cond_t given;
   char *pieces; // PIECES of them; NULL: none yet
   bool taken[PIECES];

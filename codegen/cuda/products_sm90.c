@@ -206,16 +206,17 @@ static void write_constants(const plan_launch *l, const product *p, const choice
               "constexpr int PART_BLOCKS = %d;\n",
               c->blocks, c->width, c->cluster_m, c->cluster_n, RASTER_ROWS / c->cluster_m, word(c->ping_pong),
               word(g->accumulate), word(c->one_ring), c->part_blocks);
-  text_printf(out,
-              "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, SUMS = %d, "
-              "ARRIVALS = %d, SHORTEST = %d, TURN_HALF = %d;\n"
-              "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s, PREFETCH = %s;\n"
-              "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
-              "struct operand_maps {\n  int first;\n  bool each; // a map for each matrix; else they are one map's\n"
-              "  int step;  // 0: the same matrix for all\n};\n",
-              c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS, SHORTEST,
-              (int)p->turn_half, word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split),
-              word(in_pairs(l, p, c)), word(in_rows(l, p, c)));
+  text_printf(
+      out,
+      "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, SUMS = %d, "
+      "ARRIVALS = %d, SHORTEST = %d, TURN_HALF = %d;\n"
+      "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s, PREFETCH = %s;\n"
+      "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
+      "struct operand_maps {\n  int first;\n  bool each; // a map for each matrix; else they are one map's\n"
+      "  int step;  // 0: the same matrix for all\n};\n",
+      c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS, SHORTEST,
+      (int)p->turn_half, word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split),
+      word(in_pairs(l, p, c)), word(in_rows(l, p, c)));
 }
 
 static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {

@@ -147,8 +147,8 @@ static void test_accumulation(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_parameters),   cmocka_unit_test(test_next_batch),   cmocka_unit_test(test_no_memory_ahead),
-      cmocka_unit_test(test_large_copies), cmocka_unit_test(test_parked), cmocka_unit_test(test_accumulation),
+      cmocka_unit_test(test_parameters),   cmocka_unit_test(test_next_batch), cmocka_unit_test(test_no_memory_ahead),
+      cmocka_unit_test(test_large_copies), cmocka_unit_test(test_parked),     cmocka_unit_test(test_accumulation),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
