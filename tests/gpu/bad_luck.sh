@@ -65,6 +65,7 @@ time.sleep(600)
 END
 if command -v python3 > /dev/null; then
   for least in 134217728 2097152; do
+    rm -f "$work/taken"
     python3 "$work/take.py" $least > "$work/taken" & taker=$!
     while kill -0 $taker 2> /dev/null && [ ! -s "$work/taken" ]; do sleep 0.05; done
     cat "$work/taken"
