@@ -24,7 +24,6 @@
   PASS(fuse_rows, "fuse-rows", true, "let row kernels over the same rows run as one")                                  \
   PASS(gather_sums, "gather-sums", true, "add up all sums by columns in one kernel at the end")                        \
   PASS(ride_attention, "ride-attention", true, "let attention turn back the gradients that it makes")                  \
-  PASS(ride_rotations, "ride-rotations", true, "let products turn the queries and keys that they make")                \
   PASS(narrow, "narrow", false, "store values and weights in bf16")                                                    \
   PASS(fuse_activations, "fuse-activations", true, "make activations and gated units in the products before them")     \
   PASS(schedule, "schedule", false, "order the kernels")                                                               \

@@ -69,8 +69,6 @@ pipeline_result pipeline_run(ir *m, const pipeline_options *options, lmn_error *
   step(&p, pass_gather_sums);
   // Of GPUs alone, where nothing rides on products: a CPU's attention has its gradients in memory.
   step(&p, pass_ride_attention);
-  // Of GPUs too, and of those alone whose products have whole heads in registers.
-  step(&p, pass_ride_rotations);
   // What was fused has no readers of its own any more.
   step(&p, pass_dce);
   // When all kernels are what they will be: it decides value by value what kernels read and write.
@@ -118,7 +116,7 @@ static bool run_pass(progress *p, const pass *pass) {
 bool pipeline_of_use(const target *wanted, const pass *pass) {
   const target *t = wanted ? wanted : &cpu_target;
   if (pass->run == pass_ride_products) return t->rides;
-  if (pass->run == pass_fuse_activations || pass->run == pass_ride_rotations) return t->activates;
+  if (pass->run == pass_fuse_activations) return t->activates;
   if (pass->run == pass_fuse_rows || pass->run == pass_gather_sums || pass->run == pass_ride_attention) return t->cuda;
   return true;
 }

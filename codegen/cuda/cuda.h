@@ -71,7 +71,7 @@ typedef struct cuda_entry {
   int64_t arena_bytes;              // without scratch memory
   const tiles_file *measured;       // NULL: none
   cuda_trials *trials;              // NULL: not wanted
-  MlirOperation done; // a rider (ride-attention, ride-rotations) that its host's launches have done; null: none
+  MlirOperation done;               // a rider (see ride-attention) that its host's launches have done; null: none
 } cuda_entry;
 
 // One emitter an op code, listed in the table in cuda.c.

@@ -5,9 +5,8 @@
 // cut along k: partial sums go to scratch memory, and at the end all blocks add them, a few rows and columns each, in
 // their order.
 // What the text before this fixes: the constants in capitals; wgmma(); where the operands are: a_maps(), b_maps(),
-// row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(), turns_of(),
-// turned_columns(); epilogue(); and finish_element(), all of it for one element. Behind this stands
-// gemm_sm90_epilogue.cuh.
+// row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(); epilogue(); and
+// finish_element(), all of it for one element. Behind this stands gemm_sm90_epilogue.cuh.
 
 constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 * 8192, STAGE_BYTES = A_BYTES + B_BYTES;
 // An element of a result takes SUMS sums, PARTNER registers apart: with two, a tile has columns of the first half of B
@@ -291,9 +290,8 @@ static __device__ __forceinline__ void multiply(sums &acc, int count, ring &at, 
 // Results through shared memory: gemm_sm90_epilogue.cuh.
 static __device__ void store_all(const parameters &p, const schedule &s, int first, int row, int column, u32 buffers,
                                  u32 ready, u32 vacant);
-static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int row0,
-                                                     int column0, ring &at, u32 buffers, u32 ready, u32 vacant,
-                                                     int warp, int lane);
+static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int column0,
+                                                     ring &at, u32 buffers, u32 ready, u32 vacant, int warp, int lane);
 
 // Two neighbours of a result straight to memory: those at `at` of a row with `room` columns. PAIRS: of an even width in
 // float32, without an epilogue.
@@ -369,7 +367,7 @@ static __device__ __forceinline__ void give(const parameters &p, const sums &acc
 }
 
 // Adds the parts of some eighths of a consumer's part of a tile, `at` of all such, and makes their results.
-constexpr int EIGHTS_TOGETHER = 8, PARTS_TOGETHER = 4;
+constexpr int EIGHTS_TOGETHER = PAIRS ? 8 : 4, PARTS_TOGETHER = 4; // as there are registers
 static __device__ __forceinline__ void add_parts(const parameters &p, const schedule &s, const split_plan &split, int at,
                                                  int eighth, int count) {
   const int consumer = at % SHARING, rank = at / SHARING % CLUSTER, tile = at / SHARING / CLUSTER;
@@ -474,7 +472,7 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
       }
     }
     if constexpr (STAGED)
-      finish_staged(p, acc, w, w.row + row + warp * 16 + lane / 4, w.column + column, buffer,
+      finish_staged(p, acc, w, w.column + column, buffer,
                     buffers + own * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * own, vacant + 8 * BUFFERS * own, warp,
                     lane);
     else finish_direct(p, acc, w, w.row + row + warp * 16 + lane / 4, w.column + column + 2 * (lane & 3));

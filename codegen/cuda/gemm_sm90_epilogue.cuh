@@ -88,23 +88,9 @@ static __device__ __forceinline__ void epilogue_pair(const float (&acc)[BN / 2],
   }
 }
 
-// A rotation (kernel.rope) of heads of 2 TURN_HALF columns: of two neighbours of a result, `y`, with those in the other
-// half of their head, whose sums begin with number `other` and whose columns are `columns`.
-static __device__ __forceinline__ void turn_pair(const float (&acc)[BN / 2], int other, bool right,
-                                                 const float (&columns)[2][KINDS ? KINDS : 1],
-                                                 const float (&rows)[2][ROWS ? ROWS : 1], const float *angles,
-                                                 float (&y)[2][RESULTS]) {
-  const float2 cosine = __ldg((const float2 *)angles), sine = __ldg((const float2 *)(angles + TURN_HALF));
-  float b[2][RESULTS];
-  epilogue_pair(acc, other, columns, rows, b);
-  y[0][0] = y[0][0] * cosine.x + b[0][0] * (right ? sine.x : -sine.x);
-  y[1][0] = y[1][0] * cosine.y + b[1][0] * (right ? sine.y : -sine.y);
-}
-
-// Results of a chunk, from column `column` on: the one of this turn, or all; row: the lane's first of its sums; base: of
-// the lane's row of stmatrix in the buffer.
-static __device__ __forceinline__ void finish_chunk(const parameters &p, const sums &acc, const work &w, int row,
-                                                    int column, int strip, int chunk, int turn, u32 base, u32 swizzle,
+// Results of a chunk, from column `column` on: the one of this turn, or all; base: of the lane's row in the buffer.
+static __device__ __forceinline__ void finish_chunk(const parameters &p, const sums &acc, const work &w, int column,
+                                                    int strip, int chunk, int turn, u32 base, u32 swizzle,
                                                     int lane) {
   const int half = lane >> 4; // of stmatrix: lanes 16 … have the 8 columns behind
 #pragma unroll
@@ -116,18 +102,6 @@ static __device__ __forceinline__ void finish_chunk(const parameters &p, const s
       for (int i = 0; i < 4; ++i)
         columns[i][kind] =
             column_of(p, kind, w.group, column + 16 * j + 8 * (i / 2) + 2 * (lane & 3) + i % 2);
-    // Of the other halves of heads; 16 columns are of one half.
-    const int in_head = TURN_HALF ? (chunk * CHUNK + 16 * j) % (2 * TURN_HALF) : 0;
-    const bool right = in_head >= TURN_HALF, turned = TURN_HALF && column + 16 * j < turned_columns(p);
-    float others[4][KINDS ? KINDS : 1];
-    if constexpr (TURN_HALF > 0)
-#pragma unroll
-      for (int kind = 0; kind < KINDS; ++kind)
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          others[i][kind] = column_of(p, kind, w.group,
-                                      column + (right ? -TURN_HALF : TURN_HALF) + 16 * j + 8 * (i / 2) +
-                                          2 * (lane & 3) + i % 2);
 #pragma unroll
     for (int block = 0; block < PART_BLOCKS; ++block) {
       const u32 address = base + block * (64 * CHUNK * 2) + (((2 * j + half) ^ swizzle) << 4);
@@ -148,18 +122,6 @@ static __device__ __forceinline__ void finish_chunk(const parameters &p, const s
         for (int i = 0; i < KINDS; ++i)
           column_pair[0][i] = columns[t / 2 * 2][i], column_pair[1][i] = columns[t / 2 * 2 + 1][i];
         epilogue_pair(acc[strip * PART_BLOCKS + block], at_sum, column_pair, row_pair, y);
-        if constexpr (TURN_HALF > 0)
-          if (turned) {
-            float other_pair[2][KINDS ? KINDS : 1];
-#pragma unroll
-            for (int i = 0; i < KINDS; ++i)
-              other_pair[0][i] = others[t / 2 * 2][i], other_pair[1][i] = others[t / 2 * 2 + 1][i];
-            turn_pair(acc[strip * PART_BLOCKS + block], at_sum + (right ? -TURN_HALF / 2 : TURN_HALF / 2), right,
-                      other_pair, row_pair,
-                      turns_of(p, w.group, row + block * 64 + t % 2 * 8) + in_head % TURN_HALF + 8 * (t / 2) +
-                          2 * (lane & 3),
-                      y);
-          }
 #pragma unroll
         for (int i = 0; i < TOGETHER; ++i) results[i][t] = pack(y[0][turn + i], y[1][turn + i]);
       }
@@ -174,9 +136,8 @@ static __device__ __forceinline__ void finish_chunk(const parameters &p, const s
 }
 
 // The results of a tile, chunk by chunk through shared memory.
-static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int row0,
-                                                     int column0, ring &at, u32 buffers, u32 ready, u32 vacant,
-                                                     int warp, int lane) {
+static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int column0,
+                                                     ring &at, u32 buffers, u32 ready, u32 vacant, int warp, int lane) {
   const int row = warp * 16 + (lane & 15); // of stmatrix
   const u32 swizzle = CHUNK == 64 ? row & 7 : row >> 1 & 3;
   if (ONE_RING) asm volatile("bar.sync %0, 256;" ::"r"((u32)threadIdx.x / 128 + 4) : "memory");
@@ -185,7 +146,7 @@ static __device__ __forceinline__ void finish_staged(const parameters &p, const 
 #pragma unroll
     for (int turn = 0; turn < TURNS; ++turn) {
       wait(vacant + 8 * at.stage, ROWS > 0 ? at.phase : at.phase ^ 1);
-      finish_chunk(p, acc, w, row0 + row_of(piece), column0 + column_of(piece), piece / CHUNKS, piece % CHUNKS, turn,
+      finish_chunk(p, acc, w, column0 + column_of(piece), piece / CHUNKS, piece % CHUNKS, turn,
                    buffers + at.stage * BUFFER_BYTES + row * (CHUNK * 2), swizzle, lane);
       asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
       __syncwarp();

@@ -231,31 +231,6 @@ static bool read_product(cuda_entry *e, MlirOperation op, product *p, lmn_error 
   return check_places(e, op, error);
 }
 
-// A rotation of what the product makes, right behind it and in its place (see ride-rotations), by the product's kernel;
-// null: none, or none that it can do.
-static MlirOperation take_rotation(cuda_entry *e, MlirOperation op, plan_launch *launch, product *p) {
-  enum { SIDE_BY_SIDE = 16 }; // columns that are turned together: of one half
-  const MlirOperation none = {NULL}, next = mlirOperationGetNextInBlock(op);
-  const plan_gemm *g = &p->gemm;
-  if (!next.ptr || ir_code(e->ir, next) != KERNEL_ROPE || !ir_int(next, "rides") || p->glu || p->extras ||
-      g->accumulate || g->ldc != g->n || mlirOperationGetNumResults(op) != 1)
-    return none;
-  MlirValue x = mlirOperationGetResult(op, 0), table = ir_operand(e->ir, next, 1), y = ir_result(e->ir, next, 0);
-  const plan_ref from = ir_place(x), to = ir_place(y), angles = ir_place(table);
-  const int64_t size = ir_int(next, "head_size"), length = ir_int(next, "length");
-  if (!mlirValueEqual(ir_operand(e->ir, next, 0), x) || from.space != to.space || from.offset != to.offset ||
-      value_is_bf16(x) != value_is_bf16(y) || value_elements(y) != g->m * g->n * g->groups ||
-      size % (2 * SIDE_BY_SIDE) || value_rows(table) < length || angles.offset % (2 * (int64_t)sizeof(float)))
-    return none;
-  p->turn_half = size / 2, p->turned = size * ir_int(next, "heads"), p->turn_length = length;
-  if (sm90_turns(e, launch, p)) {
-    cuda_arg(e, launch, angles);
-    return next;
-  }
-  p->turn_half = 0;
-  return none;
-}
-
 bool cuda_emit_gemm(cuda_entry *e, MlirOperation op, lmn_error *error) {
   product p = {0};
   if (!read_product(e, op, &p, error)) return false;
@@ -276,7 +251,5 @@ bool cuda_emit_gemm(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_args(e, launch, op, ir_operands(e->ir, op, 3), false);
   cuda_args(e, launch, op, ir_operands(e->ir, op, 4), false);
   cuda_args(e, launch, op, ir_results(e->ir, op, 1), true);
-  MlirOperation rotation = take_rotation(e, op, launch, &p);
-  if (rotation.ptr) e->done = rotation;
   return finish_product(e, launch, &p, &s, error);
 }

@@ -18,8 +18,7 @@ typedef struct product {
   cuda_product_types types;
   const char *row_type, *extra_type;
   glu_form glu;
-  bool stored;                            // C: only a product with a gated unit's value can be without
-  int64_t turned, turn_half, turn_length; // kernel.rope behind it: columns, half a head (0: none), positions
+  bool stored; // C: only a product with a gated unit's value can be without
 } product;
 
 // Of one element: sums that the epilogue takes, and what lies beside it in memory, read and written.
@@ -29,8 +28,6 @@ static inline int result_parts(const product *p) { return (p->glu ? 2 * p->store
 
 // products_sm90.c: a product by wgmma and TMA. Whether it is one for that kernel; `launch` has all args.
 bool sm90_takes(const cuda_entry *e, const plan_launch *launch, const product *p);
-// Whether the product can turn its first columns: with a rotation, and the arg of its table.
-bool sm90_turns(const cuda_entry *e, const plan_launch *launch, const product *p);
 // Completes the launch, which has all args and the first dims; `s`: with the body in it.
 bool sm90_product(cuda_entry *e, plan_launch *launch, const product *p, cuda_source *s, lmn_error *error);
 

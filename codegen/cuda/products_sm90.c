@@ -8,7 +8,6 @@
 
 enum {
   THREADS = 384,
-  DIM_FIRST = 7, // of what is behind groups
   ALIGNMENT = 16 // of places and rows, for TMA
 };
 
@@ -113,11 +112,6 @@ static bool can_stage(cuda_entry *e, const plan_launch *l, const product *p) {
   return can;
 }
 
-bool sm90_turns(const cuda_entry *e, const plan_launch *l, const product *p) {
-  if (!sm90_takes(e, l, p) || !can_stage((cuda_entry *)e, l, p)) return false;
-  return choose_tiles(p, true, NULL).width > 0;
-}
-
 bool sm90_takes(const cuda_entry *e, const plan_launch *l, const product *p) {
   enum { ROWS_LEAST = 64 };
   const plan_gemm *g = &p->gemm;
@@ -209,14 +203,14 @@ static void write_constants(const plan_launch *l, const product *p, const choice
   text_printf(
       out,
       "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, SUMS = %d, "
-      "ARRIVALS = %d, SHORTEST = %d, TURN_HALF = %d;\n"
+      "ARRIVALS = %d, SHORTEST = %d;\n"
       "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s, PREFETCH = %s;\n"
       "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
       "struct operand_maps {\n  int first;\n  bool each; // a map for each matrix; else they are one map's\n"
       "  int step;  // 0: the same matrix for all\n};\n",
       c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS, SHORTEST,
-      (int)p->turn_half, word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split),
-      word(in_pairs(l, p, c)), word(in_rows(l, p, c)));
+      word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split), word(in_pairs(l, p, c)),
+      word(in_rows(l, p, c)));
 }
 
 static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {
@@ -258,23 +252,6 @@ static void write_epilogue(const product *p, text *out) {
   }
 }
 
-// Where a row's cosines begin, and behind them its sines: dims behind all others.
-static void write_turns(const product *p, text *out) {
-  const int first = DIM_FIRST + (p->several ? (int)p->gemm.groups + 1 : 0);
-  if (!p->turn_half) {
-    text_add(out,
-             "static __device__ __forceinline__ int turned_columns(const parameters &) { return 0; }\n"
-             "static __device__ __forceinline__ const float *turns_of(const parameters &, int, int) { return nullptr; "
-             "}\n");
-    return;
-  }
-  text_printf(out,
-              "static __device__ __forceinline__ int turned_columns(const parameters &p) { return p.dims[%d]; }\n"
-              "static __device__ __forceinline__ const float *turns_of(const parameters &p, int group, int row) {\n"
-              "  return (const float *)p.args[%lld] + (group * (int)p.dims[0] + row) %% (int)p.dims[%d] * %lld;\n}\n",
-              first, (long long)extra_first(p) + p->extras, first + 1, (long long)(2 * p->turn_half));
-}
-
 static void write_places(const product *p, text *out) {
   long long groups = (long long)p->gemm.groups;
   text_printf(out,
@@ -287,8 +264,7 @@ static void write_places(const product *p, text *out) {
               "0.0f;\n}\n",
               (long long)column_first(p), groups);
   text_printf(out, "static __device__ __forceinline__ void *scratch_of(const parameters &p) { return p.args[%lld]; }\n",
-              (long long)extra_first(p) + p->extras + (p->turn_half > 0));
-  write_turns(p, out);
+              (long long)extra_first(p) + p->extras);
 }
 
 // An element of C and of the extras, for results that do not go through shared memory.
@@ -327,8 +303,8 @@ static void write_finish_element(const product *p, text *out) {
 
 static const char *kind_of(cuda_entry *e, const product *p, const choice *c) {
   static const char *const glu[] = {[GLU_NONE] = "", [GLU_VALUE] = "_glu", [GLU_GRAD] = "_glu_grad"};
-  return arena_printf(e->arena, "gemm_sm90%s%s_%dx%d%s_%c%c", glu[p->glu], p->turn_half ? "_rope" : "", rows_of(c),
-                      c->width, c->ping_pong ? "p" : "", p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
+  return arena_printf(e->arena, "gemm_sm90%s_%dx%d%s_%c%c", glu[p->glu], rows_of(c), c->width, c->ping_pong ? "p" : "",
+                      p->gemm.trans_a ? 't' : 'n', p->gemm.trans_b ? 't' : 'n');
 }
 
 static const char *cluster_text(cuda_entry *e, const choice *c) {
@@ -379,7 +355,6 @@ bool sm90_product(cuda_entry *e, plan_launch *l, const product *p, cuda_source *
   if (c.split) cuda_arg(e, l, cuda_scratch(e, parts_bytes(p, &c)));
   cuda_dim(e, l, g->groups);
   for (int64_t i = 0; p->several && i <= g->groups; ++i) cuda_dim(e, l, p->first[i]);
-  if (p->turn_half) cuda_dim(e, l, p->turned), cuda_dim(e, l, p->turn_length);
   cuda_grid(l, (c.split || tiles > clusters ? clusters : tiles) * cluster_of(&c), 1, 1, THREADS);
   l->shared = shared_bytes(p, &c);
   s->attributes = cluster_text(e, &c);

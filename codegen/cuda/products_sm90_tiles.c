@@ -54,9 +54,9 @@ int64_t parts_bytes(const product *p, const choice *c) {
   return (clusters_of(c) + tiles_cut(p, c)) * cluster_of(c) * rows_of(c) * c->width * (int64_t)sizeof(float);
 }
 
-// TFLOP/s: of whole tiles, of B as it is stored for a forward product and for an input gradient, each of a few and of
-// many steps, and of bf16 results of tiles cut along k, as an H200 measured them; of a weight gradient, of whole tiles
-// and of cut ones, as an H100 did. 1: they are not for that.
+// TFLOP/s that an H100 measured: of whole tiles, of B as it is stored for a forward product and for an input gradient,
+// each of a few and of many steps; of bf16 results of tiles cut along k (an H200); of a weight gradient, of whole tiles
+// and of cut ones. 1: they are not for that.
 typedef struct candidate {
   int width, blocks;
   bool ping_pong;
@@ -65,24 +65,24 @@ typedef struct candidate {
 } candidate;
 
 static const candidate candidates[] = {
-    {192, 2, true, 1, 1, {688, 695}, {698, 731}, 1, 640, 694},    //
-    {192, 2, true, 2, 1, {688, 714}, {698, 731}, 1, 660, 680},    //
-    {128, 2, true, 1, 1, {644, 679}, {666, 716}, 618, 640, 576},  //
-    {128, 2, true, 2, 1, {669, 717}, {662, 698}, 706, 650, 552},  //
-    {128, 2, false, 1, 1, {614, 664}, {648, 764}, 774, 620, 641}, //
-    {128, 2, false, 2, 1, {615, 699}, {679, 751}, 764, 620, 596}, //
-    {224, 1, false, 1, 1, {638, 707}, {623, 691}, 729, 650, 627}, //
-    {224, 1, false, 2, 1, {639, 693}, {645, 718}, 758, 650, 599}, //
-    {256, 1, false, 1, 1, {612, 686}, {669, 745}, 788, 660, 684}, //
-    {256, 1, false, 2, 1, {620, 712}, {628, 758}, 683, 660, 645}, //
-    {192, 1, false, 1, 1, {663, 770}, {594, 697}, 805, 650, 617}, //
-    {192, 1, false, 2, 1, {601, 674}, {594, 697}, 1, 650, 612},   //
-    {128, 1, false, 1, 1, {577, 651}, {609, 676}, 1, 560, 534},   //
+    {192, 2, true, 1, 1, {690, 722}, {690, 735}, 1, 640, 694},    //
+    {192, 2, true, 2, 1, {690, 720}, {690, 735}, 1, 660, 680},    //
+    {128, 2, true, 1, 1, {595, 640}, {620, 630}, 618, 640, 590},  //
+    {128, 2, true, 2, 1, {570, 650}, {630, 660}, 706, 540, 552},  //
+    {128, 2, false, 1, 1, {625, 690}, {650, 720}, 774, 640, 641}, //
+    {128, 2, false, 2, 1, {630, 720}, {710, 780}, 764, 640, 620}, //
+    {224, 1, false, 1, 1, {650, 755}, {595, 660}, 729, 680, 627}, //
+    {224, 1, false, 2, 1, {640, 760}, {690, 810}, 758, 850, 640}, //
+    {256, 1, false, 1, 1, {612, 686}, {690, 720}, 788, 680, 684}, //
+    {256, 1, false, 2, 1, {620, 712}, {650, 740}, 683, 680, 645}, //
+    {192, 1, false, 1, 1, {640, 700}, {650, 740}, 805, 650, 617}, //
+    {192, 1, false, 2, 1, {640, 700}, {650, 740}, 1, 650, 612},   //
+    {128, 1, false, 1, 1, {577, 651}, {609, 676}, 1, 720, 534},   //
     {128, 3, true, 1, 1, {1, 1}, {1, 1}, 1, 1, 645},              //
-    {96, 3, true, 1, 1, {1, 1}, {1, 1}, 1, 1, 465},               //
-    {192, 1, true, 1, 1, {612, 531}, {572, 673}, 555, 575, 518},  //
-    {256, 1, true, 1, 1, {546, 656}, {556, 651}, 1, 1, 541},      //
-    {64, 2, true, 1, 1, {454, 435}, {462, 485}, 1, 300, 1},       //
+    {96, 3, true, 1, 1, {1, 1}, {1, 1}, 1, 1, 570},               //
+    {192, 1, true, 1, 1, {600, 500}, {600, 645}, 555, 575, 518},  //
+    {256, 1, true, 1, 1, {400, 400}, {430, 420}, 1, 1, 541},      //
+    {64, 2, true, 1, 1, {454, 435}, {462, 485}, 1, 450, 1},       //
     {64, 1, true, 1, 1, {309, 299}, {302, 306}, 1, 200, 1},       //
 };
 
@@ -115,7 +115,7 @@ const char *cuda_tiles(arena *a, int i) {
 static int gated_rate(const product *p, const candidate *from) {
   static const struct {
     int width, blocks, few, more, again;
-  } rates[] = {{192, 2, 314, 458, 365}, {192, 1, 349, 431, 340}, {128, 2, 312, 418, 335}};
+  } rates[] = {{192, 2, 314, 458, 365}, {192, 1, 349, 431, 340}, {128, 2, 312, 418, 390}};
   for (size_t i = 0; from->ping_pong && i < LENGTH(rates); ++i)
     if (from->width == rates[i].width && from->blocks == rates[i].blocks)
       return steps_of(p) < FEW_STEPS ? rates[i].few : p->extras ? rates[i].again : rates[i].more;
@@ -165,13 +165,12 @@ static bool usable(const product *p, choice *c, bool staged) {
   }; // of a row, beside which there are registers for more than a
      // plain result, for more still
   c->staged = staged;
-  if (p->turn_half && (!staged || c->width % (2 * p->turn_half))) return false; // whole heads
   // Five values an element leave room for four stages of the largest tiles only so.
   if (!c->stages && p->glu == GLU_GRAD && p->extras && c->ping_pong && c->blocks == 2)
     c->part_blocks = 1, c->one_ring = true;
   if (!c->part_blocks) c->part_blocks = c->blocks;
   if (c->blocks % c->part_blocks || (c->one_ring && (!c->ping_pong || c->split))) return false;
-  const int beside = p->kinds + row_parts(p) + result_parts(p) + (p->turn_half && p->kinds ? 2 : 0);
+  const int beside = p->kinds + row_parts(p) + result_parts(p);
   bool plain = c->staged ? !c->split && (p->glu || beside <= 3) : !p->body && !is_bf16(p->types.c);
   bool fits = plain || c->width * c->blocks <= (p->kinds < MANY_KINDS ? SUMS : SUMS_FEW),
        chunks = c->width / sums_of(p) % 32 == 0;
@@ -232,7 +231,6 @@ const char *product_key(arena *a, const product *p, const char *shape, bool stag
   text_printf(&key, "%s %s", shape, p->types.c);
   if (p->body) text_printf(&key, " epilogue %d %d %d", p->kinds, p->rows, p->extras);
   if (p->glu) text_printf(&key, " glu %d%s", (int)p->glu, p->stored ? " stored" : "");
-  if (p->turn_half) text_printf(&key, " turned %lld", (long long)(2 * p->turn_half));
   if (!staged && is_bf16(p->types.c)) text_add(&key, " unaligned");
   const char *kept = arena_string(a, key.data);
   text_free(&key);

@@ -46,8 +46,6 @@ static int64_t arg_bytes(const product *p, int64_t i) {
   i -= p->kinds * g->groups;
   if (i < p->rows * (p->lists ? g->groups : 1))
     return (p->lists ? g->m * g->n : all) * (p->glu ? 2 : 1) * bytes_of(p->row_type);
-  if (i - p->rows * (p->lists ? g->groups : 1) >= p->extras)
-    return p->turn_length * 2 * p->turn_half * (int64_t)sizeof(float);
   return all / sums_of(p) * bytes_of(p->extra_type);
 }
 

@@ -121,17 +121,6 @@ def check_all(specs, make, more=lambda case: ""):
     sys.exit(wrong > 0)
 
 
-def turned(x, spec, table):
-    """kernel.rope of the first heads of every row, in halves."""
-    half = spec["head"] // 2
-    angles = table[torch.arange(x.shape[0], device=x.device) % spec["length"]][:, None, :]
-    cosine, sine = angles[..., :half], angles[..., half:]
-    heads = x[:, :spec["turned"] * spec["head"]].reshape(x.shape[0], spec["turned"], 2 * half)
-    a, b = heads[..., :half], heads[..., half:]
-    heads = torch.cat([a * cosine - b * sine, b * cosine + a * sine], -1).reshape(x.shape[0], -1)
-    return torch.cat([heads.to(x.dtype), x[:, heads.shape[1]:]], 1)
-
-
 def gated(x):
     gate, up = x.chunk(2, 1)
     return torch.nn.functional.silu(gate) * up
@@ -160,11 +149,6 @@ class Case:
         self.column = [self.view(at, (n,), torch.float32) for at in s["column"]]
         self.row = [self.view(at, (1 if s["lists"] else groups, m, wide), torch.bfloat16) for at in s["row"]]
         self.extra = [self.view(at, (groups, m, narrow), torch.bfloat16) for at in s["extra"]]
-        self.table = None
-        if s["turned"]:
-            self.table = self.view(s["table"][0], (s["length"], s["head"]), torch.float32)
-            angles = torch.rand(s["length"], s["head"] // 2, device="cuda") * 6.3
-            self.table.copy_(torch.cat([angles.cos(), angles.sin()], 1))
         scale = (k * s["pieces"]) ** -0.5
         for x in self.a + self.column + self.row:
             x.normal_()
@@ -208,9 +192,6 @@ class Case:
                 continue
             for kind in range(s["kinds"]):
                 total = total + self.column[kind * s["groups"] + g]
-            if s["turned"]:  # a row's position is that among all groups' rows
-                above = torch.zeros(g * s["m"], s["n"], device="cuda")
-                total = turned(torch.cat([above, total]), s, self.table)[g * s["m"]:]
             extras.append([total * (i + 2) for i in range(s["extras"])])
             for r in range(s["rows"]):
                 total = total + (self.row[r * s["groups"] + g][0] if s["lists"] else self.row[r][g]).float()
@@ -253,11 +234,6 @@ class Case:
         if s["glu"]:
             row, grad = torch.compile(gated, dynamic=False), torch.compile(gated_grad, dynamic=False)
             return lambda: grad(torch.matmul(a, b, out=c), self.row[0][0]) if s["grad"] else row(torch.matmul(a, b, out=c))
-
-        if s["turned"]:
-            rope = torch.compile(turned, dynamic=False)
-            bias = [x.bfloat16() for x in self.column]
-            return lambda: rope(torch.addmm(bias[0], a, b) if bias else torch.matmul(a, b, out=c), s, self.table)
 
         def go():
             torch.matmul(a, b, out=c)
@@ -314,7 +290,7 @@ def time_all(specs, make, burst):
     torch.empty(1, device="cuda")
     wrong, shapes = 0, {}
     for s in specs:
-        shapes.setdefault(tuple(s[x] for x in ("m", "n", "k", "ta", "tb", "rows", "glu", "turned", "groups", "pieces")), []).append(s)
+        shapes.setdefault(tuple(s[x] for x in ("m", "n", "k", "ta", "tb", "rows", "glu", "groups", "pieces")), []).append(s)
     for shape, group in shapes.items():
         graphs, notes, keep = {}, {}, []
         for s in group:
@@ -323,7 +299,7 @@ def time_all(specs, make, burst):
             wrong += not ok
             notes[s["name"]] = ("ok, " if ok else "WRONG, ") + note + grid(case)
             count = max(6, min(60, int(4e-3 / (case.flops() / 650e12))))
-            if not graphs and shape[8:] == (1, 1):
+            if not graphs and shape[7:] == (1, 1):
                 peers = [c.peer() for c in cases]
                 graphs["PyTorch"] = graph(peers, count)
                 keep.append(peers)

@@ -5,8 +5,7 @@
 //   tiles=WIDTHxBLOCKS[p],1x1[c][,STAGES,CHUNK,BUFFERS] or tiles=all (by its shape, then all that suit it) ta tb f32
 //   (result) acc stacked (groups in one value) lists (rows each a value)
 //   glu (the value of [gate | up] alone) glu keep (C too) glu grad (C is its gradient; extras=1: the value again) here
-//   (C in the place of the row operand) turned=… head=… length=… (so many of its heads turned, of so many columns;
-//   positions)
+//   (C in the place of the row operand)
 #include "tests/cuda/cases.h"
 
 #include <stdlib.h>
@@ -14,7 +13,7 @@
 
 typedef struct spec {
   char name[64], tiles[64];
-  int m, n, k, groups, pieces, kinds, rows, extras, pad, turned, head, length;
+  int m, n, k, groups, pieces, kinds, rows, extras, pad;
   bool ta, tb, f32, acc, stacked, lists, glu, keep, grad, here;
 } spec;
 
@@ -38,9 +37,9 @@ static bool read_spec(char *line, spec *s) {
     const struct {
       const char *name;
       int *to;
-    } numbers[] = {{"m=", &s->m},           {"n=", &s->n},           {"k=", &s->k},       {"groups=", &s->groups},
-                   {"pieces=", &s->pieces}, {"kinds=", &s->kinds},   {"rows=", &s->rows}, {"extras=", &s->extras},
-                   {"pad=", &s->pad},       {"turned=", &s->turned}, {"head=", &s->head}, {"length=", &s->length}};
+    } numbers[] = {{"m=", &s->m},           {"n=", &s->n},           {"k=", &s->k},
+                   {"groups=", &s->groups}, {"pieces=", &s->pieces}, {"kinds=", &s->kinds},
+                   {"rows=", &s->rows},     {"extras=", &s->extras}, {"pad=", &s->pad}};
     const struct {
       const char *name;
       bool *to;
@@ -173,16 +172,6 @@ static void write_attributes(writer *w, const spec *s, int64_t lda, int64_t ldb,
               ab, ab, s->acc ? c : 0, s->kinds * s->groups, s->rows * (s->lists ? s->groups : 1), c, s->extras);
 }
 
-// The product's result turned in its place, by a rider.
-static void write_rotation(writer *w, const spec *s, int64_t to) {
-  text_printf(&w->ops,
-              "    %%turned = \"kernel.rope\"(%%r, %%table_0) {heads = %d : i64, head_size = %d : i64, length = %d : "
-              "i64, inverse = 0 : i64, rides = 1 : i64, operandSegmentSizes = array<i32: 1, 1, 0>, places = array<i64: "
-              "%d, %lld>} : (tensor<%dx%dxbf16>, tensor<%dx%dxf32>) -> tensor<%dx%dxbf16>\n",
-              s->turned, s->head, s->length, SPACE_ARENA, (long long)to, s->groups * s->m, s->n, s->length, s->head,
-              s->groups * s->m, s->n);
-}
-
 // The entry's module, and its line of cases.json.
 static void write_case(writer *w, const spec *s) {
   bool epilogue = s->kinds || s->rows || s->extras, first = true; // a gated unit has at least one of them
@@ -195,10 +184,10 @@ static void write_case(writer *w, const spec *s) {
   text_printf(&w->cases,
               "{\"name\":\"%s\",\"m\":%d,\"n\":%d,\"k\":%d,\"groups\":%d,\"pieces\":%d,\"kinds\":%d,\"rows\":%d,"
               "\"extras\":%d,\"pad\":%d,"
-              "\"turned\":%d,\"head\":%d,\"length\":%d,\"ta\":%d,\"tb\":%d,\"f32\":%d,\"acc\":%d,\"stacked\":%d,"
+              "\"ta\":%d,\"tb\":%d,\"f32\":%d,\"acc\":%d,\"stacked\":%d,"
               "\"lists\":%d,\"glu\":%d,\"grad\":%d",
-              s->name, s->m, s->n, s->k, s->groups, s->pieces, s->kinds, s->rows, s->extras, s->pad, s->turned, s->head,
-              s->length, s->ta, s->tb, s->f32, s->acc, s->stacked, s->lists, s->glu, s->grad);
+              s->name, s->m, s->n, s->k, s->groups, s->pieces, s->kinds, s->rows, s->extras, s->pad, s->ta, s->tb,
+              s->f32, s->acc, s->stacked, s->lists, s->glu, s->grad);
   free(values(w, "a", ab, a_rows, lda, false, true));
   free(values(w, "b", ab, b_rows, ldb, false, true));
   free(values(w, "column", s->kinds * s->groups, 1, s->n, true, true));
@@ -206,7 +195,6 @@ static void write_case(writer *w, const spec *s) {
   if (s->here) text_printf(&w->cases, ",\"c\":[%lld]", (long long)*from);
   else to = values(w, "c", c, c_rows, ldc, s->f32, s->acc);
   int64_t *extras = values(w, "extra", s->extras, s->m * (int64_t)s->groups, narrow(s), false, false);
-  if (s->turned) free(values(w, "table", 1, s->length, s->head, true, true));
   if (epilogue) write_epilogue(w, s);
   text_printf(&w->ops, "    %%r:%d = \"kernel.gemm\"(", c + s->extras);
   names(w, "a", ab, &first);
@@ -230,7 +218,6 @@ static void write_case(writer *w, const spec *s) {
   types(w, c, c_rows, ldc, s->f32, false, &first);
   types(w, s->extras, s->m * (int64_t)s->groups, narrow(s), false, false, &first);
   text_add(&w->ops, ")\n");
-  if (s->turned) write_rotation(w, s, *to);
   if (to != from) free(to);
   free(from);
   free(extras);

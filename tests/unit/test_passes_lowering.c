@@ -69,7 +69,6 @@ static void ride_products(void **state) { (void)state, run_folder("ride-products
 static void fuse_rows(void **state) { (void)state, run_folder("fuse-rows", pass_fuse_rows); }
 static void gather_sums(void **state) { (void)state, run_folder("gather-sums", pass_gather_sums); }
 static void ride_attention(void **state) { (void)state, run_folder("ride-attention", pass_ride_attention); }
-static void ride_rotations(void **state) { (void)state, run_folder("ride-rotations", pass_ride_rotations); }
 static bool narrow(ir *m, lmn_error *error) {
   m->plan->precision = "bf16";
   return pass_narrow(m, error);
@@ -85,6 +84,6 @@ int main(void) {
       cmocka_unit_test(fuse_kernels),       cmocka_unit_test(schedule),         cmocka_unit_test(plan_memory),
       cmocka_unit_test(recompute_policies), cmocka_unit_test(ride_products),    cmocka_unit_test(merge_products),
       cmocka_unit_test(narrow_values),      cmocka_unit_test(fuse_activations), cmocka_unit_test(fuse_rows),
-      cmocka_unit_test(gather_sums),        cmocka_unit_test(ride_attention),   cmocka_unit_test(ride_rotations)};
+      cmocka_unit_test(gather_sums),        cmocka_unit_test(ride_attention)};
   return cmocka_run_group_tests(tests, set_up, tear_down);
 }
