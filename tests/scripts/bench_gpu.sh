@@ -18,10 +18,11 @@ grep -q -e '--prepare' "$work/out" || fail "says how to make one"
 sh "$bench" --prepare "$work/cold" --target cpu --precision f32 --cold gpt2 > "$work/out" 2>&1 || fail "prepare --cold"
 grep -q '^gpt2: compiled in [0-9.]* s without a cache, on [0-9]* cores$' "$work/out" || fail "says that there was no cache"
 [ -s "$work/cold/gpt2.cold" ] && [ ! -e "$work/folder/gpt2.cold" ] || fail "keeps the time of a cold compilation alone"
-# A case whose artifact is not there is left out; one that does not run leaves its row empty.
-sh "$work/folder/gpu" --alone smollm2-121 > "$work/out" 2>&1 || fail "without artifacts"
+# A case whose artifact is not there is said; one that does not run leaves its row empty. Both fail.
+sh "$work/folder/gpu" --alone smollm2-121 > "$work/out" 2>&1 && fail "without artifacts"
 grep -q '^| smollm2' "$work/out" && fail "a row of what is not there"
+grep -q 'smollm2-121 was not prepared' "$work/out" || fail "names what is not there"
 rm "$work/folder/gpt2.lmnx/plan.json"
-sh "$work/folder/gpu" --alone gpt2 > "$work/out" 2>&1 || fail "goes on where one fails"
+sh "$work/folder/gpu" --alone gpt2 > "$work/out" 2>&1 && fail "a case that fails"
 grep -q '^| gpt2 | train | 8 | 1024 | - |' "$work/out" && grep -q 'is no compiled network' "$work/out" || fail "says what failed"
 exit 0
