@@ -29,6 +29,7 @@ enum { // CUresult
   CUDA_ERROR_SYSTEM_DRIVER_MISMATCH = 803,
 };
 enum { // CUdevice_attribute
+  CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT = 16,
   CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
   CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
 };
@@ -61,6 +62,7 @@ enum { CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1, CU_STREAM_SET_CAPTURE_DEPENDENCI
   X(cuMemFree, cuMemFree_v2, (CUdeviceptr address))                                                                    \
   X(cuMemAllocHost, cuMemAllocHost_v2, (void **memory, size_t bytes))                                                  \
   X(cuMemFreeHost, cuMemFreeHost, (void *memory))                                                                      \
+  X(cuMemcpyHtoD, cuMemcpyHtoD_v2, (CUdeviceptr to, const void *from, size_t bytes))                                   \
   X(cuMemcpyHtoDAsync, cuMemcpyHtoDAsync_v2, (CUdeviceptr to, const void *from, size_t bytes, CUstream stream))        \
   X(cuMemcpyDtoHAsync, cuMemcpyDtoHAsync_v2, (void *to, CUdeviceptr from, size_t bytes, CUstream stream))              \
   X(cuMemcpyDtoDAsync, cuMemcpyDtoDAsync_v2, (CUdeviceptr to, CUdeviceptr from, size_t bytes, CUstream stream))        \
@@ -68,6 +70,8 @@ enum { CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1, CU_STREAM_SET_CAPTURE_DEPENDENCI
   X(cuModuleLoadData, cuModuleLoadData, (CUmodule * module, const void *image))                                        \
   X(cuModuleUnload, cuModuleUnload, (CUmodule module))                                                                 \
   X(cuModuleGetFunction, cuModuleGetFunction, (CUfunction * function, CUmodule module, const char *name))              \
+  X(cuModuleGetGlobal, cuModuleGetGlobal_v2,                                                                           \
+    (CUdeviceptr * address, size_t * bytes, CUmodule module, const char *name))                                        \
   X(cuFuncSetAttribute, cuFuncSetAttribute, (CUfunction function, int attribute, int value))                           \
   X(cuLaunchKernel, cuLaunchKernel,                                                                                    \
     (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,       \

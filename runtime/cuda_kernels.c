@@ -52,7 +52,18 @@ static bool check_version(const cuda_driver *c, const char *artifact, const char
               artifact, major, minor, c->version / 1000, c->version % 1000 / 10, major, c->version / 1000);
 }
 
-static bool load_module(const cuda_driver *c, const char *path, const char *cubin, loaded_kernel *k, lmn_error *error) {
+// Tells a kernel whose blocks wait for each other how many may run at one time (gemm_sm90.cuh): the multiprocessors
+// that this process may use, which need not be all of the GPU's.
+static CUresult tell_processors(const cuda_driver *c, const loaded_kernel *k, int processors) {
+  CUdeviceptr at;
+  size_t bytes;
+  CUresult result = c->cuModuleGetGlobal(&at, &bytes, k->module, "processors");
+  if (result == CUDA_ERROR_NOT_FOUND || (!result && bytes != sizeof processors)) return 0;
+  return result ? result : c->cuMemcpyHtoD(at, &processors, sizeof processors);
+}
+
+static bool load_module(const cuda_driver *c, const char *path, const char *cubin, int processors, loaded_kernel *k,
+                        lmn_error *error) {
   char text[CUDA_ERROR_TEXT];
   CUresult result = c->cuModuleLoadData(&k->module, cubin);
   if (result) {
@@ -65,13 +76,14 @@ static bool load_module(const cuda_driver *c, const char *path, const char *cubi
   result = c->cuModuleGetFunction(&k->function, k->module, k->name);
   if (!result && k->shared > USUAL_SHARED)
     result = c->cuFuncSetAttribute(k->function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, (int)k->shared);
+  if (!result) result = tell_processors(c, k, processors);
   if (result == CUDA_ERROR_NOT_FOUND)
     return fail(error, "%s: has no kernel %s; compile the network again", path, k->name);
   return !result || fail(error, "%s: %s cannot be used with %lld bytes of shared memory: %s", path, k->name,
                          (long long)k->shared, cuda_error_text(c, result, text));
 }
 
-static bool load(const cuda_driver *c, const char *artifact, loaded_kernel *k, lmn_error *error) {
+static bool load(const cuda_driver *c, const char *artifact, int processors, loaded_kernel *k, lmn_error *error) {
   text path = {0};
   char *cubin = NULL;
   size_t length;
@@ -79,17 +91,18 @@ static bool load(const cuda_driver *c, const char *artifact, loaded_kernel *k, l
   bool ok = file_read(path.data, CUBIN_LIMIT, &cubin, &length, error) &&
             (cubin_whole(cubin, length) ||
              fail(error, "%s: is no whole cubin (%zu bytes); compile the network again", path.data, length)) &&
-            check_version(c, artifact, cubin, length, error) && load_module(c, path.data, cubin, k, error);
+            check_version(c, artifact, cubin, length, error) && load_module(c, path.data, cubin, processors, k, error);
   free(cubin);
   text_free(&path);
   return ok;
 }
 
-bool cuda_kernels_load(const cuda_driver *c, const plan *p, const char *artifact, cuda_kernels *k, lmn_error *error) {
+bool cuda_kernels_load(const cuda_driver *c, const plan *p, const char *artifact, int processors, cuda_kernels *k,
+                       lmn_error *error) {
   *k = (cuda_kernels){0};
   list_kernels(p, k);
   for (int i = 0; i < k->count; ++i)
-    if (!load(c, artifact, &k->items[i], error)) return false;
+    if (!load(c, artifact, processors, &k->items[i], error)) return false;
   return true;
 }
 

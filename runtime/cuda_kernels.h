@@ -17,8 +17,9 @@ typedef struct cuda_kernels {
   int count;
 } cuda_kernels;
 
-// Loads every kernel of the plan into the current context. What was loaded is there for unload, also after a failure.
-bool cuda_kernels_load(const cuda_driver *c, const plan *p, const char *artifact, cuda_kernels *kernels,
+// Loads every kernel of the plan into the current context, for so many multiprocessors. What was loaded is there for
+// unload, also after a failure.
+bool cuda_kernels_load(const cuda_driver *c, const plan *p, const char *artifact, int processors, cuda_kernels *kernels,
                        lmn_error *error);
 void cuda_kernels_unload(const cuda_driver *c, cuda_kernels *kernels);
 CUfunction cuda_kernels_find(const cuda_kernels *kernels, const char *name); // of a kernel that the plan names

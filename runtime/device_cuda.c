@@ -168,6 +168,7 @@ static bool find_gpu(device *d, lmn_error *error) {
   if (!result) result = c->cuDeviceGetName(d->name, (int)sizeof d->name, d->device);
   if (!result) result = c->cuDeviceGetAttribute(&d->major, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, d->device);
   if (!result) result = c->cuDeviceGetAttribute(&d->minor, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, d->device);
+  if (!result) result = c->cuDeviceGetAttribute(&d->processors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, d->device);
   return !result || gpu_failed(d, result, error, "it says nothing of itself");
 }
 
@@ -195,7 +196,7 @@ static bool open_device(device *d, lmn_error *error) {
     return false;
   device_started(d, "driver", clock_seconds() - began);
   began = clock_seconds();
-  if (!cuda_kernels_load(&d->cuda, d->base.plan, d->artifact, &d->kernels, error)) return false;
+  if (!cuda_kernels_load(&d->cuda, d->base.plan, d->artifact, d->processors, &d->kernels, error)) return false;
   device_started(d, "kernels", clock_seconds() - began);
   for (int i = 0; i < d->base.plan->entry_count; ++i) gpu_lay_out(d, i);
   return true;

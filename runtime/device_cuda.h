@@ -39,6 +39,7 @@ struct device {
   const char *artifact;
   cuda_driver cuda;
   int gpu, major, minor; // compute capability
+  int processors;        // multiprocessors that this process may use
   char name[128];
   CUdevice device;
   CUcontext context;

@@ -337,6 +337,7 @@ static __device__ __forceinline__ void finish_direct(const parameters &p, const 
 // consumers have seen all that they wait for. All are 0 again when a launch ends.
 __device__ u32 arrivals[SPLIT ? ARRIVALS : 1];
 __device__ u32 seen_by;
+extern "C" __device__ u32 processors = 0; // that may be used; the runtime says it (cuda_kernels.c), 0: all
 
 constexpr int EIGHTS = BLOCKS * BN / 8; // of columns of a consumer's part of a tile
 
@@ -410,10 +411,11 @@ static __device__ __forceinline__ void add_parts(const parameters &p, const sche
 // The first block whose consumers add parts: that of the first cluster that had none, if there are enough of those; but
 // only blocks that start last and run at one time, so that none waits for one that has yet to start.
 static __device__ __forceinline__ int first_adding(const schedule &s, const split_plan &split) {
-  u32 processors;
-  asm("mov.u32 %0, %%nsmid;" : "=r"(processors));
+  u32 all;
+  asm("mov.u32 %0, %%nsmid;" : "=r"(all));
+  const u32 usable = processors ? processors : all;
   const int idle = s.clusters - split.clusters >= s.clusters / 4 ? split.clusters * CLUSTER : 0;
-  return max(idle, (int)gridDim.x - (int)processors);
+  return max(idle, (int)gridDim.x - (int)usable);
 }
 
 // Waits for the parts of the tiles that are cut, and makes this consumer's share of their results.

@@ -152,7 +152,9 @@ CUresult cuDeviceGetName(char *name, int length, CUdevice device) {
 CUresult cuDeviceGetAttribute(int *value, int attribute, CUdevice device) {
   (void)device;
   ENTER(false);
-  *value = attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ? fake_cuda.major : fake_cuda.minor;
+  *value = attribute == CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT       ? fake_cuda.processors
+           : attribute == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR ? fake_cuda.major
+                                                                       : fake_cuda.minor;
   return 0;
 }
 
@@ -587,6 +589,20 @@ CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *
       return 0;
     }
   return CUDA_ERROR_NOT_FOUND;
+}
+
+CUresult cuModuleGetGlobal_v2(CUdeviceptr *address, size_t *bytes, CUmodule module, const char *name) {
+  (void)module;
+  ENTER(true);
+  if (strcmp(name, "processors")) return CUDA_ERROR_NOT_FOUND;
+  *address = (CUdeviceptr)&fake_cuda.told, *bytes = sizeof fake_cuda.told;
+  return 0;
+}
+
+CUresult cuMemcpyHtoD_v2(CUdeviceptr to, const void *from, size_t bytes) {
+  ENTER(true);
+  memcpy((void *)to, from, bytes);
+  return 0;
 }
 
 CUresult cuFuncSetAttribute(CUfunction function, int attribute, int value) {

@@ -8,7 +8,7 @@
 
 typedef struct fake_cuda_state {
   // What it says of itself.
-  int version, gpus, major, minor;
+  int version, gpus, major, minor, processors;
   const char *name; // NULL: "Fake GPU 0"
   int64_t memory;   // bytes of the GPU
   // What goes wrong: the call `fail_at` (counted from 0; -1: none) returns `fail_with`; the `fault_at`-th launch of the
@@ -22,6 +22,7 @@ typedef struct fake_cuda_state {
   int64_t calls, launches, tables, maps; // tables: launches whose parameters are an address; maps: that kernels had
   int64_t allocated, most_allocated, pinned;
   int modules, streams, events, contexts, graphs;
+  int told;         // the variable `processors` of every module
   char order[4096]; // the calls that copy, launch or wait since it was emptied: "in fake_clear fake_loss out wait";
                     // ahead: a copy on another stream than the first
 } fake_cuda_state;

@@ -143,11 +143,21 @@ static void test_memory_foreseen(void **state) {
   healthy();
 }
 
+// Kernels know how many multiprocessors this process may use.
+static void test_processors(void **state) {
+  (void)state;
+  lmn_error error;
+  driver->processors = 66;
+  lmn_close(open_gpu(NULL, &error));
+  assert_int_equal(driver->told, 66);
+  healthy();
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_no_driver),       cmocka_unit_test(test_no_gpu),     cmocka_unit_test(test_remedies),
       cmocka_unit_test(test_capability),      cmocka_unit_test(test_old_driver), cmocka_unit_test(test_broken_kernels),
-      cmocka_unit_test(test_memory_foreseen),
+      cmocka_unit_test(test_memory_foreseen), cmocka_unit_test(test_processors),
   };
   return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
