@@ -71,10 +71,10 @@ static bool feeds_activation(const remaking *r, MlirOperation op) {
   return any;
 }
 
-// The layers that have the next policy lie evenly among the others.
+// The layers that have the next policy lie evenly among the others, and have it with every greater amount too.
 static recompute_policy policy_of(const remaking *r, MlirOperation op) {
-  int64_t layer = map_get(&r->layers, op.ptr, 0), more = r->m->recompute % RECOMPUTE_PARTS;
-  bool next = (layer + 1) * more / RECOMPUTE_PARTS != layer * more / RECOMPUTE_PARTS;
+  static const int ranks[RECOMPUTE_PARTS] = {0, 4, 2, 6, 1, 5, 3, 7};
+  bool next = ranks[map_get(&r->layers, op.ptr, 0) % RECOMPUTE_PARTS] < r->m->recompute % RECOMPUTE_PARTS;
   return (recompute_policy)(r->m->recompute / RECOMPUTE_PARTS + next);
 }
 

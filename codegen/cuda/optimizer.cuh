@@ -61,7 +61,7 @@ template <int TEAM, bool COPY, typename P> static __device__ __forceinline__ voi
   const float step = scalars[LR] / scalars[CORRECTION1];
   double squares = 0;
   const auto update = [&](float gradient, float &first, float &second, float &parameter) {
-    squares += (double)gradient * gradient;
+    if (!(clip > 0)) squares += (double)gradient * gradient;
     gradient *= factor;
     first += new1 * (gradient - first);
     second = beta2 * second + new2 * gradient * gradient;

@@ -119,12 +119,12 @@ static int gated_rate(const product *p, const candidate *from) {
   for (size_t i = 0; from->ping_pong && i < LENGTH(rates); ++i)
     if (from->width == rates[i].width && from->blocks == rates[i].blocks)
       return steps_of(p) < FEW_STEPS ? rates[i].few : p->extras ? rates[i].again : rates[i].more;
-  return from->input[0] / 2;
+  return from->input[0] == 1 ? 1 : from->input[0] / 2;
 }
 
 // The time of a product, in microseconds; 0: not worth a try.
 static double time_of(const product *p, const candidate *from, const choice *c) {
-  enum { MANY_STEPS = 32, SUMS = 256 };
+  enum { MANY_STEPS = 32 };
   const double launch = 2.5;         // microseconds; the same:
   const double cut = 10, part = 1.5; // of cutting, and for each part of a tile, of a weight gradient for a block's sums
   const double sum = 2.8e-4, end = 1.1e-4, f32 = 1.2e-6; // left to others, kept without ping-pong; and for a value of C
@@ -143,14 +143,15 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
                             ceil(tiles / clusters) * (work / whole + (weight && !c->ping_pong ? end * area : 0));
   if (is_bf16(p->types.c) && tiles >= clusters) return 0; // what is left is finished sooner as a whole
   if (!weight) return launch + tiles / clusters * work / from->cut + cut + part * clusters / (double)tiles_cut(p, c);
-  // Whole tiles of so many sums leave no registers for two results at once.
-  if (from->weight_cut == 1 || (tiles >= clusters && c->width * c->blocks > SUMS)) return 0;
+  if (from->weight_cut == 1) return 0;
   return tiles / clusters * work / from->weight_cut + cut + sum * area + results;
 }
 
 // Whether tiles can be cut along k, in parts long enough.
 static bool can_split(const product *p, const choice *c) {
+  enum { SUMS = 256 }; // of a thread, beside which there are registers for whole tiles' results and those of parts
   const int64_t tiles = tiles_of(p, c), cut = tiles_cut(p, c), steps = steps_of(p);
+  if (p->gemm.trans_a && !is_bf16(p->types.c) && tiles >= clusters_of(c) && c->width * c->blocks > SUMS) return false;
   bool alike = !p->glu && p->pieces % p->gemm.groups == 0 && (!p->several || p->gemm.groups == 1);
   return alike && cut && steps >= 2 * SHORTEST && tiles * steps < INT32_MAX / (2 * PROCESSORS) &&
          cut * cluster_of(c) * 2 <= ARRIVALS;
