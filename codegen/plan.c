@@ -11,6 +11,8 @@ static source_kind source_of(init_kind init) {
   return sources[init];
 }
 
+static int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
 // Absolute, so that the artifact does not depend on the folder it is run in.
 static const char *absolute(arena *a, const char *path) {
   char *resolved = realpath(path, NULL);
@@ -39,16 +41,22 @@ static bool *find_parked(arena *a, const plan *p, const graph *g, const paramete
   return parked;
 }
 
-// Those that are parked last, each kind in the list's order: what lies side by side there does here.
+// Those that are parked last, each kind in the list's order: what lies side by side there does here. In bf16 a matrix
+// behind vectors, and the first parked one, begins where its copy can be read by TMA, whatever their sizes.
 static void lay_out_parameters(plan *p, const bool *parked) {
-  for (int last = 0; last < 2; ++last)
+  for (int last = 0; last < 2; ++last) {
+    int before = 1; // the rank of the one in front
     for (int i = 0; i < p->parameter_count; ++i) {
-      int64_t bytes = p->parameters[i].elements * (int64_t)sizeof(float);
+      plan_parameter *to = &p->parameters[i];
+      int64_t bytes = to->elements * (int64_t)sizeof(float);
       if (parked[i] != last) continue;
-      p->parameters[i].offset = p->parameter_bytes;
+      if (plan_is_bf16(p) && to->rank > before) p->parameter_bytes = aligned(p->parameter_bytes);
+      to->offset = p->parameter_bytes;
       p->parameter_bytes += bytes;
       if (last) p->parked_bytes += bytes;
+      before = to->rank;
     }
+  }
 }
 
 static void add_parameters(arena *a, plan *p, const graph *g, const parameter_list *list) {
@@ -149,8 +157,6 @@ plan *plan_create(arena *a, const graph *g, const parameter_list *parameters, co
 }
 
 // ---- entries ------------------------------------------------------------------------------------
-
-static int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 static plan_value value_entry(const ir *m, MlirValue v, const char *name) {
   MlirType type = mlirValueGetType(v);

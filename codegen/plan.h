@@ -5,7 +5,8 @@
 #include "ir/ir.h"
 
 // A plan without entries, in `a`. The parameters lie next to each other in the list's order, the parked ones behind
-// the others; a phase's gradients in the list's order. precision: "f32" or "bf16".
+// the others, in bf16 with gaps between vectors and matrices; a phase's gradients in the list's order. precision: "f32"
+// or "bf16".
 plan *plan_create(arena *a, const graph *g, const parameter_list *parameters, const char *precision);
 // How to train, of one phase; the arrays of what it trains are not filled in.
 plan_phase plan_phase_of(const settings *s);

@@ -177,15 +177,21 @@ static void resolve(const memory *p, slot *s) {
 
 static int64_t input_bytes(const ir *m, const char *name);
 
+// false: of a parameter in float32 that a GPU does not have.
+static bool parameter_place(const ir *m, const char *name, bool weight, plan_ref *place, lmn_error *error) {
+  int64_t offset = m->plan->parameters[parameter_find(m->parameters, name)].offset;
+  *place = weight ? (plan_ref){SPACE_WEIGHT, offset / 2} : (plan_ref){SPACE_PARAMETER, offset};
+  if (weight || !m->plan->parked_bytes || offset < m->plan->parameter_bytes - m->plan->parked_bytes) return true;
+  return fail(error,
+              "%s is read in float32, and is parked: a pass has left it out, or codegen/plan.c should not park it",
+              name);
+}
+
 static bool fixed_place(memory *p, MlirOperation op, plan_ref *place) {
   ir *m = p->m;
   const char *space = ir_text(m, op, "space"), *name = ir_text(m, op, "name");
   bool weight = !strcmp(space, "weight");
-  if (weight || !strcmp(space, "parameter")) {
-    int64_t offset = m->plan->parameters[parameter_find(m->parameters, name)].offset;
-    *place = weight ? (plan_ref){SPACE_WEIGHT, offset / 2} : (plan_ref){SPACE_PARAMETER, offset};
-    return true;
-  }
+  if (weight || !strcmp(space, "parameter")) return parameter_place(m, name, weight, place, p->error);
   if (!strcmp(space, "input")) {
     *place = (plan_ref){SPACE_INPUT, input_bytes(m, name)};
     return true;

@@ -153,10 +153,11 @@ bool field_ref(struct reader *r, const char **at, const struct place *place, con
     return false;
   }
   ref->space = (plan_space)(letter - space_letters);
-  int64_t multiple = plan_is_bf16(r->plan) ? 2 : 4;
-  if (ref->offset >= 0 && ref->offset % multiple == 0 && ref->offset <= bytes[ref->space]) return true;
+  int64_t multiple = plan_is_bf16(r->plan) ? 2 : 4, end = bytes[ref->space];
+  bool parked = ref->space == SPACE_PARAMETER && r->plan->parked_bytes && end; // the first of them is at the end
+  if (ref->offset >= 0 && ref->offset % multiple == 0 && ref->offset <= end - parked) return true;
   field_bad(r, place, "%.*s must be a multiple of %d within the %lld bytes of space %s", (int)(*at - start), start,
-            (int)multiple, (long long)bytes[ref->space], plan_space_names[ref->space]);
+            (int)multiple, (long long)end, plan_space_names[ref->space]);
   return false;
 }
 

@@ -401,6 +401,26 @@ static void refused_of_a_gpu(void **state) {
   check_refused(cuda_example, cases, LENGTH(cases));
 }
 
+// A launch may name all parameters but the parked ones, of which the first begins where the space ends.
+static void parked_are_of_no_launch(void **state) {
+  (void)state;
+  enum { HERE = 2176 };
+  arena *a = arena_create();
+  lmn_error error;
+  for (int64_t offset = HERE - 4; offset <= HERE; offset += 4) {
+    plan_ref args[] = {{SPACE_PARAMETER, offset}, {SPACE_WEIGHT, HERE / 2}};
+    plan *p = cuda_example(a), *read;
+    p->parked_bytes = p->parameter_bytes - HERE;
+    p->entries[0].launches[0].args = args, p->entries[0].launches[0].arg_count = LENGTH(args);
+    text out = {0};
+    plan_write(p, &out);
+    assert_int_equal(read_text(a, out.data, out.length, &read, &error), offset < HERE);
+    text_free(&out);
+  }
+  assert_non_null(strstr(error.text, "launches[0].args[0]: p2176 must be a multiple of 2 within the 2176 bytes"));
+  arena_destroy(a);
+}
+
 // Whatever is read lies in its spaces.
 static void check_sane(const plan *p) {
   for (int i = 0; i < p->parameter_count; ++i) {
@@ -501,9 +521,9 @@ static void large(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(same_again), cmocka_unit_test(launches_of_a_gpu), cmocka_unit_test(bytes_that_are_no_text),
-      cmocka_unit_test(refused),    cmocka_unit_test(refused_of_a_gpu),  cmocka_unit_test(mutated),
-      cmocka_unit_test(large),
+      cmocka_unit_test(same_again), cmocka_unit_test(launches_of_a_gpu),       cmocka_unit_test(bytes_that_are_no_text),
+      cmocka_unit_test(refused),    cmocka_unit_test(refused_of_a_gpu),        cmocka_unit_test(mutated),
+      cmocka_unit_test(large),      cmocka_unit_test(parked_are_of_no_launch),
   };
   return cmocka_run_group_tests(tests, temporary_make, temporary_remove);
 }

@@ -6,12 +6,7 @@
 #include "codegen/plan.h"
 #include "ir/build.h"
 #include "passes/pipeline.h"
-
-#include <setjmp.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "tests/unit/lmn_text.h"
 
 enum { UNIT = 2 }; // bytes that have a name: of the smallest element
 
@@ -186,9 +181,9 @@ static void run_entry(arena *a, MlirContext context, graph *g, entry_shape shape
   lmn_error error = {0};
   parameter_list *parameters = graph_parameters(a, g, true);
   ir *m = ir_create(a, context, g, parameters, shape, &error);
-  m->plan = plan_create(a, g, parameters, "f32");
   const struct target *gpu = target ? target_find(target, &error) : NULL;
-  if (gpu) m->plan->target = gpu->name, m->plan->precision = "bf16";
+  m->plan = plan_create(a, g, parameters, gpu ? "bf16" : "f32");
+  if (gpu) m->plan->target = gpu->name;
   pipeline_options options = {.target = gpu, .disabled = disabled, .disabled_count = disabled_count};
   if (!ir_build_lmn(m, &error) || pipeline_run(m, &options, &error) != PIPELINE_DONE) fail_msg("%s", error.text);
   machine w = {.m = m};
@@ -241,8 +236,63 @@ static void without_passes(void **state) {
   for (size_t i = 0; i < LENGTH(passes_off); ++i) run_network("e2e-121-gpt2", NULL, &passes_off[i], 1);
 }
 
+// An edge with a bias of 100 numbers, before its second matrix and, in memory, before the frozen ones.
+static const char odd[] =
+    NET("vertex v : m; input -> v [edge = mlp(100) then linear]; v -> output; train { phase p { freeze = models; } }");
+
+// In bf16 matrices begin at whole 64 bytes, parked ones too; what lies side by side stays so.
+static void parameters_are_aligned(void **state) {
+  (void)state;
+  arena *a = arena_create();
+  text messages = {0};
+  const graph *g = read_with(a, odd, NULL, 0, NULL, 0, &messages);
+  if (!g) fail_msg("%s", messages.data);
+  parameter_list *list = graph_parameters(a, g, true);
+  const plan *bf16 = plan_create(a, g, list, "bf16"), *f32 = plan_create(a, g, list, "f32");
+  int64_t border = bf16->parameter_bytes - bf16->parked_bytes, sum = 0;
+  int matrices[2] = {0}, gaps = 0;
+  for (int i = 0; i < list->count; ++i) {
+    const plan_parameter *p = &bf16->parameters[i];
+    sum += 4 * p->elements;
+    if (i && p->rank == 1) gaps += p[-1].rank == 1 && p->offset != p[-1].offset + 4 * p[-1].elements;
+    if (p->rank == 1) continue;
+    assert_int_equal(p->offset % 64, 0);
+    bool parked = p->offset >= border;
+    assert_int_equal(parked, list->items[i].kind == PARAMETER_MODEL);
+    ++matrices[parked];
+    if (i && parked && p[-1].rank == 2) assert_int_equal(p->offset, p[-1].offset + 4 * p[-1].elements);
+  }
+  assert_true(matrices[0] == 3 && matrices[1] > 7 && !gaps && border % 64 == 0);
+  assert_true(bf16->parameter_bytes > sum && bf16->parameter_bytes < sum + 4 * 64);
+  assert_true(f32->parameter_bytes == sum && !f32->parked_bytes);
+  arena_destroy(a);
+}
+
+// A parked parameter that is read in float32 is an error of the compiler's.
+static void parked_is_not_read(void **state) {
+  (void)state;
+  arena *a = arena_create();
+  text messages = {0};
+  lmn_error error = {0};
+  graph *g = read_with(a, odd, NULL, 0, NULL, 0, &messages);
+  MlirContext context = ir_context_create(NULL);
+  parameter_list *list = graph_parameters(a, g, true);
+  ir *m = ir_create(a, context, g, list, (entry_shape){.kind = ENTRY_EVALUATE, .batch = 2, .length = 4}, &error);
+  m->plan = plan_create(a, g, list, "bf16");
+  m->plan->target = "sm_90a";
+  m->plan->parked_bytes = m->plan->parameter_bytes; // vectors too
+  pipeline_options options = {.target = target_find("sm_90a", &error)};
+  assert_true(ir_build_lmn(m, &error));
+  assert_int_not_equal(pipeline_run(m, &options, &error), PIPELINE_DONE);
+  if (!strstr(error.text, "is read in float32, and is parked")) fail_msg("%s", error.text);
+  ir_destroy(m);
+  ir_context_destroy(context);
+  arena_destroy(a);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(all_passes), cmocka_unit_test(on_a_gpu),
-                                     cmocka_unit_test(without_passes)};
+                                     cmocka_unit_test(without_passes), cmocka_unit_test(parameters_are_aligned),
+                                     cmocka_unit_test(parked_is_not_read)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
