@@ -150,12 +150,11 @@ bool device_run(device *d, const plan_entry *entry, lmn_error *error) {
   device_base *b = base_of(d);
   ptrdiff_t index = entry - b->plan->entries;
   if (index < 0 || index >= b->plan->entry_count) return fail(error, "%s: is no entry of the opened plan", entry->name);
-  if (!check_spaces(b, entry, error) || !b->functions->run(d, (int)index, error)) return false;
-  device_do_meanwhile(d);
-  return true;
+  return check_spaces(b, entry, error) && b->functions->run(d, (int)index, error);
 }
 
 void device_meanwhile(device *d, void (*work)(void *context), void *context) {
+  if (!base_of(d)->functions->ahead) return; // nothing runs beside the host
   base_of(d)->meanwhile = work;
   base_of(d)->meanwhile_context = context;
 }

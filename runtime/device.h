@@ -49,8 +49,8 @@ bool device_add(device *d, plan_space to, plan_space from, int64_t bytes, lmn_er
 
 // Runs the entry's launches in order over the reserved spaces; returns when all are done.
 bool device_run(device *d, const plan_entry *entry, lmn_error *error);
-// Work of the host's beside a run: done once, in the next one, before it waits for the device; on the CPU behind it.
-// NULL: none.
+// Work of the host's beside a run: done once, in the next one, before it waits for the device; never on the CPU, whose
+// runs are the host's own work. NULL: none.
 void device_meanwhile(device *d, void (*work)(void *context), void *context);
 // Input ahead of its run. ahead: memory of the host, as large as the input space, for a later run's; *host NULL: there
 // is none, as on the CPU. send: its first bytes begin to be copied, beside what the device is at. take: the next run

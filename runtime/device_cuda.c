@@ -104,10 +104,11 @@ static int64_t park(device *d) {
 
 static bool reserve(device *d, plan_space space, int64_t bytes, lmn_error *error) {
   if (!gpu_enter(d, error)) return false;
-  if (d->base.reserved[space] == bytes && (d->spaces[space] || !bytes)) return true;
+  bool parked = space == SPACE_PARAMETER && d->parked; // all of them, maybe
+  if (d->base.reserved[space] == bytes && (d->spaces[space] || parked || !bytes)) return true;
   release(d, space);
   if (space == SPACE_PARAMETER && bytes == d->base.plan->parameter_bytes) bytes -= park(d);
-  if (!gpu_allocate(d, bytes, &d->spaces[space], error)) return false;
+  if (!gpu_allocate(d, bytes, &d->spaces[space], error)) return release(d, space), false;
   if (!has_host(space) || !bytes) return true;
   CUresult result = d->cuda.cuMemAllocHost(&d->host[space], (size_t)bytes);
   if (result) return d->host[space] = NULL, gpu_failed(d, result, error, "pinned memory of the host cannot be had");
@@ -119,7 +120,9 @@ static void *map(const device *d, plan_space space) { return d->host[space]; }
 
 static bool clear(device *d, plan_space space, lmn_error *error) {
   if (!gpu_enter(d, error)) return false;
-  CUresult result = d->cuda.cuMemsetD8Async(d->spaces[space], 0, (size_t)d->base.reserved[space], d->stream);
+  int64_t parked = space == SPACE_PARAMETER ? d->base.parked : 0, here = d->base.reserved[space] - parked;
+  if (parked) memset(d->parked, 0, (size_t)parked);
+  CUresult result = here ? d->cuda.cuMemsetD8Async(d->spaces[space], 0, (size_t)here, d->stream) : 0;
   return !result || gpu_failed(d, result, error, "its memory cannot be cleared");
 }
 

@@ -57,7 +57,6 @@ bool gpu_copy_ahead(device *d, lmn_error *error) {
   CUresult result = d->cuda.cuStreamWaitEvent(d->stream, a->sent, 0);
   if (!result) result = d->cuda.cuMemcpyDtoDAsync(d->spaces[SPACE_INPUT], a->there, (size_t)a->bytes, d->stream);
   if (!result) result = d->cuda.cuEventRecord(a->taken, d->stream);
-  a->wanted = false;
   a->bytes = 0;
   return !result || gpu_failed(d, result, error, "the input cannot be copied to it");
 }

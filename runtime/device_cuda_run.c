@@ -1,5 +1,4 @@
 // The launches of an entry on a GPU. A run of an entry whose spaces have moved is done launch by launch, so that a
-// The launches of an entry on a GPU. A run of an entry whose spaces have moved is done launch by launch, so that a
 // kernel that fails is known by its name; LMN_CUDA_SYNC=1 does it always. The next one is recorded, the output's copy
 // too, and it and those after it are the input's copy and one launch of that graph; LMN_CUDA_GRAPH=0 leaves that out.
 // In the graph a launch waits for those that the plan says; where launches are long, for the one before it, which is
@@ -113,9 +112,9 @@ static bool launch(device *d, const plan_launch *l, const cuda_launch *c, lmn_er
   return !result || gpu_fail_launch(d, result, l, error);
 }
 
-static bool copy_in(device *d, const plan_entry *entry, lmn_error *error) {
+static bool copy_in(device *d, const plan_entry *entry, bool ahead, lmn_error *error) {
   if (!entry->input_bytes) return true;
-  if (d->ahead.wanted) return gpu_copy_ahead(d, error);
+  if (ahead) return gpu_copy_ahead(d, error);
   CUresult result =
       d->cuda.cuMemcpyHtoDAsync(d->spaces[SPACE_INPUT], d->host[SPACE_INPUT], (size_t)entry->input_bytes, d->stream);
   return !result || gpu_failed(d, result, error, "the input cannot be copied to it");
@@ -264,11 +263,13 @@ static bool run_profiled(device *d, int index, lmn_error *error) {
 bool gpu_run(device *d, int index, lmn_error *error) {
   const plan_entry *entry = &d->base.plan->entries[index];
   cuda_entry *e = &d->entries[index];
+  bool ahead = d->ahead.wanted;
+  d->ahead.wanted = false; // by this run alone, however far it comes
   if (!gpu_enter(d, error)) return false;
   bool moved = e->layout != d->layout;
   if (moved && !fill_entry(d, index, error)) return false;
   e->layout = d->layout;
-  bool ok = copy_in(d, entry, error);
+  bool ok = copy_in(d, entry, ahead, error);
   if (ok)
     ok = d->base.profile           ? run_profiled(d, index, error)
          : moved || d->always_sync ? run_one_by_one(d, index, error)

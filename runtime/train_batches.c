@@ -65,7 +65,10 @@ void feed_begin(batch_feed *f, lmn_network *network, int phase, const batch_sour
 }
 
 void feed_end(batch_feed *f) {
-  if (f->network) device_meanwhile(f->network->device, NULL, NULL);
+  if (f->network) {
+    device_meanwhile(f->network->device, NULL, NULL);
+    f->network->ahead_ids = NULL; // they are freed here: another batch may come to lie there
+  }
   if (f->count) free_steps(f);
   *f = (batch_feed){0};
 }

@@ -28,7 +28,7 @@ void feed_begin(batch_feed *feed, lmn_network *network, int phase, const batch_s
 void feed_end(batch_feed *feed);
 // The next step's batches; they are there until the next call but one. NULL: none can be had.
 const step_batches *feed_step(batch_feed *feed, lmn_error *error);
-// Has the device's next run draw the step after this one meanwhile.
+// Has the device's next run draw the step after this one meanwhile, where it runs beside the host.
 void feed_ahead(batch_feed *feed);
 
 #endif
