@@ -63,10 +63,12 @@ cuda.cuMemGetInfo_v2(ctypes.byref(left), ctypes.byref(total))
 print(f"{left.value >> 20} of {total.value >> 20} MB are left", flush=True)
 time.sleep(600)
 END
+taker=
+trap '[ -z "$taker" ] || kill "$taker" 2> /dev/null; rm -rf "$work"' EXIT
 if command -v python3 > /dev/null; then
   for least in 134217728 2097152; do
     rm -f "$work/taken"
-    python3 "$work/take.py" $least > "$work/taken" & taker=$!
+    python3 "$work/take.py" $least > "$work/taken" 2> "$work/err" & taker=$!
     while kill -0 $taker 2> /dev/null && [ ! -s "$work/taken" ]; do sleep 0.05; done
     cat "$work/taken"
     [ -s "$work/taken" ] || fail "no memory can be taken"
@@ -82,6 +84,7 @@ if command -v python3 > /dev/null; then
     fi
     kill $taker
     wait $taker 2> /dev/null
+    taker=
   done
 else echo "no Python: memory is not taken"
 fi
