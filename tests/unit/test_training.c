@@ -48,13 +48,14 @@ static lmn_network *open_fake(void) {
 
 // ---- data: a batch is made from its epoch and number --------------------------------------------
 
-static int64_t batches_until_stop = -1;
+static int64_t batches_until_stop = -1, batches_made;
 static volatile sig_atomic_t stop;
 static bool die;
 
 static bool make_batch(void *context, int64_t epoch, int64_t index, lmn_batch *b, lmn_error *error) {
   static int32_t ids[FAKE_BATCH * FAKE_LENGTH], labels[FAKE_BATCH * FAKE_LENGTH];
   (void)error;
+  ++batches_made;
   random_stream r = random_named((uint64_t)(epoch * 1000 + index), context);
   for (int i = 0; i < FAKE_BATCH * FAKE_LENGTH; ++i) {
     ids[i] = (int32_t)(random_next(&r) % FAKE_VOCABULARY);
@@ -130,6 +131,22 @@ static void test_resume_is_the_same(void **state) {
     }
   }
   die = false;
+}
+
+// A CPU has nothing to do beside its runs: a step's time is its own, and the next one's batches are drawn behind it.
+static void test_draws_between_steps(void **state) {
+  (void)state;
+  static const volatile sig_atomic_t now = 1;
+  lmn_error error = {0};
+  train_report report;
+  const train_phase phase = {0, {"train", make_batch, 7}, {0}, 0};
+  train_options o = {.run = path_in("one-step"), .phases = &phase, .phase_count = 1, .stop = &now};
+  lmn_network *n = open_fake();
+  batches_made = 0;
+  if (!train_run(n, &o, &report, &error)) fail_msg("%s", error.text);
+  assert_int_equal(report.steps, 1);
+  assert_int_equal(batches_made, settings.accumulate);
+  lmn_close(n);
 }
 
 static void test_other_settings(void **state) {
@@ -274,6 +291,7 @@ int main(void) {
       cmocka_unit_test(test_extend),
       cmocka_unit_test(test_whole_run),
       cmocka_unit_test(test_resume_is_the_same),
+      cmocka_unit_test(test_draws_between_steps),
       cmocka_unit_test(test_other_settings),
       cmocka_unit_test(test_not_finite),
       cmocka_unit_test(test_bad_folder),
