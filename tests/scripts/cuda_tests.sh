@@ -7,6 +7,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*"; cat "$work/out"; exit 1; }
 folder=$work/folder
+mkdir -p "$folder/made/golden-f32/cases/old" # as prepared by another lmnc
 
 sh "$LMN_SOURCE/scripts/cuda-tests" --prepare "$folder" --target sm_80 train > "$work/out" 2>&1 || {
   ! grep -q libnvrtc "$work/out" || exit 77
@@ -15,6 +16,7 @@ sh "$LMN_SOURCE/scripts/cuda-tests" --prepare "$folder" --target sm_80 train > "
 for file in cuda-tests CTestTestfile.cmake bin/lmn-run made/train.lmnx/plan.json tests/data/run/net.lmn scripts/bench/rows.py; do
   [ -e "$folder/$file" ] || fail "has no $file"
 done
+[ ! -e "$folder/made/golden-f32" ] || fail "keeps what was prepared before"
 unset LMNC LMN_TESTS LMN_TOOLS LMN_SOURCE LMN_BUILD
 mkdir "$work/bin"
 for ctest in ctest none; do
