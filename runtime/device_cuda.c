@@ -220,6 +220,7 @@ static void close_device(device *d) {
     free(d->entries[i].memory);
   }
   free(d->entries);
+  free(d->parked); // of a GPU that went away
   free(d->kernels.items);
   cuda_driver_close(&d->cuda);
   free(d);
