@@ -36,7 +36,8 @@ static bool is_product(ir *m, MlirValue v) {
 
 enum { ALIGNED = 8 }; // elements of bf16: where TMA can begin
 
-// Parameters lie one behind the other, whatever their sizes; all else begins where TMA can, as far as its columns go.
+// Parameters lie one behind the other, whatever their sizes (in bf16 only behind vectors where TMA can begin); all else
+// begins where it can, as far as its columns go.
 static bool is_aligned(ir *m, MlirValue v) {
   MlirOperation op = value_op(v);
   if (ir_code(m, op) == KERNEL_VIEW)
