@@ -30,7 +30,7 @@ int64_t shared_bytes(const product *p, const choice *c) {
 static bool fill_shared(const product *p, choice *c) {
   enum { STAGES_MOST = 7, STAGES_GOOD = 4, STAGES_LEAST = 2, BUFFERS_MOST = 6 };
   // Where an epilogue keeps the memory busy for long, loads take longer.
-  const int busy = p->glu == GLU_GRAD && steps_of(p) >= FEW_STEPS && !c->one_ring,
+  const int busy = steps_of(p) >= FEW_STEPS && (p->glu == GLU_GRAD ? !c->one_ring : c->part_blocks < c->blocks),
             wanted[] = {STAGES_GOOD + busy, STAGES_GOOD, STAGES_LEAST};
   const int64_t room = CUDA_SHARED_BYTES - SHARED_SPARE;
   if (c->stages) return shared_bytes(p, c) <= room + 1024;
@@ -169,6 +169,9 @@ static bool usable(const product *p, choice *c, bool staged) {
   // Five values an element leave room for four stages of the largest tiles only so.
   if (!c->stages && p->glu == GLU_GRAD && p->extras && c->ping_pong && c->blocks == 2)
     c->part_blocks = 1, c->one_ring = true;
+  // And three values for five.
+  if (!c->stages && p->glu == GLU_VALUE && p->stored && c->ping_pong && c->blocks == 2 && steps_of(p) >= FEW_STEPS)
+    c->part_blocks = 1;
   if (!c->part_blocks) c->part_blocks = c->blocks;
   if (c->blocks % c->part_blocks || (c->one_ring && (!c->ping_pong || c->split))) return false;
   const int beside = p->kinds + row_parts(p) + result_parts(p);
