@@ -1,20 +1,8 @@
 #!/bin/sh
 # Bad luck on the GPU here: no driver, no GPU, no such GPU, too little memory, none at all, a kernel that fails. One clear
 # message each time, and the last checkpoint goes on as if nothing had been. Memory is taken by a Python, if there is one.
-data=$LMN_TESTS/data/run
-prepare() {
-  LMN_MODELS=$data "$LMNC" compile "$data/net.lmn" --random-weights --target "$target" --for train,evaluate -o "$made/train.lmnx"
-}
-. "$LMN_TESTS/gpu/begin"
-export LMN_MODELS="$data"
-net=$made/train.lmnx
-
-train() { # folder, further options
-  folder=$1
-  shift
-  "$run" train "$net" --data "$data/train.csv" --validation "$data/dev.csv" --prompt '{record}=' --completion '{sentence}' \
-    --save-every 2 -o "$work/$folder" "$@" > "$work/out" 2> "$work/err"
-}
+usual='--save-every 2'
+. "$LMN_TESTS/gpu/training"
 fails() { # COMMAND …: with one error and status 1
   "$@"
   status=$?

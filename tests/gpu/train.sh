@@ -1,20 +1,8 @@
 #!/bin/sh
 # A training on the GPU here: the same parameters to the bit with graphs and without, under a profile, and stopped and gone
 # on with; bench says the device and its memory.
-data=$LMN_TESTS/data/run
-prepare() {
-  LMN_MODELS=$data "$LMNC" compile "$data/net.lmn" --random-weights --target "$target" --for train,evaluate -o "$made/train.lmnx"
-}
-. "$LMN_TESTS/gpu/begin"
-export LMN_MODELS="$data"
-net=$made/train.lmnx
-
-train() { # folder, further options
-  folder=$1
-  shift
-  "$run" train "$net" --data "$data/train.csv" --validation "$data/dev.csv" --prompt '{record}=' --completion '{sentence}' \
-    --steps 12 --save-every 3 -o "$work/$folder" "$@" > "$work/out" 2> "$work/err"
-}
+usual='--steps 12 --save-every 3'
+. "$LMN_TESTS/gpu/training"
 same() { cmp "$work/graphs/parameters.safetensors" "$work/$1/parameters.safetensors" || fail "$1: other parameters"; }
 train graphs || fail "a training"
 LMN_CUDA_GRAPH=0 train launches || fail "without graphs"
