@@ -4,6 +4,7 @@
 #define LMN_FAKE_DEVICE_H
 
 #include "runtime/device_parts.h"
+#include "runtime/schedule.h"
 #include "tests/unit/fake_model.h"
 
 #include <math.h>
@@ -223,6 +224,18 @@ static inline bool fake_artifact_for(const char *folder, const plan_phase *like,
   text_free(&json);
   return ok;
 }
+
+// How most tests train it.
+static const plan_phase fake_settings = {.lr = 0.05,
+                                         .beta1 = 0.9,
+                                         .beta2 = 0.95,
+                                         .eps = 1e-8,
+                                         .schedule = RATE_COSINE,
+                                         .warmup = 3,
+                                         .accumulate = 2,
+                                         .steps = 10,
+                                         .evaluate_every = 4,
+                                         .save_every = 3};
 
 static inline bool fake_artifact(const char *folder, const plan_phase *like, lmn_error *error) {
   return fake_artifact_for(folder, like, "cpu", error);

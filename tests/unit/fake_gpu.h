@@ -23,16 +23,6 @@
 static char folder[] = "/tmp/lmn-cuda-XXXXXX";
 static char on_cpu[64], on_gpu[64]; // artifacts
 static fake_cuda_state *driver;
-static const plan_phase settings = {.lr = 0.05,
-                                    .beta1 = 0.9,
-                                    .beta2 = 0.95,
-                                    .eps = 1e-8,
-                                    .schedule = RATE_COSINE,
-                                    .warmup = 3,
-                                    .accumulate = 2,
-                                    .steps = 10,
-                                    .evaluate_every = 4,
-                                    .save_every = 3};
 static const char *const kernels[] = {"fake_clear", "fake_loss", "fake_evaluate", "fake_update", "fake_extend"};
 static const char made_by_13[] = "Cuda compilation tools, release 13.0, V13.0.88";
 
@@ -69,7 +59,8 @@ static inline int make_folder(void **state) {
   char inner[80];
   snprintf(inner, sizeof inner, "%s/kernels", on_gpu);
   if (!directory_make(on_cpu, &error) || !directory_make(inner, &error)) return -1;
-  if (!fake_artifact(on_cpu, &settings, &error) || !fake_artifact_for(on_gpu, &settings, "sm_80", &error)) return -1;
+  if (!fake_artifact(on_cpu, &fake_settings, &error) || !fake_artifact_for(on_gpu, &fake_settings, "sm_80", &error))
+    return -1;
   for (size_t i = 0; i < LENGTH(kernels); ++i) write_cubin(on_gpu, kernels[i], made_by_13);
   setenv("LMN_CUDA_DRIVER", LMN_FAKE_CUDA, 1);
   void *library = dlopen(LMN_FAKE_CUDA, RTLD_NOW | RTLD_LOCAL);

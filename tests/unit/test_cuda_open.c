@@ -80,11 +80,11 @@ static void test_capability(void **state) {
   lmn_network *n = open_gpu(NULL, &error);
   assert_non_null(n);
   lmn_close(n);
-  assert_true(fake_artifact_for(on_gpu, &settings, "sm_90a", &error));
+  assert_true(fake_artifact_for(on_gpu, &fake_settings, "sm_90a", &error));
   driver->major = 9, driver->minor = 1; // the architecture's own features are in no later one
   assert_refused(NULL, "compiled for sm_90a", "capability 9.1", "cpu");
   assert_refused(NULL, "compiled for sm_90a", "capability 8.6", "--target sm_80");
-  assert_true(fake_artifact_for(on_gpu, &settings, "sm_80", &error));
+  assert_true(fake_artifact_for(on_gpu, &fake_settings, "sm_80", &error));
 }
 
 static void test_old_driver(void **state) {

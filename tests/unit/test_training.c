@@ -15,16 +15,6 @@
 #include "run_files.h"
 
 static char folder[] = "/tmp/lmn-training-XXXXXX";
-static const plan_phase settings = {.lr = 0.05,
-                                    .beta1 = 0.9,
-                                    .beta2 = 0.95,
-                                    .eps = 1e-8,
-                                    .schedule = RATE_COSINE,
-                                    .warmup = 3,
-                                    .accumulate = 2,
-                                    .steps = 10,
-                                    .evaluate_every = 4,
-                                    .save_every = 3};
 
 static char *path_in(const char *format, ...) {
   static char paths[4][600];
@@ -145,7 +135,7 @@ static void test_draws_between_steps(void **state) {
   batches_made = 0;
   if (!train_run(n, &o, &report, &error)) fail_msg("%s", error.text);
   assert_int_equal(report.steps, 1);
-  assert_int_equal(batches_made, settings.accumulate);
+  assert_int_equal(batches_made, fake_settings.accumulate);
   lmn_close(n);
 }
 
@@ -153,12 +143,12 @@ static void test_other_settings(void **state) {
   (void)state;
   train_report report;
   lmn_error error;
-  plan_phase other = settings;
+  plan_phase other = fake_settings;
   other.lr = 0.04;
   assert_true(fake_artifact(folder, &other, &error));
   assert_false(train_into(path_in("whole"), true, &report, &error));
   assert_non_null(strstr(error.text, "first lr was 0.05, and is 0.04 now"));
-  assert_true(fake_artifact(folder, &settings, &error));
+  assert_true(fake_artifact(folder, &fake_settings, &error));
 }
 
 static void test_not_finite(void **state) {
@@ -275,7 +265,7 @@ static void test_schedule(void **state) {
 static int make_folder(void **state) {
   (void)state;
   lmn_error error = {0};
-  if (!mkdtemp(folder) || !fake_artifact(folder, &settings, &error)) return -1;
+  if (!mkdtemp(folder) || !fake_artifact(folder, &fake_settings, &error)) return -1;
   return 0;
 }
 
