@@ -32,20 +32,22 @@ typedef struct remaking {
 static const char *const names[RECOMPUTE_POLICIES] = {"nothing",  "rows",     "feed-forward", "layers",
                                                       "layers-2", "layers-4", "layers-8"};
 
+enum { NAME = 32 };
+static const char *write_name(int amount, char out[NAME]) {
+  int more = amount % RECOMPUTE_PARTS, length = snprintf(out, NAME, "%s", names[amount / RECOMPUTE_PARTS]);
+  if (more) snprintf(out + length, NAME - (size_t)length, "+%d/%d", more, RECOMPUTE_PARTS);
+  return out;
+}
+
 const char *recompute_name(arena *a, int amount) {
-  const char *name = names[amount / RECOMPUTE_PARTS];
-  int more = amount % RECOMPUTE_PARTS;
-  return more ? arena_printf(a, "%s+%d/%d", name, more, RECOMPUTE_PARTS) : name;
+  char name[NAME];
+  return arena_string(a, write_name(amount, name));
 }
 
 int recompute_read(const char *name) {
-  char written[32];
-  for (int amount = 0; amount <= RECOMPUTE_MOST; ++amount) {
-    int more = amount % RECOMPUTE_PARTS,
-        length = snprintf(written, sizeof written, "%s", names[amount / RECOMPUTE_PARTS]);
-    if (more) snprintf(written + length, sizeof written - (size_t)length, "+%d/%d", more, RECOMPUTE_PARTS);
-    if (!strcmp(name, written)) return amount;
-  }
+  char written[NAME];
+  for (int amount = 0; amount <= RECOMPUTE_MOST; ++amount)
+    if (!strcmp(name, write_name(amount, written))) return amount;
   return -1;
 }
 
