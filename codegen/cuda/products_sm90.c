@@ -174,21 +174,15 @@ static void write_select(text *out, const char *name, int count) {
 
 static const char *word(bool flag) { return flag ? "true" : "false"; }
 
-// Whether two neighbours in float32 can be stored at once: gradients begin wherever the one before them ends.
-static bool in_pairs(const plan_launch *l, const product *p, const choice *c) {
+// Whether so many neighbours of C, in float32 and without an epilogue, can be moved at once, from the first of every
+// row on: gradients begin wherever the one before them ends. In pairs they are stored; in fours what sums are added to
+// comes into the L2 cache row by row.
+static bool moves_in(int many, const plan_launch *l, const product *p, const choice *c) {
   const plan_gemm *g = &p->gemm;
-  bool pairs = !c->staged && !p->body && !is_bf16(p->types.c) && g->n % 2 == 0 && g->ldc % 2 == 0;
-  for (int64_t i = 0; pairs && i < g->groups; ++i)
-    pairs = l->args[c_first(p) + i].offset % (2 * (int64_t)sizeof(float)) == 0;
-  return pairs;
-}
-
-// Whether C, which sums are added to, can be brought into the L2 cache row by row.
-static bool in_rows(const plan_launch *l, const product *p, const choice *c) {
-  const plan_gemm *g = &p->gemm;
-  bool rows = g->accumulate && in_pairs(l, p, c) && g->n % 4 == 0 && g->ldc % 4 == 0;
-  for (int64_t i = 0; rows && i < g->groups; ++i) rows = l->args[c_first(p) + i].offset % ALIGNMENT == 0;
-  return rows;
+  bool whole = !c->staged && !p->body && !is_bf16(p->types.c) && g->n % many == 0 && g->ldc % many == 0;
+  for (int64_t i = 0; whole && i < g->groups; ++i)
+    whole = l->args[c_first(p) + i].offset % (many * (int64_t)sizeof(float)) == 0;
+  return whole;
 }
 
 static void write_constants(const plan_launch *l, const product *p, const choice *c, text *out) {
@@ -209,8 +203,8 @@ static void write_constants(const plan_launch *l, const product *p, const choice
       "struct operand_maps {\n  int first;\n  bool each; // a map for each matrix; else they are one map's\n"
       "  int step;  // 0: the same matrix for all\n};\n",
       c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS, SHORTEST,
-      word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split), word(in_pairs(l, p, c)),
-      word(in_rows(l, p, c)));
+      word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split), word(moves_in(2, l, p, c)),
+      word(g->accumulate && moves_in(4, l, p, c)));
 }
 
 static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {
