@@ -65,24 +65,24 @@ typedef struct candidate {
 } candidate;
 
 static const candidate candidates[] = {
-    {192, 2, true, 1, 1, {690, 722}, {690, 735}, 1, 640, 694},    //
-    {192, 2, true, 2, 1, {690, 720}, {690, 735}, 1, 660, 680},    //
-    {128, 2, true, 1, 1, {595, 640}, {620, 630}, 618, 640, 590},  //
-    {128, 2, true, 2, 1, {570, 650}, {630, 660}, 706, 540, 552},  //
-    {128, 2, false, 1, 1, {625, 690}, {650, 720}, 774, 640, 641}, //
-    {128, 2, false, 2, 1, {630, 720}, {710, 780}, 764, 640, 620}, //
-    {224, 1, false, 1, 1, {650, 755}, {595, 660}, 729, 680, 627}, //
-    {224, 1, false, 2, 1, {640, 760}, {690, 810}, 758, 850, 640}, //
-    {256, 1, false, 1, 1, {612, 686}, {690, 720}, 788, 680, 684}, //
-    {256, 1, false, 2, 1, {620, 712}, {650, 740}, 683, 680, 645}, //
-    {192, 1, false, 1, 1, {640, 700}, {650, 740}, 805, 650, 617}, //
-    {192, 1, false, 2, 1, {640, 700}, {650, 740}, 1, 650, 612},   //
-    {128, 1, false, 1, 1, {577, 651}, {609, 676}, 1, 720, 534},   //
+    {192, 2, true, 1, 1, {690, 722}, {690, 735}, 1, 621, 694},    //
+    {192, 2, true, 2, 1, {690, 720}, {690, 735}, 1, 649, 620},    //
+    {128, 2, true, 1, 1, {595, 640}, {620, 630}, 618, 512, 585},  //
+    {128, 2, true, 2, 1, {570, 650}, {630, 660}, 706, 545, 525},  //
+    {128, 2, false, 1, 1, {625, 690}, {650, 720}, 774, 816, 651}, //
+    {128, 2, false, 2, 1, {630, 720}, {710, 780}, 764, 640, 691}, //
+    {224, 1, false, 1, 1, {650, 755}, {595, 660}, 729, 782, 595}, //
+    {224, 1, false, 2, 1, {640, 760}, {690, 810}, 758, 808, 650}, //
+    {256, 1, false, 1, 1, {612, 686}, {690, 720}, 788, 600, 721}, //
+    {256, 1, false, 2, 1, {620, 712}, {650, 740}, 683, 640, 653}, //
+    {192, 1, false, 1, 1, {640, 700}, {650, 740}, 805, 650, 580}, //
+    {192, 1, false, 2, 1, {640, 700}, {650, 740}, 1, 600, 570},   //
+    {128, 1, false, 1, 1, {577, 651}, {609, 676}, 1, 690, 480},   //
     {128, 3, true, 1, 1, {1, 1}, {1, 1}, 1, 1, 645},              //
-    {96, 3, true, 1, 1, {1, 1}, {1, 1}, 1, 1, 570},               //
-    {192, 1, true, 1, 1, {600, 500}, {600, 645}, 555, 575, 518},  //
-    {256, 1, true, 1, 1, {400, 400}, {430, 420}, 1, 1, 541},      //
-    {64, 2, true, 1, 1, {454, 435}, {462, 485}, 1, 450, 1},       //
+    {96, 3, true, 1, 1, {1, 1}, {1, 1}, 1, 1, 590},               //
+    {192, 1, true, 1, 1, {600, 500}, {600, 645}, 555, 635, 480},  //
+    {256, 1, true, 1, 1, {400, 400}, {430, 420}, 1, 1, 542},      //
+    {64, 2, true, 1, 1, {454, 435}, {462, 485}, 1, 489, 1},       //
     {64, 1, true, 1, 1, {309, 299}, {302, 306}, 1, 200, 1},       //
 };
 
@@ -111,7 +111,7 @@ const char *cuda_tiles(arena *a, int i) {
 }
 
 // The same of an input gradient with a gated unit's gradient, which moves about as many bytes as there is time for: of
-// less and of more than FEW_STEPS (again: the value too), with ping-pong.
+// less and of more than FEW_STEPS (again: the value too). Without ping-pong nothing hides that.
 static int gated_rate(const product *p, const candidate *from) {
   static const struct {
     int width, blocks, few, more, again;
@@ -119,15 +119,17 @@ static int gated_rate(const product *p, const candidate *from) {
   for (size_t i = 0; from->ping_pong && i < LENGTH(rates); ++i)
     if (from->width == rates[i].width && from->blocks == rates[i].blocks)
       return steps_of(p) < FEW_STEPS ? rates[i].few : p->extras ? rates[i].again : rates[i].more;
-  return from->input[0] == 1 ? 1 : from->input[0] / 2;
+  return from->input[0] == 1 ? 1 : from->input[0] / 4;
 }
 
 // The time of a product, in microseconds; 0: not worth a try.
 static double time_of(const product *p, const candidate *from, const choice *c) {
   enum { MANY_STEPS = 32 };
-  const double launch = 2.5;         // microseconds; the same:
-  const double cut = 10, part = 1.5; // of cutting, and for each part of a tile, of a weight gradient for a block's sums
-  const double sum = 2.8e-4, end = 1.1e-4, f32 = 1.2e-6; // left to others, kept without ping-pong; and for a value of C
+  const double launch = 2.5;               // microseconds; the same:
+  const double cut = 10, part = 1.5;       // of cutting, and for each part of a tile
+  const double cut_weight = 6.4;           // of a weight gradient: of cutting,
+  const double sum = 2.8e-4, end = 1.1e-4; // for a block's sums left to others, for those kept without ping-pong,
+  const double f32 = 6e-7;                 // and for a value of C
   const int many = steps_of(p) >= MANY_STEPS;
   const int whole = p->glu == GLU_GRAD ? gated_rate(p, from)
                     : p->gemm.trans_a  ? from->weight
@@ -144,7 +146,9 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
   if (is_bf16(p->types.c) && tiles >= clusters) return 0; // what is left is finished sooner as a whole
   if (!weight) return launch + tiles / clusters * work / from->cut + cut + part * clusters / (double)tiles_cut(p, c);
   if (from->weight_cut == 1) return 0;
-  return tiles / clusters * work / from->weight_cut + cut + sum * area + results;
+  // Where many tiles of few steps are whole, cutting the rest is little won.
+  const double rest = tiles >= clusters && !many ? 1.2 : 1;
+  return rest * tiles / clusters * work / from->weight_cut + cut_weight + sum * area + results;
 }
 
 // Whether tiles can be cut along k, in parts long enough.
