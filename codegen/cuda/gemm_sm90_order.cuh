@@ -23,7 +23,10 @@ static __device__ __forceinline__ tile_place place_of(int tile, int rows, int co
 // stages. Clusters that work at one time are to be at few places of k: what they read is then still in the L2 cache. So
 // each tile first has as many clusters for itself as there are of them for every tile, at the same share of k each; of
 // what is left of the tiles, their tails, the clusters that remain take one after the other, and cut only those that do
-// not make another round. Each part has a slot of its own, in the order of k.
+// not make another round. A tail costs as much as TAIL stages more, by which tails are shorter. Each part has a slot of
+// its own, in the order of k.
+
+constexpr int TAIL = 8;
 
 struct split_plan {
   int first, left, stages; // tiles before `first` are whole; so many follow, of so many stages each
@@ -43,7 +46,8 @@ static __device__ __forceinline__ split_plan split_of(int tiles, int clusters, i
   s.clusters = min(clusters, s.left * max(stages / SHORTEST, 1));
   s.whole = s.left ? s.clusters / s.left : 0;
   s.rest = s.left ? s.clusters - s.whole * s.left : 0;
-  s.tail = s.rest ? s.rest * stages / s.clusters : 0; // rounded down: a cluster of the rest does several
+  // Rounded down: a cluster of the rest does several.
+  s.tail = s.rest ? max(s.rest * stages - TAIL * s.whole * s.left, 0) / s.clusters : 0;
   if (!s.tail) s.rest = 0, s.clusters = s.whole * s.left;
   s.start = stages - s.tail;
   s.rounds = s.rest ? s.left / s.rest : 0;
