@@ -65,7 +65,7 @@ static const run_option options[] = {
   {RUN_GENERATE, "raw", 0, NULL, "no BOS before the prompt", OPTION_FLAG, AT(raw)},
   {RUN_GENERATE, "echo", 0, NULL, "print the prompt before its continuation", OPTION_FLAG, AT(echo)},
   {RUN_GENERATE, "special", 0, NULL, "print special tokens too", OPTION_FLAG, AT(special)},
-  {RUN_TRACE, "batch", 0, "FILE", "safetensors with input_ids [B, T], labels, last", OPTION_TEXT, AT(batch_file)},
+  {RUN_TRACE, "batch", 0, "FILE", "safetensors with input_ids [B, T], labels, last; or several batches, [N, B, T]", OPTION_TEXT, AT(batch_file)},
   {RUN_TRACE, "grad", 0, NULL, "every trained parameter's gradient", OPTION_FLAG, AT(gradients)},
   {RUN_TRACE, "steps", 0, "N", "optimizer steps: losses, parameters after them", OPTION_COUNT, AT(steps)},
   {RUN_TRACE, "greedy", 0, "N", "tokens after the first 4 of row 0, through the KV cache", OPTION_COUNT, AT(greedy)},

@@ -27,6 +27,9 @@ static bool trace(const run_options *o, network_source *s, const trace_batch *b,
   int phase = 0;
   if (o->phases.count && (phase = source_phase(s, o->phases.items[0], error)) < 0) return false;
   if (s->classes && o->greedy) return fail(error, "--greedy needs a language model head; this network classifies");
+  if (b->several && (o->greedy || o->steps))
+    return fail(error, "%s: has several batches, input_ids [N, B, T]; --steps and --greedy need one, [B, T]",
+                o->batch_file);
   entry_wanted wanted[5];
   int count = want_entries(o, s, b, phase, wanted);
   *network = run_network(o, s, wanted, count, error);
