@@ -18,13 +18,19 @@ static void list_kernels(const plan *p, cuda_kernels *k) {
     for (int i = 0; i < p->entries[e].launch_count; ++i) {
       const plan_launch *launch = &p->entries[e].launches[i];
       GROW(k->items, k->count, capacity);
-      k->items[k->count++] = (loaded_kernel){.name = launch->kernel, .shared = launch->shared};
+      k->items[k->count++] =
+          (loaded_kernel){.name = launch->kernel, .shared = launch->shared, .processors = launch->processors};
     }
   if (k->count) qsort(k->items, (size_t)k->count, sizeof *k->items, compare_names);
   for (int i = 0; i < k->count; ++i) {
+    const loaded_kernel *one = &k->items[i];
     loaded_kernel *last = kept ? &k->items[kept - 1] : NULL;
-    if (!last || strcmp(last->name, k->items[i].name)) k->items[kept++] = k->items[i];
-    else if (k->items[i].shared > last->shared) last->shared = k->items[i].shared;
+    if (!last || strcmp(last->name, one->name)) {
+      k->items[kept++] = *one;
+      continue;
+    }
+    if (one->shared > last->shared) last->shared = one->shared;
+    last->processors |= one->processors;
   }
   k->count = kept;
 }
@@ -55,10 +61,11 @@ static bool check_version(const cuda_driver *c, const char *artifact, const char
 // Tells a kernel whose blocks wait for each other how many may run at one time (gemm_sm90.cuh): the multiprocessors
 // that this process may use, which need not be all of the GPU's.
 static CUresult tell_processors(const cuda_driver *c, const loaded_kernel *k, int processors) {
+  if (!k->processors) return 0;
   CUdeviceptr at;
   size_t bytes;
   CUresult result = c->cuModuleGetGlobal(&at, &bytes, k->module, "processors");
-  if (result == CUDA_ERROR_NOT_FOUND || (!result && bytes != sizeof processors)) return 0;
+  if (!result && bytes != sizeof processors) return CUDA_ERROR_NOT_FOUND;
   return result ? result : c->cuMemcpyHtoD(at, &processors, sizeof processors);
 }
 
@@ -78,7 +85,8 @@ static bool load_module(const cuda_driver *c, const char *path, const char *cubi
     result = c->cuFuncSetAttribute(k->function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, (int)k->shared);
   if (!result) result = tell_processors(c, k, processors);
   if (result == CUDA_ERROR_NOT_FOUND)
-    return fail(error, "%s: has no kernel %s; compile the network again", path, k->name);
+    return fail(error, "%s: has no kernel %s%s; compile the network again", path, k->name,
+                k->processors ? " with a global \"processors\"" : "");
   return !result || fail(error, "%s: %s cannot be used with %lld bytes of shared memory: %s", path, k->name,
                          (long long)k->shared, cuda_error_text(c, result, text));
 }

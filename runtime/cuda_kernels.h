@@ -7,7 +7,8 @@
 
 typedef struct loaded_kernel {
   const char *name;
-  int64_t shared; // the most dynamic shared memory that a launch takes
+  int64_t shared;  // the most dynamic shared memory that a launch takes
+  bool processors; // it is told how many there are (plan.h)
   CUmodule module;
   CUfunction function;
 } loaded_kernel;

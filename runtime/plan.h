@@ -114,6 +114,7 @@ typedef struct plan_launch {
   plan_gemm gemm;
   int64_t grid[3], block, shared; // of CUDA: blocks, threads of one (x only), bytes of dynamic shared memory
   bool table;
+  bool processors; // of CUDA: the kernel's global of that name is told how many multiprocessors this process may use
   plan_map *maps;
   int map_count;
   bool ordered; // of CUDA: runs when those launches of `after` have; else when the one before it has

@@ -116,6 +116,7 @@ static void read_cuda(struct object *o, plan_launch *l, const int64_t bytes[SPAC
   for (int i = 0; i < 3; ++i) l->grid[i] = n[i];
   l->block = n[3], l->shared = n[4];
   l->table = field_flag(o, "table");
+  l->processors = field_flag(o, "processors");
   if (json_object_get(o->json, "maps")) read_maps(o, l, bytes);
   if (l->map_count && (l->table || plan_parameter_bytes(l) > CUDA_MAPS_PARAMETER_BYTES))
     FIELD_BAD(o, "maps", "cannot be passed by value with %d args and %d dims", l->arg_count, l->dim_count);

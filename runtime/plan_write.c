@@ -246,6 +246,7 @@ static void write_launch(text *out, const plan_launch *l) {
   }
   string(out, "kernel", l->kernel);
   flag(out, "table", l->table);
+  flag(out, "processors", l->processors);
   flag(out, "rides", l->rides);
   integer_unless(out, "tasks", l->tasks, 0);
   integer_unless(out, "grain", l->grain, 0);

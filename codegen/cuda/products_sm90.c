@@ -346,6 +346,7 @@ bool sm90_product(cuda_entry *e, plan_launch *l, const product *p, cuda_source *
   if (!c.width && staged && !p->glu) c = choose_tiles(p, false, NULL);
   if (!c.width) return fail(error, "no tile of a product has room in shared memory");
   const int64_t clusters = clusters_of(&c), tiles = tiles_of(p, &c);
+  l->processors = c.split;
   if (c.split) cuda_arg(e, l, cuda_scratch(e, parts_bytes(p, &c)));
   cuda_dim(e, l, g->groups);
   for (int64_t i = 0; p->several && i <= g->groups; ++i) cuda_dim(e, l, p->first[i]);

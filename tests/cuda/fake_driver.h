@@ -22,7 +22,7 @@ typedef struct fake_cuda_state {
   int64_t calls, launches, tables, maps; // tables: launches whose parameters are an address; maps: that kernels had
   int64_t allocated, most_allocated, pinned;
   int modules, streams, events, contexts, graphs;
-  int told;         // the variable `processors` of every module
+  int told, asked;  // the variable `processors` of every module, and how often one was asked for
   char order[4096]; // the calls that copy, launch or wait since it was emptied: "in fake_clear fake_loss out wait";
                     // ahead: a copy on another stream than the first
 } fake_cuda_state;

@@ -163,6 +163,7 @@ static void fake_cuda_launches(plan_entry *e) {
                             {{SPACE_GRADIENT, 16}, 4, 4, 2, 1, 16, 16, 4, 2, 0, 0, 0}};
   if (e->kind == ENTRY_TRAIN) e->launches[1].maps = maps, e->launches[1].map_count = 2;
   if (e->kind == ENTRY_UPDATE) e->launches[0].shared = 64 << 10; // more than is there without asking
+  e->launches[0].processors = e->kind == ENTRY_UPDATE;
 }
 
 // Writes folder/plan.json: two phases that train the same parameter, the second at another learning rate.

@@ -143,13 +143,14 @@ static void test_memory_foreseen(void **state) {
   healthy();
 }
 
-// Kernels know how many multiprocessors this process may use.
+// Kernels that need it know how many multiprocessors this process may use; of others nothing is asked.
 static void test_processors(void **state) {
   (void)state;
   lmn_error error;
   driver->processors = 66;
   lmn_close(open_gpu(NULL, &error));
   assert_int_equal(driver->told, 66);
+  assert_int_equal(driver->asked, 1);
   healthy();
 }
 

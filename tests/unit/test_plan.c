@@ -155,6 +155,7 @@ static plan *cuda_example(arena *a) {
                                  .grid = {4096, 2, 1},
                                  .block = 256,
                                  .shared = 49152,
+                                 .processors = true,
                                  .maps = maps,
                                  .map_count = 3};
   e->launches[1] = (plan_launch){.kind = LAUNCH_CUDA,
@@ -226,6 +227,7 @@ static void launches_of_a_gpu(void **state) {
   assert_true(l[0].kind == LAUNCH_CUDA && l[0].grid[0] == 4096 && l[0].grid[1] == 2 && l[0].grid[2] == 1);
   assert_true(!l[0].ordered && l[1].ordered && l[1].after_count == 1 && l[1].after[0] == 0);
   assert_true(l[0].block == 256 && l[0].shared == 49152 && !l[0].table && l[1].table && l[1].arg_count == 501);
+  assert_true(l[0].processors && !l[1].processors);
   plan_write(example(a), &second);
   if (!read_text(a, second.data + first.length, second.length - first.length, &p, &error)) fail_msg("%s", error.text);
   assert_string_equal(p->precision, "f32");
