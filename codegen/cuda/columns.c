@@ -120,9 +120,9 @@ bool cuda_finish_sums(cuda_entry *e, MlirOperation op, segment sums, int64_t par
 
 // ---- kernel.column
 
-// A block has LANES * MANY columns of a part of one group's rows: its warps take every so many rows, and their sums are
-// added in order. args: rows, scalars (of lists a group each, kind by kind), parts of the sums kind by kind a group
-// each. dims: rows a group, columns.
+// A block has LANES * MANY columns of a part of one group's rows: its warps take every so many rows, the last ones
+// first (see rows.c), and their sums are added in order. args: rows, scalars (of lists a group each, kind by kind),
+// parts of the sums kind by kind a group each. dims: rows a group, columns.
 typedef struct column_kernel {
   const char *body, *type;
   int rows, scalars, kinds, groups; // kinds: of sums
@@ -133,16 +133,19 @@ typedef struct column_kernel {
 static void write_rows(const column_kernel *c, text *t) {
   const char *group = c->lists ? " + group" : "", *start = c->lists ? "0" : "group * rows";
   int each = c->lists ? c->groups : 1;
-  text_printf(t,
-              "  const long long rows = p.dims[0], columns = p.dims[1], group = blockIdx.y;\n"
-              "  const int lane = threadIdx.x %% %d, warp = threadIdx.x / %d;\n"
-              "  const long long left = (long long)blockIdx.z * SLICE, d = left + lane * MANY;\n"
-              "  const long long share = (rows + gridDim.x - 1) / gridDim.x, first = share * blockIdx.x;\n"
-              "  const long long start = %s, end = start + (first + share < rows ? first + share : rows);\n",
-              LANES, LANES, start);
+  text_printf(
+      t,
+      "  const long long rows = p.dims[0], columns = p.dims[1], group = blockIdx.y;\n"
+      "  const int lane = threadIdx.x %% %d, warp = threadIdx.x / %d;\n"
+      "  const long long left = (long long)blockIdx.z * SLICE, d = left + lane * MANY;\n"
+      "  const long long step = (long long)gridDim.x * %d, own = (long long)blockIdx.x * %d + warp;\n"
+      "  const long long start = %s, last = d < columns && own < rows ? own + (rows - 1 - own) / step * step : -1;\n",
+      LANES, LANES, WARPS, WARPS, start);
   for (int i = 0; i < c->kinds; ++i) text_printf(t, "  float t%d[MANY] = {};\n", i);
-  text_printf(t, "#pragma unroll %d\n  for (long long r = start + first + warp; d < columns && r < end; r += %d) {\n",
-              AT_ONCE, WARPS);
+  text_printf(t,
+              "#pragma unroll %d\n  for (long long in_group = last; in_group >= 0; in_group -= step) {\n"
+              "    const long long r = start + in_group;\n",
+              AT_ONCE);
   for (int i = 0; i < c->rows; ++i)
     text_printf(t, "    float a%d[MANY];\n    load_many<MANY>((const %s *)p.args[%d%s] + r * columns + d, a%d);\n", i,
                 c->type, i * each, group, i);

@@ -62,7 +62,11 @@ bool cuda_emit_embed_grad(cuda_entry *e, MlirOperation op, lmn_error *error) {
   cuda_dim(e, launch, ir_int(op, "length"));
   cuda_dim(e, launch, ir_int(op, "prefix"));
   cuda_dim(e, launch, value_rows(dtable));
-  return finish(e, launch, "embed_grad", typed(e, "embed_grad", dy, no_value), tokens, error);
+  enum { MANY = 4, BLOCKS = 1024 }; // MANY: elements that a thread takes at once, where rows are whole multiples of it
+  bool many = value_columns(dy) % MANY == 0 && ir_place(dy).offset % (MANY * value_element_bytes(dy)) == 0 &&
+              ir_place(dtable).offset % (MANY * value_element_bytes(dtable)) == 0;
+  const char *call = arena_printf(e->arena, "embed_grad<%d, %s>", many ? MANY : 1, cuda_type(dy));
+  return finish(e, launch, "embed_grad", call, BLOCKS, error);
 }
 
 bool cuda_emit_prefix_grad(cuda_entry *e, MlirOperation op, lmn_error *error) {

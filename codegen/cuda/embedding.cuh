@@ -24,40 +24,98 @@ static __device__ __forceinline__ void embed(const P &p) {
   for (long long d = threadIdx.x; d < columns; d += blockDim.x) to[d] = T(POSITIONS ? lmn_load(from, d) + lmn_load(more, d) : lmn_load(from, d));
 }
 
-// A block of 256 threads a token: that of a token's first place adds up all its rows of dy, in their order, so that no
-// two blocks touch the same element. args: ids, dy, dtable. dims: columns, tokens, length, prefix, rows of the table.
-template <typename T, typename P> static __device__ __forceinline__ void embed_grad(const P &p) {
-  __shared__ int matches[256], counts[8];
+// A block of EMBED_THREADS has the rows of the table whose number is its own modulo the blocks (a power of two), so that
+// no two blocks touch the same element. It looks for their tokens a window at a time; of each of those rows it then adds
+// up the rows of dy, in the order of the tokens. args: ids, dy, dtable. dims: columns, tokens, length, prefix, rows of
+// the table.
+constexpr int EMBED_THREADS = 256, EMBED_EACH = 16, EMBED_WARPS = EMBED_THREADS / 32,
+              EMBED_WINDOW = EMBED_THREADS * EMBED_EACH;
+
+// Of the tokens of the window from `first` on that are the block's, in order: their rows of dy and of the table; returns
+// how many.
+template <typename P>
+static __device__ __forceinline__ int embed_find(const P &p, int first, int *found, int *of_row) {
+  __shared__ int counts[EMBED_WARPS];
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   const int *ids = (const int *)p.args[0];
-  const long long columns = p.dims[0], tokens = p.dims[1], length = p.dims[2], prefix = p.dims[3], rows = p.dims[4];
-  const long long own = blockIdx.x, id = index_of(ids[own], rows);
-  int before = 0;
-  for (long long j = threadIdx.x; j < own && !before; j += 256) before = index_of(ids[j], rows) == id;
-  if (__syncthreads_or(before)) return;
-  float *to = (float *)p.args[2] + id * columns;
-  for (long long first = own; first < tokens; first += 256) {
-    const long long j = first + threadIdx.x;
-    const bool match = j < tokens && index_of(ids[j], rows) == id;
-    const unsigned votes = __ballot_sync(0xffffffffu, match);
-    if (threadIdx.x % 32 == 0) counts[threadIdx.x / 32] = __popc(votes);
-    __syncthreads();
-    int at = __popc(votes & ((1u << threadIdx.x % 32) - 1)), count = 0;
-    for (int w = 0; w < 8; ++w) {
-      if (w < threadIdx.x / 32) at += counts[w];
-      count += counts[w];
+  const int tokens = (int)p.dims[1], length = (int)p.dims[2], prefix = (int)p.dims[3];
+  unsigned votes[EMBED_EACH];
+  int row[EMBED_EACH], own = 0, at = 0, count = 0;
+#pragma unroll
+  for (int i = 0; i < EMBED_EACH; ++i) {
+    const int token = first + (warp * EMBED_EACH + i) * 32 + lane;
+    row[i] = token < tokens ? (int)index_of(ids[token], p.dims[4]) : -1;
+  }
+#pragma unroll
+  for (int i = 0; i < EMBED_EACH; ++i) {
+    votes[i] = __ballot_sync(0xffffffffu, row[i] >= 0 && (row[i] & (gridDim.x - 1)) == blockIdx.x);
+    own += __popc(votes[i]);
+  }
+  __syncthreads(); // what was found before has been read
+  if (lane == 0) counts[warp] = own;
+  __syncthreads();
+  for (int w = 0; w < EMBED_WARPS; ++w) {
+    if (w < warp) at += counts[w];
+    count += counts[w];
+  }
+  if (!count) return 0;
+#pragma unroll
+  for (int i = 0; i < EMBED_EACH; ++i) {
+    const int to = at + __popc(votes[i] & ((1u << lane) - 1)), token = first + (warp * EMBED_EACH + i) * 32 + lane;
+    if (votes[i] >> lane & 1) found[to] = token + (token / length + 1) * prefix, of_row[to] = row[i];
+    at += __popc(votes[i]);
+  }
+  __syncthreads();
+  return count;
+}
+
+// sum += those of 32 rows of dy whose votes are set, in order.
+template <int MANY, typename T>
+static __device__ __forceinline__ void embed_add(const T *dy, long long columns, const int *found, unsigned votes,
+                                                 bool in, float *sum) {
+  constexpr int AT_ONCE = 16;
+  while (votes) {
+    many<T, MANY> x[AT_ONCE];
+    const int count = __popc(votes);
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; ++i) {
+      if (i >= count) break;
+      if (in) x[i].load(dy + found[__ffs(votes) - 1] * columns);
+      votes &= votes - 1;
     }
-    if (match) matches[at] = threadIdx.x;
-    __syncthreads();
-    for (long long d = threadIdx.x; d < columns && count; d += 256) {
-      float sum = to[d];
-      for (int i = 0; i < count; ++i) {
-        const long long token = first + matches[i];
-        const long long row = token / length * (prefix + length) + prefix + token % length;
-        sum += lmn_load((const T *)p.args[1], row * columns + d);
+#pragma unroll
+    for (int i = 0; i < AT_ONCE; ++i) {
+      if (i >= count) break;
+      float a[MANY];
+      x[i].open(a);
+#pragma unroll
+      for (int q = 0; q < MANY; ++q) sum[q] += a[q];
+    }
+  }
+}
+
+template <int MANY, typename T, typename P> static __device__ __forceinline__ void embed_grad(const P &p) {
+  __shared__ int found[EMBED_WINDOW], of_row[EMBED_WINDOW];
+  const long long columns = p.dims[0];
+  const int tokens = (int)p.dims[1], lane = threadIdx.x % 32;
+  for (int first = 0; first < tokens; first += EMBED_WINDOW) {
+    const int count = embed_find(p, first, found, of_row);
+    for (int i = 0; i < count; ++i) {
+      const int row = of_row[i];
+      bool before = false; // then the row's sum has been made
+      for (int j = 0; j < i && !before; j += 32) before = __any_sync(0xffffffffu, j + lane < i && of_row[j + lane] == row);
+      for (long long left = 0; !before && left < columns; left += EMBED_THREADS * MANY) {
+        const long long d = left + threadIdx.x * MANY;
+        const bool in = d < columns;
+        float *to = (float *)p.args[2] + row * columns + d, sum[MANY];
+        if (in) load_many<MANY>(to, sum);
+        for (int j = i & ~31; j < count; j += 32) {
+          const unsigned votes = __ballot_sync(0xffffffffu, j + lane < count && of_row[j + lane] == row);
+          embed_add<MANY>((const T *)p.args[1] + d, columns, found + j, votes, in, sum);
+        }
+        if (in) store_many<MANY>(to, sum);
       }
-      to[d] = sum;
     }
-    __syncthreads(); // matches have been read
   }
 }
 

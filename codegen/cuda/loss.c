@@ -4,7 +4,9 @@
 #include "codegen/cuda/cuda.h"
 #include "codegen/cuda/texts.h"
 
-enum { TEAM = 512, MANY = 4 }; // MANY: elements side by side that a thread takes
+#include <string.h>
+
+enum { TEAM = 512 };
 
 typedef struct loss {
   int64_t rows, columns, vocabulary, stride, chunk; // stride: of a row of logits
@@ -19,7 +21,28 @@ static plan_ref row_of(MlirValue value, int64_t row, int64_t columns) {
   return place;
 }
 
+// How a row of logits is shared and kept: see loss.cuh.
+typedef struct row_plan {
+  int many, cluster;
+  int64_t kept; // bytes of a block; 0: none
+} row_plan;
+
+// Rows are kept in shared memory where it has room for two blocks.
+static row_plan plan_row(const cuda_entry *e, const loss *l) {
+  enum { WIDEST = 16, SHARED_HALF = 112 * 1024, MOST = 4 };
+  int64_t bytes = value_element_bytes(l->workspace);
+  row_plan r = {.many = (int)(WIDEST / bytes), .cluster = 1};
+  if (l->stride % r.many || ir_place(l->workspace).offset % WIDEST) r.many = 1;
+  if (!l->gradient || strcmp(e->architecture, "sm_90a")) return r;
+  for (int cluster = 1; cluster <= MOST; cluster *= 2) {
+    int64_t kept = blocks_of(l->vocabulary, (int64_t)cluster * r.many) * r.many * bytes;
+    if (kept <= SHARED_HALF) return (row_plan){r.many, cluster, kept};
+  }
+  return r;
+}
+
 static bool loss_rows(cuda_entry *e, MlirOperation op, const loss *l, int64_t first, int64_t rows, lmn_error *error) {
+  row_plan r = plan_row(e, l);
   plan_launch *launch = cuda_launch(e, op);
   cuda_source s = {0};
   cuda_arg_value(e, launch, l->workspace);
@@ -29,10 +52,13 @@ static bool loss_rows(cuda_entry *e, MlirOperation op, const loss *l, int64_t fi
   cuda_arg(e, launch, row_of(l->row_right, first, 1));
   cuda_dim(e, launch, l->vocabulary);
   cuda_dim(e, launch, l->stride);
-  cuda_grid(launch, rows, 1, 1, TEAM);
+  cuda_grid(launch, rows * r.cluster, 1, 1, TEAM);
+  launch->shared = r.kept;
+  if (r.cluster > 1) s.attributes = arena_printf(e->arena, "__cluster_dims__(%d, 1, 1) ", r.cluster);
+  cuda_include(&s, cuda_text_fast);
   cuda_include(&s, cuda_text_team);
   cuda_include(&s, cuda_text_loss);
-  text_printf(&s.body, "  loss_row<%d, %d, %s, %s, %s>(p, ", TEAM, l->stride % MANY ? 1 : MANY,
+  text_printf(&s.body, "  loss_row<%d, %d, %d, %s, %s, %s, %s>(p, ", TEAM, r.many, r.cluster, r.kept ? "true" : "false",
               l->gradient ? "true" : "false", l->smoothing != 0 ? "true" : "false", cuda_type(l->workspace));
   cuda_float(&s.body, l->smoothing);
   text_add(&s.body, ");\n");
@@ -69,6 +95,7 @@ static bool loss_sum(cuda_entry *e, MlirOperation op, const loss *l, lmn_error *
   for (size_t i = 0; i < LENGTH(args); ++i) cuda_arg_value(e, launch, args[i]);
   cuda_dim(e, launch, l->rows);
   cuda_grid(launch, 1, 1, 1, TEAM);
+  cuda_include(&s, cuda_text_fast);
   cuda_include(&s, cuda_text_team);
   cuda_include(&s, cuda_text_loss);
   text_printf(&s.body, "  loss_sum<%d>(p);\n", TEAM);

@@ -159,24 +159,25 @@ static void write_finish(const row_kernel *r, text *t, const char *body) {
   text_add(t, "    }\n");
 }
 
-// A row a team, or, where there are sums, every so many rows of its block's share.
+// A row a team, or, where there are sums, every so many rows. The last ones first: what wrote them has just done so,
+// and they are still in the cache; and what comes next begins with the first ones.
 static void begin_rows(const row_kernel *r, text *t, int64_t columns) {
   if (r->steps) text_printf(t, "  constexpr int columns = %lld;\n", (long long)columns);
   else text_add(t, "  const int columns = (int)p.dims[1];\n");
   text_add(t, "  const int lane = threadIdx.x % TEAM, team = threadIdx.x / TEAM;\n");
   if (!r->sums) {
-    text_add(t, "  const long long row = (long long)blockIdx.x * TEAMS + team;\n"
-                "  if (row < p.dims[0]) {\n");
+    text_add(t, "  const long long row = p.dims[0] - 1 - ((long long)blockIdx.x * TEAMS + team);\n"
+                "  if (row >= 0) {\n");
     text_add(t, r->groups == 1 ? "    const long long group = 0, in_group = row;\n"
                                : "    const unsigned group = (unsigned)row / (unsigned)p.dims[2];\n"
                                  "    const long long in_group = row - group * p.dims[2];\n");
     return;
   }
-  text_add(t, "  const long long group = blockIdx.y, share = (p.dims[2] + gridDim.x - 1) / gridDim.x;\n"
-              "  const long long first = blockIdx.x * share, end = first + share < p.dims[2] ? first + share : "
-              "p.dims[2];\n");
+  text_add(t, "  const long long group = blockIdx.y, step = (long long)gridDim.x * TEAMS;\n"
+              "  const long long own = (long long)blockIdx.x * TEAMS + team;\n"
+              "  const long long last = own < p.dims[2] ? own + (p.dims[2] - 1 - own) / step * step : -1;\n");
   for (int i = 0; i < r->sums; ++i) text_printf(t, "  float t%d[STEPS][MANY] = {};\n", i);
-  text_add(t, "  for (long long in_group = first + team; in_group < end; in_group += TEAMS) {\n"
+  text_add(t, "  for (long long in_group = last; in_group >= 0; in_group -= step) {\n"
               "    const long long row = group * p.dims[2] + in_group;\n");
 }
 
@@ -369,7 +370,7 @@ static bool emit_elementwise(cuda_entry *e, MlirOperation op, lmn_error *error) 
   bool some = false;
   text_printf(&s.body,
               "  constexpr int MANY = %d;\n"
-              "  const long long i = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * MANY;\n"
+              "  const long long i = ((long long)(gridDim.x - 1 - blockIdx.x) * blockDim.x + threadIdx.x) * MANY;\n"
               "  if (i >= p.dims[0]) return;\n",
               many);
   for (int i = 0; i < rows.count; ++i)

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks and times row kernels and sums by columns of sm_90a on a GPU, against PyTorch in float64.
+"""Checks and times row kernels, sums by columns, rotations, losses and gradients of embeddings of sm_90a on a GPU, against
+PyTorch in float64.
 
   build/tests/cuda_rows FOLDER <tests/cuda/rows.txt         where lmnc is built
   python3 scripts/bench/rows.py FOLDER [--time] [NAME …]    where the GPU is; needs PyTorch and products.py beside it, no lmnc
@@ -24,15 +25,20 @@ class Case:
         self.memory = torch.full((entry["arena_bytes"] // 2 + 128,), 0x7FC5, dtype=torch.int16, device="cuda").view(torch.uint8)
         self.operand, self.result = {}, {}
         for v in spec["values"]:
-            dtype = torch.bfloat16 if v["bf16"] else torch.float32
+            dtype = {"bf16": torch.bfloat16, "f32": torch.float32, "i32": torch.int32}[v["type"]]
             shape = (v["rows"], v["columns"]) if v["rows"] else (v["columns"],)
             count = max(v["rows"], 1) * v["columns"] * dtype.itemsize
             view = self.memory[v["at"]:v["at"] + count].view(dtype).view(shape)
             (self.operand if v["role"] == "operand" else self.result)[v["name"]] = view
-            if v["role"] == "operand":
+            if v["role"] == "operand" and dtype == torch.int32:
+                view.random_(0, spec["vocabulary"])
+                view[:, ::7] = 1  # the same often
+            elif v["role"] == "operand":
                 view.normal_()
                 if v["name"].startswith("rstd"):
                     view.abs_().add_(0.5)
+        if spec["kind"] == "loss":
+            self.labels()
         self.bytes = sum(x.numel() * x.element_size() for x in [*self.operand.values(), *self.result.values()])
         self.launches = [Launch(folder, launch, self.memory.data_ptr()) for launch in entry["launches"]]
 
@@ -66,9 +72,53 @@ class Case:
             dx = dx - scaled.mean(1, keepdim=True)
         return dx * rstd, (dy * n).sum(0), dy.sum(0)
 
+    def logits(self):
+        """As they are stored."""
+        hidden = self.operand["hidden0"]
+        return (hidden.double() @ self.operand["weight0"].double().t()).to(hidden.dtype)
+
+    def labels(self):
+        """A third of them right, some of them none."""
+        logits, labels = self.logits(), self.operand["labels0"][0]
+        first = (logits == logits.amax(1, keepdim=True)).int().argmax(1).int()
+        labels[::3] = first[::3]
+        labels[::5] = -100
+        self.operand["scale0"].abs_()
+
+    def loss(self):
+        s, logits, labels = self.spec, self.logits().double(), self.operand["labels0"][0].long()
+        smoothing, scale, counted = 0.1 if s["smooth"] else 0.0, self.operand["scale0"].double(), labels >= 0
+        clamped = labels.clamp(min=0)[:, None]
+        wanted = torch.full_like(logits, smoothing / s["vocabulary"])
+        wanted.scatter_add_(1, clamped, torch.full_like(wanted[:, :1], 1 - smoothing))
+        log = logits.log_softmax(1)
+        target, columns = logits.gather(1, clamped), torch.arange(logits.shape[1], device="cuda")
+        first = ~((logits > target) | ((logits == target) & (columns < clamped))).any(1)
+        gradient = ((log.exp() - wanted) * scale * counted[:, None]).to(self.operand["hidden0"].dtype).double()
+        return {"loss": -((log * wanted).sum(1) * counted).sum() * scale, "right": (first & counted).sum().double()[None],
+                "dhidden": gradient @ self.operand["weight0"].double(), "dweight": gradient.t() @ self.operand["hidden0"].double()}
+
+    def rope(self):
+        s, x = self.spec, self.operand["x0"].double().clone()
+        table = self.operand["table0"].double().repeat(s["groups"], 1)[:, None]
+        cosine, sine = table.chunk(2, 2)
+        a, b = x[:, :s["heads"] * 64].view(-1, s["heads"], 64).chunk(2, 2)
+        sine = -sine if s["inverse"] else sine
+        x[:, :s["heads"] * 64] = torch.cat([a * cosine - b * sine, b * cosine + a * sine], 2).flatten(1)
+        return x
+
+    def embed_grad(self):
+        s, dy = self.spec, self.operand["dy0"].double().view(self.spec["groups"], -1, self.spec["columns"])
+        table = torch.zeros(s["vocabulary"], s["columns"], dtype=torch.double, device="cuda")
+        return table.index_add_(0, self.operand["ids0"].flatten().long(), dy[:, s["others"]:].flatten(0, 1))
+
     def expected(self):
         s, want = self.spec, {}
         groups, kind = range(s["groups"]), s["kind"]
+        if kind == "loss":
+            return self.loss()
+        if kind in ("rope", "embed_grad"):
+            return {"y": self.rope()} if kind == "rope" else {"dtable": self.embed_grad()}
         others = sum(self.operand[f"r{i}"].double() for i in range(s["others"]))
         if kind in ("rms", "layer"):
             made = [self.norm(g, kind == "layer") for g in groups]
@@ -98,6 +148,8 @@ class Case:
             error = ((got.double() - wanted).norm() / (wanted.norm() + 1e-30)).item()
             # A sum of a result that was stored as bf16 may be one of what was stored.
             bar = 3e-3 if rounded else 3e-3 if name.startswith("dout") and self.result["y"].dtype == torch.bfloat16 else 3e-6
+            if self.spec["kind"] == "loss":  # logits and their gradients may be rounded another way
+                bar = 2e-2 if name == "right" else 3e-3 if self.operand["hidden0"].dtype == torch.bfloat16 else 2e-5
             worst = max(worst, error / bar)
             if not error <= bar:
                 wrong.append(f"{name} {error:.1e}")
@@ -114,7 +166,7 @@ class Case:
     def strips(self):
         """What lies behind each value, up to where the next may begin."""
         for v in self.spec["values"]:
-            end = v["at"] + max(v["rows"], 1) * v["columns"] * (2 if v["bf16"] else 4)
+            end = v["at"] + max(v["rows"], 1) * v["columns"] * (2 if v["type"] == "bf16" else 4)
             yield end, (v["at"] - end) % 256 + 256
 
 

@@ -1,8 +1,10 @@
 // rows FOLDER <SPECS: an artifact for sm_90a with one entry for every line of the standard input, which is a norm, its
-// gradient, a sum or sums by columns, and FOLDER/cases.json, which says where its values lie. For
-// scripts/bench/rows.py, which checks and times them on a GPU. A line is a name and words:
-//   kind=rms|layer|rms_dx|layer_dx|sum|column rows=… (of a group) columns=… groups=… others=… (rows that are added)
-//   reads=… (groups that read the same rows, where each has values of its own) f32 (else bf16)
+// gradient, a sum, sums by columns, a rotation, the loss or the gradient of an embedding, and FOLDER/cases.json, which
+// says where its values lie. For scripts/bench/rows.py, which checks and times them on a GPU. A line is a name and
+// words:
+//   kind=rms|layer|rms_dx|layer_dx|sum|column|rope|embed_grad|loss rows=… (of a group) columns=… groups=… others=…
+//   (rows that are added) reads=… (groups that read the same rows, where each has values of its own) f32 (else bf16)
+//   vocabulary=… (of embed_grad and loss) chunk=… smooth (of loss) heads=… (of 64, that rope turns) inverse
 //   dw db dout (sums by columns: the weight's gradient, of dy, of the result) fuse gather (the passes)
 #include "passes/formulas.h"
 #include "passes/passes.h"
@@ -13,8 +15,8 @@
 
 typedef struct spec {
   char name[64], kind[16];
-  int rows, columns, groups, others, reads;
-  bool f32, dw, db, dout, fuse, gather;
+  int rows, columns, groups, others, reads, vocabulary, heads, chunk;
+  bool f32, dw, db, dout, fuse, gather, smooth, inverse;
 } spec;
 
 typedef struct writer {
@@ -33,16 +35,14 @@ static bool read_spec(char *line, spec *s) {
     const struct {
       const char *name;
       int *to;
-    } numbers[] = {{"rows=", &s->rows},
-                   {"columns=", &s->columns},
-                   {"groups=", &s->groups},
-                   {"others=", &s->others},
-                   {"reads=", &s->reads}};
+    } numbers[] = {{"rows=", &s->rows},     {"columns=", &s->columns}, {"groups=", &s->groups},
+                   {"others=", &s->others}, {"reads=", &s->reads},     {"vocabulary=", &s->vocabulary},
+                   {"heads=", &s->heads},   {"chunk=", &s->chunk}};
     const struct {
       const char *name;
       bool *to;
-    } flags[] = {{"f32", &s->f32},   {"dw", &s->dw},     {"db", &s->db},
-                 {"dout", &s->dout}, {"fuse", &s->fuse}, {"gather", &s->gather}};
+    } flags[] = {{"f32", &s->f32},   {"dw", &s->dw},         {"db", &s->db},         {"dout", &s->dout},
+                 {"fuse", &s->fuse}, {"gather", &s->gather}, {"smooth", &s->smooth}, {"inverse", &s->inverse}};
     for (size_t i = 0; i < LENGTH(numbers); ++i)
       if (!strncmp(word, numbers[i].name, strlen(numbers[i].name))) *numbers[i].to = atoi(strchr(word, '=') + 1);
     for (size_t i = 0; i < LENGTH(flags); ++i)
@@ -190,6 +190,59 @@ static void write_norm_dx(writer *w, const char *kind) {
   output(w, "y", y);
 }
 
+// ids of the batch's tokens, behind a prefix of `others` rows each.
+static void write_embed_grad(writer *w) {
+  const spec *s = w->s;
+  int64_t rows = (int64_t)s->groups * (s->others + s->rows);
+  op_spec spec = op_begin(&w->b, KERNEL_EMBED_GRAD);
+  op_operand(&spec, *operands(w, "ids", 1, ir_indices(w->m, s->groups, s->rows)));
+  op_operand(&spec, *operands(w, "dy", 1, matrix(w, rows)));
+  op_segment(&spec, NULL, 0);
+  op_result(&spec, ir_matrix(w->m, s->vocabulary, s->columns));
+  op_int(&spec, "batch", s->groups);
+  op_int(&spec, "length", s->rows);
+  op_int(&spec, "prefix", s->others);
+  output(w, "dtable", op_end_value(&spec));
+}
+
+static void write_rope(writer *w) {
+  enum { SIZE = 64 };
+  const spec *s = w->s;
+  op_spec spec = op_begin(&w->b, KERNEL_ROPE);
+  op_operand(&spec, *operands(w, "x", 1, matrix(w, (int64_t)s->groups * s->rows)));
+  op_operand(&spec, *operands(w, "table", 1, ir_matrix(w->m, s->rows, SIZE)));
+  op_result(&spec, matrix(w, (int64_t)s->groups * s->rows));
+  op_int(&spec, "heads", s->heads);
+  op_int(&spec, "head_size", SIZE);
+  op_int(&spec, "length", s->rows);
+  op_int(&spec, "inverse", s->inverse);
+  output(w, "y", op_end_value(&spec));
+}
+
+static void write_loss(writer *w) {
+  enum { RESULTS = 7, DHIDDEN = 5, STEP = 64 };
+  const spec *s = w->s;
+  static const char *const names[RESULTS] = {"loss", "right", NULL, NULL, NULL, "dhidden", "dweight"};
+  int64_t stride = (s->vocabulary + STEP - 1) / STEP * STEP, chunk = s->chunk ? s->chunk : s->rows;
+  MlirType logits = ir_matrix(w->m, chunk, s->f32 ? s->vocabulary : stride), rows = ir_vector(w->m, s->rows);
+  if (!s->f32) logits = ir_with_element(logits, mlirBF16TypeGet(w->m->context));
+  MlirType one = ir_vector(w->m, 1), dweight = ir_matrix(w->m, s->vocabulary, s->columns);
+  MlirType types[RESULTS] = {one, one, logits, rows, rows, matrix(w, s->rows), dweight};
+  op_spec spec = op_begin(&w->b, KERNEL_CROSS_ENTROPY);
+  op_operand(&spec, *operands(w, "hidden", 1, matrix(w, s->rows)));
+  op_operand(&spec, *operands(w, "weight", 1, matrix(w, s->vocabulary)));
+  op_operand(&spec, *operands(w, "labels", 1, ir_indices(w->m, 1, s->rows)));
+  op_operand(&spec, *operands(w, "scale", 1, one));
+  op_segment(&spec, NULL, 0);
+  for (int i = 0; i < DHIDDEN; ++i) op_result(&spec, types[i]);
+  for (int i = DHIDDEN; i < RESULTS; ++i) op_results(&spec, &types[i], 1);
+  op_real(&spec, "smoothing", s->smooth ? 0.1 : 0.0);
+  op_int(&spec, "chunk", chunk);
+  MlirOperation op = op_end(&spec);
+  for (int i = 0; i < RESULTS; ++i)
+    if (names[i]) output(w, names[i], mlirOperationGetResult(op, i));
+}
+
 static bool write_case(writer *w, lmn_error *error) {
   const char *kind = w->s->kind;
   row_operands o = {0};
@@ -200,16 +253,24 @@ static bool write_case(writer *w, lmn_error *error) {
   else if (!strcmp(kind, "column")) {
     append_kind(w, o.rows, &o.row_count, "dy", false, false);
     column(w, "db", &o, o.row_count, 0, formula_identity(w->m), true);
-  } else return fail(error, "no kind %s", kind);
+  } else if (!strcmp(kind, "embed_grad")) write_embed_grad(w);
+  else if (!strcmp(kind, "rope")) write_rope(w);
+  else if (!strcmp(kind, "loss")) write_loss(w);
+  else return fail(error, "no kind %s", kind);
   return true;
+}
+
+static const char *type_of(MlirValue v) {
+  return value_is_bf16(v) ? "bf16" : mlirTypeIsAInteger(value_element(v)) ? "i32" : "f32";
 }
 
 static void describe(writer *w, const char *role, const char *name, MlirValue v) {
   MlirType type = mlirValueGetType(v);
   bool vector = mlirShapedTypeGetRank(type) == 1;
-  text_printf(&w->values, ",\n{\"role\":\"%s\",\"name\":\"%s\",\"at\":%lld,\"rows\":%lld,\"columns\":%lld,\"bf16\":%d}",
-              role, name, (long long)ir_place(v).offset, vector ? 0LL : (long long)value_rows(v),
-              (long long)value_columns(v), value_is_bf16(v));
+  text_printf(&w->values,
+              ",\n{\"role\":\"%s\",\"name\":\"%s\",\"at\":%lld,\"rows\":%lld,\"columns\":%lld,\"type\":\"%s\"}", role,
+              name, (long long)ir_place(v).offset, vector ? 0LL : (long long)value_rows(v), (long long)value_columns(v),
+              type_of(v));
 }
 
 // Each value gets room of its own, with a strip behind it that nothing may write.
@@ -250,9 +311,11 @@ static bool add_case(arena *a, plan *p, cuda_codegen *cg, MlirContext context, c
   ok = ok && cuda_codegen_entry(cg, m, e, error);
   text_printf(cases,
               "%s{\"name\":\"%s\",\"kind\":\"%s\",\"group_rows\":%d,\"columns\":%d,\"groups\":%d,\"reads\":%d,"
-              "\"others\":%d,\"values_bytes\":%lld,\"values\":[%s]}",
+              "\"others\":%d,\"vocabulary\":%d,\"heads\":%d,\"smooth\":%d,\"inverse\":%d,\"values_bytes\":%lld,"
+              "\"values\":[%s]}",
               p->entry_count > 1 ? ",\n" : "", s->name, s->kind, s->rows, s->columns, s->groups, s->reads, s->others,
-              (long long)values, w.values.data ? w.values.data + 1 : "");
+              s->vocabulary, s->heads, s->smooth, s->inverse, (long long)values,
+              w.values.data ? w.values.data + 1 : "");
   ir_destroy(m);
   text_free(&w.values);
   return ok || fail_in(error, "%s", s->name);

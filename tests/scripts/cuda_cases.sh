@@ -37,6 +37,6 @@ products)
   ;;
 rows)
   compile .
-  for kind in row row_sums column total; do has "${kind}_*.cubin" 1; done
+  for kind in row row_sums column total rope embed_grad cross_entropy; do has "${kind}_*.cubin" 1; done
   ;;
 esac
