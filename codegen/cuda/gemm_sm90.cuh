@@ -1,9 +1,9 @@
 // Products of bf16 for sm_90a: C = op(A) op(B) by wgmma from tiles that TMA brings into a ring of STAGES in shared
-// memory, summed in float32. A block is a producer warpgroup (warp 0 loads, warps 1 and 2 store) and two consumers,
-// which share a tile BM x BN or, with PING_PONG, take turns: one multiplies while the other finishes its tile. As many
-// blocks as multiprocessors; each does one tile after the other. With SPLIT, tiles that are too few for all blocks are
-// cut along k: partial sums go to scratch memory, and at the end all blocks add them, a few rows and columns each, in
-// their order.
+// memory, summed in float32. A block is a producer warpgroup (warp 0 loads, the others store) and two or three
+// CONSUMERS, which share a tile BM x BN or, two with PING_PONG, take turns: one multiplies while the other finishes its
+// tile. As many blocks as multiprocessors; each does one tile after the other. Tiles that are too few for all blocks are
+// cut along k: with SPLIT partial sums go to scratch memory, and at the end all blocks add them, a few rows and columns
+// each, in their order; with CLUSTER_K > 1 a cluster of so many blocks does one tile (gemm_sm90_shares.cuh).
 // What the text before this fixes: the constants in capitals; wgmma(); where the operands are: a_maps(), b_maps(),
 // row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(); epilogue(); and
 // finish_element(), all of it for one element. Behind this stands gemm_sm90_epilogue.cuh.
@@ -16,7 +16,7 @@ constexpr int WIDTH = BN / SUMS, PARTNER = WIDTH / 2;
 constexpr int TURNS = SUMS > 1 ? RESULTS : 1, TOGETHER = RESULTS / TURNS;
 constexpr int CHUNKS = WIDTH / CHUNK, STRIPS = BLOCKS / PART_BLOCKS, PARTS = ROWS > TOGETHER ? ROWS : TOGETHER;
 constexpr int PART_BYTES = 64 * PART_BLOCKS * CHUNK * 2, BUFFER_BYTES = PARTS * PART_BYTES;
-constexpr int RINGS = ONE_RING ? 1 : 2, STAGING_BYTES = STAGED ? RINGS * BUFFERS * BUFFER_BYTES : 0;
+constexpr int RINGS = ONE_RING ? 1 : CONSUMERS, STAGING_BYTES = STAGED ? RINGS * BUFFERS * BUFFER_BYTES : 0;
 enum { DIM_M, DIM_N, DIM_K, DIM_LDA, DIM_LDB, DIM_LDC, DIM_GROUPS, DIM_FIRST };
 
 // ---- barriers, copies, fragments
@@ -47,7 +47,7 @@ static __device__ __forceinline__ void wait(u32 barrier, u32 phase) {
   while (!done);
 }
 static __device__ __forceinline__ void cluster_wait() {
-  if (CLUSTER > 1) asm volatile("barrier.cluster.arrive.release; barrier.cluster.wait.acquire;" ::: "memory");
+  if (CLUSTER * CLUSTER_K > 1) asm volatile("barrier.cluster.arrive.release; barrier.cluster.wait.acquire;" ::: "memory");
 }
 
 // A box of a tensor map at column x, row y of matrix z.
@@ -103,13 +103,19 @@ struct schedule {
   int clusters, cluster, steps; // steps: of 64 of one piece
 };
 
+static __device__ __forceinline__ u32 rank_in_cluster() {
+  u32 rank = 0;
+  if (CLUSTER * CLUSTER_K > 1) asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+
 static __device__ __forceinline__ schedule schedule_of(const parameters &p) {
   schedule s;
   s.rows = ((int)p.dims[DIM_M] + BM * CLUSTER_M - 1) / (BM * CLUSTER_M);
   s.columns = ((int)p.dims[DIM_N] + BN * CLUSTER_N - 1) / (BN * CLUSTER_N);
   s.tiles = s.rows * s.columns * (int)p.dims[DIM_GROUPS];
-  s.clusters = gridDim.x / CLUSTER;
-  s.cluster = blockIdx.x / CLUSTER;
+  s.clusters = gridDim.x / (CLUSTER * CLUSTER_K);
+  s.cluster = blockIdx.x / (CLUSTER * CLUSTER_K);
   s.steps = ((int)p.dims[DIM_K] + 63) / 64;
   return s;
 }
@@ -150,6 +156,10 @@ static __device__ __forceinline__ bool work_at(const parameters &p, const schedu
     return false;
   }
   w = tile_at(p, s, tile);
+  if (CLUSTER_K > 1) { // this block's share
+    const int all = w.stages, share = (int)rank_in_cluster();
+    w.start = all * share / CLUSTER_K, w.stages = all * (share + 1) / CLUSTER_K - w.start;
+  }
   return true;
 }
 
@@ -197,6 +207,16 @@ static __device__ __forceinline__ void load_stage(u32 a, u32 rank, const tensor_
 struct ring { // where a warp is in one: the stage, and the parity of its round
   u32 stage, phase;
 };
+
+typedef float sums[BLOCKS][BN / 2];
+
+// Of tiles that clusters cut: at `shares`, a barrier of every warp of the consumers for the sums that others send it, one
+// that says that all blocks of the cluster have multiplied theirs, and one that says that the sums sent here are added.
+constexpr int CONSUMER_WARPS = 4 * SHARING;
+static __device__ __forceinline__ u32 multiplied(u32 shares) { return shares + 8 * CONSUMER_WARPS; }
+static __device__ __forceinline__ u32 added(u32 shares) { return shares + 8 * CONSUMER_WARPS + 8; }
+static __device__ __forceinline__ void finish_shares(const parameters &p, const sums &acc, const work &w, u32 phase,
+                                                     u32 sent, u32 shares, int row0, int column0);
 template <int SIZE> static __device__ __forceinline__ void step(ring &r) {
   if (++r.stage == SIZE) r.stage = 0, r.phase ^= 1;
 }
@@ -225,10 +245,12 @@ static __device__ __forceinline__ void prefetch_rows(const parameters &p, const 
                  : "memory");
 }
 
-static __device__ void load_all(const parameters &p, const schedule &s, u32 rank, u32 stages, u32 full, u32 empty) {
+static __device__ void load_all(const parameters &p, const schedule &s, u32 rank, u32 stages, u32 full, u32 empty,
+                                u32 shares) {
   ring at = {0, 0};
   work w;
   for (int i = 0; work_at(p, s, i, w); ++i) {
+    if (CLUSTER_K > 1 && i > 0) wait(added(shares), i - 1 & 1);
     const int row = w.row + (CLUSTER_M > 1 ? rank * BM : 0), column = w.column + (CLUSTER_N > 1 ? rank * WIDTH : 0);
     int piece = first_piece(p, w.group) + w.start / s.steps, step_of_piece = w.start % s.steps, za, zb;
     const tensor_map *map_a = map_of(p, a_maps(), piece, za), *map_b = map_of(p, b_maps(), piece, zb);
@@ -249,8 +271,6 @@ static __device__ void load_all(const parameters &p, const schedule &s, u32 rank
 }
 
 // ---- the consumers
-
-typedef float sums[BLOCKS][BN / 2];
 
 static __device__ __forceinline__ void release(u32 barrier, int lane) {
   if (CLUSTER == 1) {
@@ -446,7 +466,8 @@ static __device__ __forceinline__ void add_all_parts(const parameters &p, const 
 }
 
 static __device__ __forceinline__ void consume_all(const parameters &p, const schedule &s, u32 rank, int c, u32 stages,
-                                                   u32 full, u32 empty, u32 buffers, u32 ready, u32 vacant) {
+                                                   u32 full, u32 empty, u32 buffers, u32 ready, u32 vacant,
+                                                   u32 shares) {
   const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
   const u32 a0 = stages + (PING_PONG ? 0 : c * BLOCKS * 8192), b0 = stages + A_BYTES;
   const int row = (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
@@ -473,6 +494,10 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
         continue;
       }
     }
+    if constexpr (CLUSTER_K > 1) {
+      finish_shares(p, acc, w, i & 1, stages, shares, w.row + row + warp * 16 + lane / 4, w.column + 2 * (lane & 3));
+      continue;
+    }
     if constexpr (STAGED)
       finish_staged(p, acc, w, w.column + column, buffer,
                     buffers + own * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * own, vacant + 8 * BUFFERS * own, warp,
@@ -484,36 +509,39 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
 
 static __device__ __forceinline__ void product(const parameters &p) {
   extern __shared__ unsigned char raw[];
-  __shared__ __align__(8) u64 barriers[2 * STAGES + 4 * BUFFERS];
+  __shared__ __align__(8) u64 barriers[2 * STAGES + 2 * RINGS * BUFFERS + (CLUSTER_K > 1 ? CONSUMER_WARPS + 2 : 0)];
   const u32 buffers = shared_address(raw) + 1023 & ~1023u,
             stages = buffers + STAGING_BYTES; // each piece a multiple of 1024
   const u32 full = shared_address(barriers), empty = full + 8 * STAGES, ready = empty + 8 * STAGES,
-            vacant = ready + 16 * BUFFERS;
+            vacant = ready + 8 * RINGS * BUFFERS, shares = vacant + 8 * RINGS * BUFFERS;
   const int group = threadIdx.x / 128, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
   __shared__ schedule s; // shared: beside the sums of a tile there are few registers
-  u32 rank = 0;
-  if (CLUSTER > 1) asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  const u32 rank = CLUSTER > 1 ? rank_in_cluster() : 0;
   if (threadIdx.x == 0) {
     s = schedule_of(p);
     for (int i = 0; i < STAGES; ++i)
       barrier_init(full + 8 * i, 1), barrier_init(empty + 8 * i, 4 * SHARING * CLUSTER);
-    for (int i = 0; i < 2 * BUFFERS; ++i) barrier_init(ready + 8 * i, 4), barrier_init(vacant + 8 * i, 1);
+    for (int i = 0; i < RINGS * BUFFERS; ++i) barrier_init(ready + 8 * i, 4), barrier_init(vacant + 8 * i, 1);
+    if (CLUSTER_K > 1) {
+      for (int i = 0; i < CONSUMER_WARPS; ++i) barrier_init(shares + 8 * i, 1);
+      barrier_init(multiplied(shares), CONSUMER_WARPS * CLUSTER_K), barrier_init(added(shares), CONSUMER_WARPS);
+    }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
-  if (CLUSTER > 1) cluster_wait();
+  if (CLUSTER * CLUSTER_K > 1) cluster_wait();
   else __syncthreads();
   if (group == 0) {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(CONSUMERS > 2 ? 32 : 40));
     const int c = warp - 1;
-    if (warp == 0 && lane == 0) load_all(p, s, rank, stages, full, empty);
+    if (warp == 0 && lane == 0) load_all(p, s, rank, stages, full, empty, shares);
     if (STAGED && c >= 0 && c < RINGS && lane == 0)
       store_all(p, s, PING_PONG ? c : 0, (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
                 CLUSTER_N > 1 ? rank * WIDTH : 0, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,
                 vacant + 8 * BUFFERS * c);
     __syncwarp();
   } else {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-    consume_all(p, s, rank, group - 1, stages, full, empty, buffers, ready, vacant);
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(CONSUMERS > 2 ? 160 : 232));
+    consume_all(p, s, rank, group - 1, stages, full, empty, buffers, ready, vacant, shares);
   }
   cluster_wait(); // a block may still send to one that is done
 }
