@@ -3,7 +3,7 @@
 // CONSUMERS, which share a tile BM x BN or, two with PING_PONG, take turns: one multiplies while the other finishes its
 // tile. As many blocks as multiprocessors; each does one tile after the other. Tiles that are too few for all blocks are
 // cut along k: with SPLIT partial sums go to scratch memory, and at the end all blocks add them, a few rows and columns
-// each, in their order; with CLUSTER_K > 1 a cluster of so many blocks does one tile (gemm_sm90_shares.cuh).
+// each, in their order; with CLUSTER_K > 1 each cluster of so many blocks does one tile (gemm_sm90_shares.cuh).
 // What the text before this fixes: the constants in capitals; wgmma(); where the operands are: a_maps(), b_maps(),
 // row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(); epilogue(); and
 // finish_element(), all of it for one element. Behind this stands gemm_sm90_epilogue.cuh.
@@ -207,16 +207,6 @@ static __device__ __forceinline__ void load_stage(u32 a, u32 rank, const tensor_
 struct ring { // where a warp is in one: the stage, and the parity of its round
   u32 stage, phase;
 };
-
-typedef float sums[BLOCKS][BN / 2];
-
-// Of tiles that clusters cut: at `shares`, a barrier of every warp of the consumers for the sums that others send it, one
-// that says that all blocks of the cluster have multiplied theirs, and one that says that the sums sent here are added.
-constexpr int CONSUMER_WARPS = 4 * SHARING;
-static __device__ __forceinline__ u32 multiplied(u32 shares) { return shares + 8 * CONSUMER_WARPS; }
-static __device__ __forceinline__ u32 added(u32 shares) { return shares + 8 * CONSUMER_WARPS + 8; }
-static __device__ __forceinline__ void finish_shares(const parameters &p, const sums &acc, const work &w, u32 phase,
-                                                     u32 sent, u32 shares, int row0, int column0);
 template <int SIZE> static __device__ __forceinline__ void step(ring &r) {
   if (++r.stage == SIZE) r.stage = 0, r.phase ^= 1;
 }
@@ -245,12 +235,10 @@ static __device__ __forceinline__ void prefetch_rows(const parameters &p, const 
                  : "memory");
 }
 
-static __device__ void load_all(const parameters &p, const schedule &s, u32 rank, u32 stages, u32 full, u32 empty,
-                                u32 shares) {
+static __device__ void load_all(const parameters &p, const schedule &s, u32 rank, u32 stages, u32 full, u32 empty) {
   ring at = {0, 0};
   work w;
   for (int i = 0; work_at(p, s, i, w); ++i) {
-    if (CLUSTER_K > 1 && i > 0) wait(added(shares), i - 1 & 1);
     const int row = w.row + (CLUSTER_M > 1 ? rank * BM : 0), column = w.column + (CLUSTER_N > 1 ? rank * WIDTH : 0);
     int piece = first_piece(p, w.group) + w.start / s.steps, step_of_piece = w.start % s.steps, za, zb;
     const tensor_map *map_a = map_of(p, a_maps(), piece, za), *map_b = map_of(p, b_maps(), piece, zb);
@@ -271,6 +259,8 @@ static __device__ void load_all(const parameters &p, const schedule &s, u32 rank
 }
 
 // ---- the consumers
+
+typedef float sums[BLOCKS][BN / 2];
 
 static __device__ __forceinline__ void release(u32 barrier, int lane) {
   if (CLUSTER == 1) {
@@ -312,6 +302,13 @@ static __device__ void store_all(const parameters &p, const schedule &s, int fir
                                  u32 ready, u32 vacant);
 static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int column0,
                                                      ring &at, u32 buffers, u32 ready, u32 vacant, int warp, int lane);
+
+// Of a tile that a cluster cuts: gemm_sm90_shares.cuh. At `shares`, a barrier of every warp of the consumers for the
+// sums that others send it, and one that says that all blocks of the cluster have multiplied theirs.
+constexpr int CONSUMER_WARPS = 4 * SHARING;
+static __device__ __forceinline__ u32 multiplied(u32 shares) { return shares + 8 * CONSUMER_WARPS; }
+static __device__ __forceinline__ void finish_shares(const parameters &p, const sums &acc, const work &w, u32 sent,
+                                                     u32 shares, int row0, int column0);
 
 // Two neighbours of a result straight to memory: those at `at` of a row with `room` columns. PAIRS: of an even width in
 // float32, without an epilogue.
@@ -494,11 +491,9 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
         continue;
       }
     }
-    if constexpr (CLUSTER_K > 1) {
-      finish_shares(p, acc, w, i & 1, stages, shares, w.row + row + warp * 16 + lane / 4, w.column + 2 * (lane & 3));
-      continue;
-    }
-    if constexpr (STAGED)
+    if constexpr (CLUSTER_K > 1)
+      finish_shares(p, acc, w, stages, shares, w.row + row + warp * 16 + lane / 4, w.column + 2 * (lane & 3));
+    else if constexpr (STAGED)
       finish_staged(p, acc, w, w.column + column, buffer,
                     buffers + own * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * own, vacant + 8 * BUFFERS * own, warp,
                     lane);
@@ -509,7 +504,7 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
 
 static __device__ __forceinline__ void product(const parameters &p) {
   extern __shared__ unsigned char raw[];
-  __shared__ __align__(8) u64 barriers[2 * STAGES + 2 * RINGS * BUFFERS + (CLUSTER_K > 1 ? CONSUMER_WARPS + 2 : 0)];
+  __shared__ __align__(8) u64 barriers[2 * STAGES + 2 * RINGS * BUFFERS + (CLUSTER_K > 1 ? CONSUMER_WARPS + 1 : 0)];
   const u32 buffers = shared_address(raw) + 1023 & ~1023u,
             stages = buffers + STAGING_BYTES; // each piece a multiple of 1024
   const u32 full = shared_address(barriers), empty = full + 8 * STAGES, ready = empty + 8 * STAGES,
@@ -524,7 +519,7 @@ static __device__ __forceinline__ void product(const parameters &p) {
     for (int i = 0; i < RINGS * BUFFERS; ++i) barrier_init(ready + 8 * i, 4), barrier_init(vacant + 8 * i, 1);
     if (CLUSTER_K > 1) {
       for (int i = 0; i < CONSUMER_WARPS; ++i) barrier_init(shares + 8 * i, 1);
-      barrier_init(multiplied(shares), CONSUMER_WARPS * CLUSTER_K), barrier_init(added(shares), CONSUMER_WARPS);
+      barrier_init(multiplied(shares), CONSUMER_WARPS * CLUSTER_K);
     }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
@@ -533,7 +528,7 @@ static __device__ __forceinline__ void product(const parameters &p) {
   if (group == 0) {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(CONSUMERS > 2 ? 32 : 40));
     const int c = warp - 1;
-    if (warp == 0 && lane == 0) load_all(p, s, rank, stages, full, empty, shares);
+    if (warp == 0 && lane == 0) load_all(p, s, rank, stages, full, empty);
     if (STAGED && c >= 0 && c < RINGS && lane == 0)
       store_all(p, s, PING_PONG ? c : 0, (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
                 CLUSTER_N > 1 ? rank * WIDTH : 0, buffers + c * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * c,

@@ -1,6 +1,6 @@
 // The order of the tiles of a product for sm_90a, and how those are cut that are too few.
 
-constexpr int CLUSTER = CLUSTER_M * CLUSTER_N; // of tiles; or CLUSTER_K blocks are one, which cut one tile along k
+constexpr int CLUSTER = CLUSTER_M * CLUSTER_N;     // blocks that share operands; CLUSTER_K: that cut one tile
 constexpr int SHARING = PING_PONG ? 1 : CONSUMERS; // consumers of one tile
 constexpr int BM = 64 * BLOCKS * SHARING;
 

@@ -22,13 +22,13 @@ static __device__ __forceinline__ void send(u32 to, u32 barrier, const float *su
       "r"(barrier), "f"(sums[0]), "f"(sums[1]), "f"(sums[2]), "f"(sums[3])
       : "memory");
 }
-static __device__ __forceinline__ void wait_for_sent(u32 barrier, u32 phase) {
+static __device__ __forceinline__ void wait_for_sent(u32 barrier) {
   u32 done;
   do
-    asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2; "
+    asm volatile("{ .reg .pred p; mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], 0; "
                  "selp.u32 %0, 1, 0, p; }"
                  : "=r"(done)
-                 : "r"(barrier), "r"(phase)
+                 : "r"(barrier)
                  : "memory");
   while (!done);
 }
@@ -72,14 +72,14 @@ static __device__ __forceinline__ void finish_first(const parameters &p, const s
 }
 
 // The results of a tile; sent: the memory for what others send; row0, column0: of the thread's first sums.
-static __device__ __forceinline__ void finish_shares(const parameters &p, const sums &acc, const work &w, u32 phase,
-                                                     u32 sent, u32 shares, int row0, int column0) {
+static __device__ __forceinline__ void finish_shares(const parameters &p, const sums &acc, const work &w, u32 sent,
+                                                     u32 shares, int row0, int column0) {
   const u32 warp = consumer_warp(), lane = threadIdx.x % 32, rank = rank_in_cluster();
   const u32 barrier = shares + 8 * warp, first = (rank + CLUSTER_K - warp % CLUSTER_K) % CLUSTER_K;
   if (lane < CLUSTER_K) arrive_at(multiplied(shares), lane);
   if (lane == 0)
     expect_bytes(barrier, (EIGHTHS + CLUSTER_K - 1 - first) / CLUSTER_K * ((CLUSTER_K - 1) * EIGHTH_BYTES));
-  wait(multiplied(shares), phase);
+  wait(multiplied(shares), 0);
 #pragma unroll
   for (int begin = 0; begin < CLUSTER_K; ++begin) {
     if (begin == first) continue;
@@ -89,9 +89,6 @@ static __device__ __forceinline__ void finish_shares(const parameters &p, const 
     for (int i = begin; i < EIGHTHS; i += CLUSTER_K)
       send(to + i / CLUSTER_K * EIGHTH_BYTES, barrier_there, &acc[i / (BN / 8)][4 * (i % (BN / 8))]);
   }
-  wait_for_sent(barrier, phase);
+  wait_for_sent(barrier);
   finish_first<0>(p, acc, w, sent, warp, lane, first, row0, column0);
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); // stages come here again
-  __syncwarp();
-  if (lane == 0) arrive(added(shares));
 }

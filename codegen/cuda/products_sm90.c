@@ -350,8 +350,7 @@ bool sm90_product(cuda_entry *e, plan_launch *l, const product *p, cuda_source *
   if (c.split) cuda_arg(e, l, cuda_scratch(e, parts_bytes(p, &c)));
   cuda_dim(e, l, g->groups);
   for (int64_t i = 0; p->several && i <= g->groups; ++i) cuda_dim(e, l, p->first[i]);
-  cuda_grid(l, (c.split || tiles > clusters ? clusters : tiles) * cluster_of(&c), 1, 1,
-            WARPGROUP * (1 + c.consumers));
+  cuda_grid(l, (c.split || tiles > clusters ? clusters : tiles) * cluster_of(&c), 1, 1, WARPGROUP * (1 + c.consumers));
   l->shared = shared_bytes(p, &c);
   s->attributes = cluster_text(e, &c);
   write_kernel(e, l, p, &c, s);

@@ -6,8 +6,8 @@ enum { SWIZZLE = 128, SHARED_SPARE = 1536 }; // bytes; of shared memory: up to a
 enum { FEW_STEPS = 12 };
 
 int clusters_of(const choice *c) {
-  // On 132 processors in groups of 16 and 18, of which a cluster has one.
-  static const int along_k[] = {[2] = 66, [3] = 42, [4] = 32, [5] = 24, [6] = 18, [7] = 16, [8] = 16};
+  // All blocks of a cluster are in one group of processors; so an H100 has room for as many.
+  static const int along_k[] = {[2] = 66, [3] = 39, [4] = 30, [5] = 22, [6] = 17, [7] = 15, [8] = 15};
   return c->cluster_k > 1 ? along_k[c->cluster_k] : PROCESSORS / cluster_of(c);
 }
 
@@ -71,10 +71,10 @@ typedef struct candidate {
 } candidate;
 
 static const candidate candidates[] = {
-    {192, 2, 'p', 1, 1, {690, 722}, {690, 735}, 1, 621, 694},    //
-    {192, 2, 'p', 2, 1, {690, 720}, {690, 735}, 1, 649, 620},    //
-    {128, 2, 'p', 1, 1, {595, 640}, {620, 630}, 618, 512, 585},  //
-    {128, 2, 'p', 2, 1, {570, 650}, {630, 660}, 706, 545, 525},  //
+    {192, 2, 'p', 1, 1, {690, 722}, {690, 735}, 1, 621, 694},   //
+    {192, 2, 'p', 2, 1, {690, 720}, {690, 735}, 1, 649, 620},   //
+    {128, 2, 'p', 1, 1, {595, 640}, {620, 630}, 618, 512, 585}, //
+    {128, 2, 'p', 2, 1, {570, 650}, {630, 660}, 706, 545, 525}, //
     {128, 2, ' ', 1, 1, {625, 690}, {650, 720}, 774, 816, 651}, //
     {128, 2, ' ', 2, 1, {630, 720}, {710, 780}, 764, 640, 691}, //
     {224, 1, ' ', 1, 1, {650, 755}, {595, 660}, 729, 782, 595}, //
@@ -84,15 +84,15 @@ static const candidate candidates[] = {
     {192, 1, ' ', 1, 1, {640, 700}, {650, 740}, 805, 650, 580}, //
     {192, 1, ' ', 2, 1, {640, 700}, {650, 740}, 1, 600, 570},   //
     {128, 1, ' ', 1, 1, {577, 651}, {609, 676}, 1, 690, 480},   //
-    {128, 3, 'p', 1, 1, {1, 1}, {1, 1}, 1, 1, 645},              //
-    {96, 3, 'p', 1, 1, {1, 1}, {1, 1}, 1, 1, 578},               //
-    {192, 1, 'p', 1, 1, {600, 500}, {600, 645}, 555, 635, 468},  //
-    {256, 1, 'p', 1, 1, {400, 400}, {430, 420}, 1, 1, 542},      //
-    {64, 2, 'p', 1, 1, {454, 435}, {462, 485}, 1, 489, 1},       //
-    {64, 1, 'p', 1, 1, {309, 299}, {302, 306}, 1, 200, 1},       //
-    {192, 1, 't', 1, 1, {650, 714}, {650, 714}, 1, 600, 1},       //
-    {128, 1, 't', 1, 1, {1, 1}, {1, 1}, 1, 1, 1},                 //
-    {192, 2, ' ', 1, 1, {1, 1}, {1, 1}, 1, 1, 1},                 //
+    {128, 3, 'p', 1, 1, {1, 1}, {1, 1}, 1, 1, 645},             //
+    {96, 3, 'p', 1, 1, {1, 1}, {1, 1}, 1, 1, 578},              //
+    {192, 1, 'p', 1, 1, {600, 500}, {600, 645}, 555, 635, 468}, //
+    {256, 1, 'p', 1, 1, {400, 400}, {430, 420}, 1, 1, 542},     //
+    {64, 2, 'p', 1, 1, {454, 435}, {462, 485}, 1, 489, 1},      //
+    {64, 1, 'p', 1, 1, {309, 299}, {302, 306}, 1, 200, 1},      //
+    {192, 1, 't', 1, 1, {595, 650}, {505, 725}, 1, 1, 1},       //
+    {128, 1, 't', 1, 1, {1, 1}, {1, 1}, 1, 1, 1},               //
+    {192, 2, ' ', 1, 1, {1, 1}, {1, 1}, 1, 1, 1},               //
 };
 
 // Each whole, cut along k, and cut along k by clusters of 2 … blocks.
@@ -142,8 +142,7 @@ static int shared_rate(const candidate *from) {
     int width, blocks;
     char kind;
     int rate;
-  } rates[] = {{192, 2, ' ', 700}, {192, 1, 't', 700}, {128, 1, 't', 650},
-               {128, 2, ' ', 650}, {224, 1, ' ', 650}, {192, 1, ' ', 600}};
+  } rates[] = {{192, 1, 't', 760}, {128, 1, 't', 720}, {192, 2, ' ', 830}, {128, 2, ' ', 660}, {256, 1, ' ', 620}};
   for (size_t i = 0; from->cluster_m * from->cluster_n == 1 && i < LENGTH(rates); ++i)
     if (from->width == rates[i].width && from->blocks == rates[i].blocks && from->kind == rates[i].kind)
       return rates[i].rate;
@@ -170,10 +169,11 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
   // An epilogue that reads a matrix beside C waits for it where no other tile is multiplied meanwhile.
   const double exposed = p->body && !p->glu && p->extras && !c->ping_pong ? (c->blocks > 1 ? 0.55 : 0.85) : 1;
   if (c->cluster_k > 1) {
-    const double once = 1.5, sent = 7e-5; // microseconds of a tile; for a block's sums
+    const double once = 2, sent = 1.8e-4; // microseconds: of a tile; for a block's sums, were all sent
     const int rate = shared_rate(from);
-    return rate == 1 ? 0
-                     : launch + results + ceil(tiles / clusters) * (work / c->cluster_k / rate + once + sent * area);
+    return rate == 1
+               ? 0
+               : launch + results + work / c->cluster_k / rate + once + sent * area * (c->cluster_k - 1) / c->cluster_k;
   }
   if (!c->split)
     return whole == 1
@@ -198,13 +198,17 @@ static bool can_split(const product *p, const choice *c) {
          cut * cluster_of(c) * 2 <= ARRIVALS;
 }
 
-// Whether clusters can cut tiles along k, in shares long enough, and there is room for the sums sent.
+// Whether clusters can cut tiles along k, all at one time, in shares long enough, and there is room for the sums sent.
 static bool can_share(const product *p, const choice *c, bool plain) {
-  enum { EIGHTH_BYTES = 512 }; // of a warp's sums
+  enum {
+    EIGHTH_BYTES = 512,
+    BLOCKS_FEW = 4
+  }; // of a warp's sums; of a cluster, beside which there are registers for more
   const int64_t eighths = c->blocks * c->width / 8, own = blocks_of(eighths, c->cluster_k);
   const int64_t sent = (c->cluster_k - 1) * 4 * (int64_t)c->consumers * own * EIGHTH_BYTES;
-  return plain && !c->staged && !c->split && !c->ping_pong && c->cluster_m * c->cluster_n == 1 &&
-         p->pieces % p->gemm.groups == 0 && (!p->several || p->gemm.groups == 1) &&
+  if (c->blocks > 1 && c->cluster_k > BLOCKS_FEW) return false;
+  return plain && tiles_of(p, c) <= clusters_of(c) && !c->staged && !c->split && !c->ping_pong &&
+         c->cluster_m * c->cluster_n == 1 && p->pieces % p->gemm.groups == 0 && (!p->several || p->gemm.groups == 1) &&
          steps_of(p) >= c->cluster_k * SHORTEST && sent <= c->stages * stage_bytes(p, c);
 }
 

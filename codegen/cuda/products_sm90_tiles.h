@@ -19,8 +19,8 @@ typedef struct choice {
   bool ping_pong;    // a tile of its own for each of two
   int cluster_m, cluster_n;
   int cluster_k; // blocks of a cluster that cut one tile along k; then it is of no other tile
-  bool split;  // tiles that are too few for all blocks are cut along k
-  bool staged; // results through shared memory
+  bool split;    // tiles that are too few for all blocks are cut along k
+  bool staged;   // results through shared memory
   int stages, chunk, buffers;
   int part_blocks; // 64 rows each, of a buffer; 0: as many as a consumer has
   bool one_ring;   // of buffers, for both consumers of ping-pong
