@@ -6,7 +6,7 @@
 // each, in their order; with CLUSTER_K > 1 each cluster of so many blocks does one tile (gemm_sm90_shares.cuh).
 // What the text before this fixes: the constants in capitals; wgmma(); where the operands are: a_maps(), b_maps(),
 // row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(); epilogue(); and
-// finish_element(), all of it for one element. Behind this stands gemm_sm90_epilogue.cuh.
+// finish_element(), all of it for one element. Behind this stand gemm_sm90_epilogue.cuh and gemm_sm90_shares.cuh.
 
 constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 * 8192, STAGE_BYTES = A_BYTES + B_BYTES;
 // An element of a result takes SUMS sums, PARTNER registers apart: with two, a tile has columns of the first half of B
@@ -504,11 +504,11 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
 
 static __device__ __forceinline__ void product(const parameters &p) {
   extern __shared__ unsigned char raw[];
-  __shared__ __align__(8) u64 barriers[2 * STAGES + 2 * RINGS * BUFFERS + (CLUSTER_K > 1 ? CONSUMER_WARPS + 1 : 0)];
+  __shared__ __align__(8) u64 barriers[2 * STAGES + 2 * CONSUMERS * BUFFERS + (CLUSTER_K > 1 ? CONSUMER_WARPS + 1 : 0)];
   const u32 buffers = shared_address(raw) + 1023 & ~1023u,
             stages = buffers + STAGING_BYTES; // each piece a multiple of 1024
   const u32 full = shared_address(barriers), empty = full + 8 * STAGES, ready = empty + 8 * STAGES,
-            vacant = ready + 8 * RINGS * BUFFERS, shares = vacant + 8 * RINGS * BUFFERS;
+            vacant = ready + 8 * CONSUMERS * BUFFERS, shares = vacant + 8 * CONSUMERS * BUFFERS;
   const int group = threadIdx.x / 128, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
   __shared__ schedule s; // shared: beside the sums of a tile there are few registers
   const u32 rank = CLUSTER > 1 ? rank_in_cluster() : 0;
@@ -516,7 +516,7 @@ static __device__ __forceinline__ void product(const parameters &p) {
     s = schedule_of(p);
     for (int i = 0; i < STAGES; ++i)
       barrier_init(full + 8 * i, 1), barrier_init(empty + 8 * i, 4 * SHARING * CLUSTER);
-    for (int i = 0; i < RINGS * BUFFERS; ++i) barrier_init(ready + 8 * i, 4), barrier_init(vacant + 8 * i, 1);
+    for (int i = 0; i < CONSUMERS * BUFFERS; ++i) barrier_init(ready + 8 * i, 4), barrier_init(vacant + 8 * i, 1);
     if (CLUSTER_K > 1) {
       for (int i = 0; i < CONSUMER_WARPS; ++i) barrier_init(shares + 8 * i, 1);
       barrier_init(multiplied(shares), CONSUMER_WARPS * CLUSTER_K);
