@@ -1,12 +1,12 @@
 // Products of bf16 for sm_90a: C = op(A) op(B) by wgmma from tiles that TMA brings into a ring of STAGES in shared
-// memory, summed in float32. A block is a producer warpgroup (warp 0 loads, warps 1 and 2 store) and two consumers,
-// which share a tile BM x BN or, with PING_PONG, take turns: one multiplies while the other finishes its tile. As many
-// blocks as multiprocessors; each does one tile after the other. With SPLIT, tiles that are too few for all blocks are
-// cut along k: partial sums go to scratch memory, and at the end all blocks add them, a few rows and columns each, in
-// their order.
+// memory, summed in float32. A block is a producer warpgroup (warp 0 loads, the others store) and two or three
+// CONSUMERS, which share a tile BM x BN or, two with PING_PONG, take turns: one multiplies while the other finishes its
+// tile. As many blocks as multiprocessors; each does one tile after the other. Tiles that are too few for all blocks are
+// cut along k: with SPLIT partial sums go to scratch memory, and at the end all blocks add them, a few rows and columns
+// each, in their order; with CLUSTER_K > 1 each cluster of so many blocks does one tile (gemm_sm90_shares.cuh).
 // What the text before this fixes: the constants in capitals; wgmma(); where the operands are: a_maps(), b_maps(),
 // row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(); epilogue(); and
-// finish_element(), all of it for one element. Behind this stands gemm_sm90_epilogue.cuh.
+// finish_element(), all of it for one element. Behind this stand gemm_sm90_epilogue.cuh and gemm_sm90_shares.cuh.
 
 constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 * 8192, STAGE_BYTES = A_BYTES + B_BYTES;
 // An element of a result takes SUMS sums, PARTNER registers apart: with two, a tile has columns of the first half of B
@@ -16,7 +16,7 @@ constexpr int WIDTH = BN / SUMS, PARTNER = WIDTH / 2;
 constexpr int TURNS = SUMS > 1 ? RESULTS : 1, TOGETHER = RESULTS / TURNS;
 constexpr int CHUNKS = WIDTH / CHUNK, STRIPS = BLOCKS / PART_BLOCKS, PARTS = ROWS > TOGETHER ? ROWS : TOGETHER;
 constexpr int PART_BYTES = 64 * PART_BLOCKS * CHUNK * 2, BUFFER_BYTES = PARTS * PART_BYTES;
-constexpr int RINGS = ONE_RING ? 1 : 2, STAGING_BYTES = STAGED ? RINGS * BUFFERS * BUFFER_BYTES : 0;
+constexpr int RINGS = ONE_RING ? 1 : CONSUMERS, STAGING_BYTES = STAGED ? RINGS * BUFFERS * BUFFER_BYTES : 0;
 enum { DIM_M, DIM_N, DIM_K, DIM_LDA, DIM_LDB, DIM_LDC, DIM_GROUPS, DIM_FIRST };
 
 // ---- barriers, copies, fragments
@@ -47,7 +47,7 @@ static __device__ __forceinline__ void wait(u32 barrier, u32 phase) {
   while (!done);
 }
 static __device__ __forceinline__ void cluster_wait() {
-  if (CLUSTER > 1) asm volatile("barrier.cluster.arrive.release; barrier.cluster.wait.acquire;" ::: "memory");
+  if (CLUSTER * CLUSTER_K > 1) asm volatile("barrier.cluster.arrive.release; barrier.cluster.wait.acquire;" ::: "memory");
 }
 
 // A box of a tensor map at column x, row y of matrix z.
@@ -103,13 +103,19 @@ struct schedule {
   int clusters, cluster, steps; // steps: of 64 of one piece
 };
 
+static __device__ __forceinline__ u32 rank_in_cluster() {
+  u32 rank = 0;
+  if (CLUSTER * CLUSTER_K > 1) asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+
 static __device__ __forceinline__ schedule schedule_of(const parameters &p) {
   schedule s;
   s.rows = ((int)p.dims[DIM_M] + BM * CLUSTER_M - 1) / (BM * CLUSTER_M);
   s.columns = ((int)p.dims[DIM_N] + BN * CLUSTER_N - 1) / (BN * CLUSTER_N);
   s.tiles = s.rows * s.columns * (int)p.dims[DIM_GROUPS];
-  s.clusters = gridDim.x / CLUSTER;
-  s.cluster = blockIdx.x / CLUSTER;
+  s.clusters = gridDim.x / (CLUSTER * CLUSTER_K);
+  s.cluster = blockIdx.x / (CLUSTER * CLUSTER_K);
   s.steps = ((int)p.dims[DIM_K] + 63) / 64;
   return s;
 }
@@ -150,6 +156,10 @@ static __device__ __forceinline__ bool work_at(const parameters &p, const schedu
     return false;
   }
   w = tile_at(p, s, tile);
+  if (CLUSTER_K > 1) { // this block's share
+    const int all = w.stages, share = (int)rank_in_cluster();
+    w.start = all * share / CLUSTER_K, w.stages = all * (share + 1) / CLUSTER_K - w.start;
+  }
   return true;
 }
 
@@ -292,6 +302,13 @@ static __device__ void store_all(const parameters &p, const schedule &s, int fir
                                  u32 ready, u32 vacant);
 static __device__ __forceinline__ void finish_staged(const parameters &p, const sums &acc, const work &w, int column0,
                                                      ring &at, u32 buffers, u32 ready, u32 vacant, int warp, int lane);
+
+// Of a tile that a cluster cuts: gemm_sm90_shares.cuh. At `shares`, a barrier of every warp of the consumers for the
+// sums that others send it, and one that says that all blocks of the cluster have multiplied theirs.
+constexpr int CONSUMER_WARPS = 4 * SHARING;
+static __device__ __forceinline__ u32 multiplied(u32 shares) { return shares + 8 * CONSUMER_WARPS; }
+static __device__ __forceinline__ void finish_shares(const parameters &p, const sums &acc, const work &w, u32 sent,
+                                                     u32 shares, int row0, int column0);
 
 // Two neighbours of a result straight to memory: those at `at` of a row with `room` columns. PAIRS: of an even width in
 // float32, without an epilogue.
@@ -446,7 +463,8 @@ static __device__ __forceinline__ void add_all_parts(const parameters &p, const 
 }
 
 static __device__ __forceinline__ void consume_all(const parameters &p, const schedule &s, u32 rank, int c, u32 stages,
-                                                   u32 full, u32 empty, u32 buffers, u32 ready, u32 vacant) {
+                                                   u32 full, u32 empty, u32 buffers, u32 ready, u32 vacant,
+                                                   u32 shares) {
   const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
   const u32 a0 = stages + (PING_PONG ? 0 : c * BLOCKS * 8192), b0 = stages + A_BYTES;
   const int row = (CLUSTER_M > 1 ? rank * BM : 0) + (PING_PONG ? 0 : c * 64 * BLOCKS),
@@ -473,7 +491,9 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
         continue;
       }
     }
-    if constexpr (STAGED)
+    if constexpr (CLUSTER_K > 1)
+      finish_shares(p, acc, w, stages, shares, w.row + row + warp * 16 + lane / 4, w.column + 2 * (lane & 3));
+    else if constexpr (STAGED)
       finish_staged(p, acc, w, w.column + column, buffer,
                     buffers + own * BUFFERS * BUFFER_BYTES, ready + 8 * BUFFERS * own, vacant + 8 * BUFFERS * own, warp,
                     lane);
@@ -484,26 +504,29 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
 
 static __device__ __forceinline__ void product(const parameters &p) {
   extern __shared__ unsigned char raw[];
-  __shared__ __align__(8) u64 barriers[2 * STAGES + 4 * BUFFERS];
+  __shared__ __align__(8) u64 barriers[2 * STAGES + 2 * CONSUMERS * BUFFERS + (CLUSTER_K > 1 ? CONSUMER_WARPS + 1 : 0)];
   const u32 buffers = shared_address(raw) + 1023 & ~1023u,
             stages = buffers + STAGING_BYTES; // each piece a multiple of 1024
   const u32 full = shared_address(barriers), empty = full + 8 * STAGES, ready = empty + 8 * STAGES,
-            vacant = ready + 16 * BUFFERS;
+            vacant = ready + 8 * CONSUMERS * BUFFERS, shares = vacant + 8 * CONSUMERS * BUFFERS;
   const int group = threadIdx.x / 128, warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
   __shared__ schedule s; // shared: beside the sums of a tile there are few registers
-  u32 rank = 0;
-  if (CLUSTER > 1) asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  const u32 rank = CLUSTER > 1 ? rank_in_cluster() : 0;
   if (threadIdx.x == 0) {
     s = schedule_of(p);
     for (int i = 0; i < STAGES; ++i)
       barrier_init(full + 8 * i, 1), barrier_init(empty + 8 * i, 4 * SHARING * CLUSTER);
-    for (int i = 0; i < 2 * BUFFERS; ++i) barrier_init(ready + 8 * i, 4), barrier_init(vacant + 8 * i, 1);
+    for (int i = 0; i < CONSUMERS * BUFFERS; ++i) barrier_init(ready + 8 * i, 4), barrier_init(vacant + 8 * i, 1);
+    if (CLUSTER_K > 1) {
+      for (int i = 0; i < CONSUMER_WARPS; ++i) barrier_init(shares + 8 * i, 1);
+      barrier_init(multiplied(shares), CONSUMER_WARPS * CLUSTER_K);
+    }
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
   }
-  if (CLUSTER > 1) cluster_wait();
+  if (CLUSTER * CLUSTER_K > 1) cluster_wait();
   else __syncthreads();
   if (group == 0) {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(CONSUMERS > 2 ? 32 : 40));
     const int c = warp - 1;
     if (warp == 0 && lane == 0) load_all(p, s, rank, stages, full, empty);
     if (STAGED && c >= 0 && c < RINGS && lane == 0)
@@ -512,8 +535,8 @@ static __device__ __forceinline__ void product(const parameters &p) {
                 vacant + 8 * BUFFERS * c);
     __syncwarp();
   } else {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-    consume_all(p, s, rank, group - 1, stages, full, empty, buffers, ready, vacant);
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(CONSUMERS > 2 ? 160 : 232));
+    consume_all(p, s, rank, group - 1, stages, full, empty, buffers, ready, vacant, shares);
   }
   cluster_wait(); // a block may still send to one that is done
 }

@@ -1,7 +1,7 @@
 // The order of the tiles of a product for sm_90a, and how those are cut that are too few.
 
-constexpr int CLUSTER = CLUSTER_M * CLUSTER_N;
-constexpr int SHARING = PING_PONG ? 1 : 2; // consumers of one tile
+constexpr int CLUSTER = CLUSTER_M * CLUSTER_N;     // blocks that share operands; CLUSTER_K: that cut one tile
+constexpr int SHARING = PING_PONG ? 1 : CONSUMERS; // consumers of one tile
 constexpr int BM = 64 * BLOCKS * SHARING;
 
 struct tile_place {

@@ -7,8 +7,8 @@
 #include <string.h>
 
 enum {
-  THREADS = 384,
-  ALIGNMENT = 16 // of places and rows, for TMA
+  WARPGROUP = 128, // threads
+  ALIGNMENT = 16   // of places and rows, for TMA
 };
 
 // The places of an operand's matrices, and their one shape.
@@ -189,11 +189,11 @@ static void write_constants(const plan_launch *l, const product *p, const choice
   enum { RASTER_ROWS = 16 };
   const plan_gemm *g = &p->gemm;
   text_printf(out,
-              "constexpr int BLOCKS = %d, BN = %d, CLUSTER_M = %d, CLUSTER_N = %d, RASTER = %d;\n"
+              "constexpr int BLOCKS = %d, BN = %d, CONSUMERS = %d, CLUSTER_M = %d, CLUSTER_N = %d, CLUSTER_K = %d;\n"
               "constexpr bool PING_PONG = %s, ACCUMULATE = %s, ONE_RING = %s;\n"
-              "constexpr int PART_BLOCKS = %d;\n",
-              c->blocks, c->width, c->cluster_m, c->cluster_n, RASTER_ROWS / c->cluster_m, word(c->ping_pong),
-              word(g->accumulate), word(c->one_ring), c->part_blocks);
+              "constexpr int RASTER = %d, PART_BLOCKS = %d;\n",
+              c->blocks, c->width, c->consumers, c->cluster_m, c->cluster_n, c->cluster_k, word(c->ping_pong),
+              word(g->accumulate), word(c->one_ring), RASTER_ROWS / c->cluster_m, c->part_blocks);
   text_printf(
       out,
       "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, SUMS = %d, "
@@ -324,6 +324,7 @@ static void write_kernel(cuda_entry *e, plan_launch *l, const product *p, const 
   cuda_include(s, cuda_text_gemm_sm90_order);
   cuda_include(s, cuda_text_gemm_sm90);
   cuda_include(s, cuda_text_gemm_sm90_epilogue);
+  cuda_include(s, cuda_text_gemm_sm90_shares);
   text_add(&s->body, "  product(p);\n");
 }
 
@@ -350,7 +351,7 @@ bool sm90_product(cuda_entry *e, plan_launch *l, const product *p, cuda_source *
   if (c.split) cuda_arg(e, l, cuda_scratch(e, parts_bytes(p, &c)));
   cuda_dim(e, l, g->groups);
   for (int64_t i = 0; p->several && i <= g->groups; ++i) cuda_dim(e, l, p->first[i]);
-  cuda_grid(l, (c.split || tiles > clusters ? clusters : tiles) * cluster_of(&c), 1, 1, THREADS);
+  cuda_grid(l, (c.split || tiles > clusters ? clusters : tiles) * cluster_of(&c), 1, 1, WARPGROUP * (1 + c.consumers));
   l->shared = shared_bytes(p, &c);
   s->attributes = cluster_text(e, &c);
   write_kernel(e, l, p, &c, s);

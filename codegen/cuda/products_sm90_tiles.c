@@ -5,6 +5,12 @@
 enum { SWIZZLE = 128, SHARED_SPARE = 1536 }; // bytes; of shared memory: up to a multiple of 1024, and the barriers
 enum { FEW_STEPS = 12 };
 
+int clusters_of(const choice *c) {
+  // All blocks of a cluster are in one group of processors; so an H100 has room for as many.
+  static const int along_k[] = {[2] = 66, [3] = 39, [4] = 30, [5] = 22, [6] = 17, [7] = 15, [8] = 15};
+  return c->cluster_k > 1 ? along_k[c->cluster_k] : PROCESSORS / cluster_of(c);
+}
+
 int64_t tiles_of(const product *p, const choice *c) {
   return blocks_of(p->gemm.m, (int64_t)rows_of(c) * c->cluster_m) *
          blocks_of(p->gemm.n, (int64_t)c->width * c->cluster_n) * p->gemm.groups;
@@ -19,7 +25,7 @@ static int64_t stage_bytes(const product *p, const choice *c) {
 
 static int64_t buffer_bytes(const product *p, const choice *c) { // of all rings
   int together = sums_of(p) > 1 ? 1 : result_parts(p), parts = row_parts(p) > together ? row_parts(p) : together;
-  return (c->one_ring ? 1 : 2) * (int64_t)parts * 64 * c->part_blocks * c->chunk * 2;
+  return (c->one_ring ? 1 : c->consumers) * (int64_t)parts * 64 * c->part_blocks * c->chunk * 2;
 }
 
 int64_t shared_bytes(const product *p, const choice *c) {
@@ -59,50 +65,58 @@ int64_t parts_bytes(const product *p, const choice *c) {
 // and of cut ones. 1: they are not for that.
 typedef struct candidate {
   int width, blocks;
-  bool ping_pong;
+  char kind; // 'p': with ping-pong; 't': three consumers
   int cluster_m, cluster_n;
   int forward[2], input[2], cut, weight, weight_cut;
 } candidate;
 
 static const candidate candidates[] = {
-    {192, 2, true, 1, 1, {690, 722}, {690, 735}, 1, 621, 694},    //
-    {192, 2, true, 2, 1, {690, 720}, {690, 735}, 1, 649, 620},    //
-    {128, 2, true, 1, 1, {595, 640}, {620, 630}, 618, 512, 585},  //
-    {128, 2, true, 2, 1, {570, 650}, {630, 660}, 706, 545, 525},  //
-    {128, 2, false, 1, 1, {625, 690}, {650, 720}, 774, 816, 651}, //
-    {128, 2, false, 2, 1, {630, 720}, {710, 780}, 764, 640, 691}, //
-    {224, 1, false, 1, 1, {650, 755}, {595, 660}, 729, 782, 595}, //
-    {224, 1, false, 2, 1, {640, 760}, {690, 810}, 758, 808, 650}, //
-    {256, 1, false, 1, 1, {612, 686}, {690, 720}, 788, 600, 721}, //
-    {256, 1, false, 2, 1, {620, 712}, {650, 740}, 683, 640, 653}, //
-    {192, 1, false, 1, 1, {640, 700}, {650, 740}, 805, 650, 580}, //
-    {192, 1, false, 2, 1, {640, 700}, {650, 740}, 1, 600, 570},   //
-    {128, 1, false, 1, 1, {577, 651}, {609, 676}, 1, 690, 480},   //
-    {128, 3, true, 1, 1, {1, 1}, {1, 1}, 1, 1, 645},              //
-    {96, 3, true, 1, 1, {1, 1}, {1, 1}, 1, 1, 578},               //
-    {192, 1, true, 1, 1, {600, 500}, {600, 645}, 555, 635, 468},  //
-    {256, 1, true, 1, 1, {400, 400}, {430, 420}, 1, 1, 542},      //
-    {64, 2, true, 1, 1, {454, 435}, {462, 485}, 1, 489, 1},       //
-    {64, 1, true, 1, 1, {309, 299}, {302, 306}, 1, 200, 1},       //
+    {192, 2, 'p', 1, 1, {690, 722}, {690, 735}, 1, 621, 694},   //
+    {192, 2, 'p', 2, 1, {690, 720}, {690, 735}, 1, 649, 620},   //
+    {128, 2, 'p', 1, 1, {595, 640}, {620, 630}, 618, 512, 585}, //
+    {128, 2, 'p', 2, 1, {570, 650}, {630, 660}, 706, 545, 525}, //
+    {128, 2, ' ', 1, 1, {625, 690}, {650, 720}, 774, 816, 651}, //
+    {128, 2, ' ', 2, 1, {630, 720}, {710, 780}, 764, 640, 691}, //
+    {224, 1, ' ', 1, 1, {650, 755}, {595, 660}, 729, 782, 595}, //
+    {224, 1, ' ', 2, 1, {640, 760}, {690, 810}, 758, 808, 650}, //
+    {256, 1, ' ', 1, 1, {612, 686}, {690, 720}, 788, 600, 721}, //
+    {256, 1, ' ', 2, 1, {620, 712}, {650, 740}, 683, 640, 653}, //
+    {192, 1, ' ', 1, 1, {640, 700}, {650, 740}, 805, 650, 580}, //
+    {192, 1, ' ', 2, 1, {640, 700}, {650, 740}, 1, 600, 570},   //
+    {128, 1, ' ', 1, 1, {577, 651}, {609, 676}, 1, 690, 480},   //
+    {128, 3, 'p', 1, 1, {1, 1}, {1, 1}, 1, 1, 645},             //
+    {96, 3, 'p', 1, 1, {1, 1}, {1, 1}, 1, 1, 578},              //
+    {192, 1, 'p', 1, 1, {600, 500}, {600, 645}, 555, 635, 468}, //
+    {256, 1, 'p', 1, 1, {400, 400}, {430, 420}, 1, 1, 542},     //
+    {64, 2, 'p', 1, 1, {454, 435}, {462, 485}, 1, 440, 1},      //
+    {64, 1, 'p', 1, 1, {309, 299}, {302, 306}, 1, 200, 1},      //
+    {192, 1, 't', 1, 1, {595, 650}, {620, 725}, 1, 1, 1},       //
+    {128, 1, 't', 1, 1, {1, 1}, {1, 1}, 1, 1, 1},               //
+    {192, 2, ' ', 1, 1, {1, 1}, {1, 1}, 1, 1, 1},               //
 };
 
-// Number i of all: each whole, and cut along k.
+// Each whole, cut along k, and cut along k by clusters of 2 … blocks.
+enum { WHOLE, CUT, WAYS = 9 };
+
 static choice choice_of(int i) {
-  const candidate *from = &candidates[i / 2];
+  const candidate *from = &candidates[i / WAYS];
   return (choice){.width = from->width,
                   .blocks = from->blocks,
-                  .ping_pong = from->ping_pong,
+                  .consumers = from->kind == 't' ? 3 : 2,
+                  .ping_pong = from->kind == 'p',
                   .cluster_m = from->cluster_m,
                   .cluster_n = from->cluster_n,
-                  .split = i % 2 > 0};
+                  .cluster_k = i % WAYS > CUT ? i % WAYS : 1,
+                  .split = i % WAYS == CUT};
 }
 
 const char *tiles_text(arena *a, const choice *c) {
-  return arena_printf(a, "%dx%d%s %dx%d%s", c->width, c->blocks, c->ping_pong ? "p" : "", c->cluster_m, c->cluster_n,
-                      c->split ? "c" : "");
+  const char *kind = c->ping_pong ? "p" : c->consumers > 2 ? "t" : "";
+  return arena_printf(a, "%dx%d%s %dx%d%s%s", c->width, c->blocks, kind, c->cluster_m, c->cluster_n,
+                      c->cluster_k > 1 ? arena_printf(a, "x%d", c->cluster_k) : "", c->split ? "c" : "");
 }
 
-enum { CHOICES = 2 * (int)LENGTH(candidates) };
+enum { CHOICES = WAYS * (int)LENGTH(candidates) };
 
 const char *cuda_tiles(arena *a, int i) {
   if (i >= CHOICES) return NULL;
@@ -116,10 +130,24 @@ static int gated_rate(const product *p, const candidate *from) {
   static const struct {
     int width, blocks, few, more, again;
   } rates[] = {{192, 2, 314, 458, 365}, {192, 1, 349, 431, 340}, {128, 2, 312, 418, 390}};
-  for (size_t i = 0; from->ping_pong && i < LENGTH(rates); ++i)
+  for (size_t i = 0; from->kind == 'p' && i < LENGTH(rates); ++i)
     if (from->width == rates[i].width && from->blocks == rates[i].blocks)
       return steps_of(p) < FEW_STEPS ? rates[i].few : p->extras ? rates[i].again : rates[i].more;
   return from->input[0] == 1 ? 1 : from->input[0] / 4;
+}
+
+// The same of a weight gradient whose tiles clusters cut along k; 1: they are not for that.
+static int shared_rate(const candidate *from) {
+  static const struct {
+    int width, blocks;
+    char kind;
+    int rate;
+  } rates[] = {{192, 1, 't', 760}, {128, 1, 't', 720}, {192, 2, ' ', 830},
+               {128, 2, ' ', 660}, {256, 1, ' ', 620}, {128, 1, ' ', 575}};
+  for (size_t i = 0; from->cluster_m * from->cluster_n == 1 && i < LENGTH(rates); ++i)
+    if (from->width == rates[i].width && from->blocks == rates[i].blocks && from->kind == rates[i].kind)
+      return rates[i].rate;
+  return 1;
 }
 
 // The time of a product, in microseconds; 0: not worth a try.
@@ -141,6 +169,13 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
   const double results = weight ? f32 * (double)(p->gemm.m * p->gemm.n * p->gemm.groups) : 0;
   // An epilogue that reads a matrix beside C waits for it where no other tile is multiplied meanwhile.
   const double exposed = p->body && !p->glu && p->extras && !c->ping_pong ? (c->blocks > 1 ? 0.55 : 0.85) : 1;
+  if (c->cluster_k > 1) {
+    const double once = 2, sent = 1.8e-4; // microseconds: of a tile; for a block's sums, were all sent
+    const int rate = shared_rate(from);
+    return rate == 1
+               ? 0
+               : launch + results + work / c->cluster_k / rate + once + sent * area * (c->cluster_k - 1) / c->cluster_k;
+  }
   if (!c->split)
     return whole == 1
                ? 0
@@ -159,9 +194,23 @@ static bool can_split(const product *p, const choice *c) {
   enum { SUMS = 256 }; // of a thread, beside which there are registers for whole tiles' results and those of parts
   const int64_t tiles = tiles_of(p, c), cut = tiles_cut(p, c), steps = steps_of(p);
   if (p->gemm.trans_a && !is_bf16(p->types.c) && tiles >= clusters_of(c) && c->width * c->blocks > SUMS) return false;
-  bool alike = !p->glu && p->pieces % p->gemm.groups == 0 && (!p->several || p->gemm.groups == 1);
+  bool alike = !p->glu && c->consumers == 2 && p->pieces % p->gemm.groups == 0 && (!p->several || p->gemm.groups == 1);
   return alike && cut && steps >= 2 * SHORTEST && tiles * steps < INT32_MAX / (2 * PROCESSORS) &&
          cut * cluster_of(c) * 2 <= ARRIVALS;
+}
+
+// Whether clusters can cut tiles along k, all at one time, in shares long enough, and there is room for the sums sent.
+static bool can_share(const product *p, const choice *c, bool plain) {
+  enum {
+    EIGHTH_BYTES = 512,
+    BLOCKS_FEW = 4
+  }; // of a warp's sums; of a cluster, beside which there are registers for more
+  const int64_t eighths = c->blocks * c->width / 8, own = blocks_of(eighths, c->cluster_k);
+  const int64_t sent = (c->cluster_k - 1) * 4 * (int64_t)c->consumers * own * EIGHTH_BYTES;
+  if (c->blocks > 1 && c->cluster_k > BLOCKS_FEW) return false;
+  return plain && tiles_of(p, c) <= clusters_of(c) && !c->staged && !c->split && !c->ping_pong &&
+         c->cluster_m * c->cluster_n == 1 && p->pieces % p->gemm.groups == 0 && (!p->several || p->gemm.groups == 1) &&
+         steps_of(p) >= c->cluster_k * SHORTEST && sent <= c->stages * stage_bytes(p, c);
 }
 
 // Fills in what follows from the tiles.
@@ -186,7 +235,7 @@ static bool usable(const product *p, choice *c, bool staged) {
   bool fits = plain || c->width * c->blocks <= (p->kinds < MANY_KINDS ? SUMS : SUMS_FEW),
        chunks = c->width / sums_of(p) % 32 == 0;
   if (!fits || !chunks || (p->glu && !c->staged) || (c->split && !can_split(p, c))) return false;
-  return fill_shared(p, c);
+  return fill_shared(p, c) && (c->cluster_k == 1 || can_share(p, c, plain));
 }
 
 // Behind the tiles may stand stages, columns of a chunk and buffers, "192x2p 2x1 4 32 2", then blocks of 64 rows of a
@@ -196,9 +245,13 @@ static bool read_choice(const char *tiles, choice *c) {
   int used = 0;
   if (sscanf(tiles, "%dx%d%n", &c->width, &c->blocks, &used) != 2) return false;
   c->ping_pong = tiles[used] == 'p';
-  tiles += used + c->ping_pong;
+  c->consumers = tiles[used] == 't' ? 3 : 2;
+  tiles += used + (c->ping_pong || c->consumers > 2);
   if (sscanf(tiles, "%dx%d%n", &c->cluster_m, &c->cluster_n, &used) != 2) return false;
   tiles += used;
+  c->cluster_k = 1, used = 0;
+  if (sscanf(tiles, "x%d%n", &c->cluster_k, &used) == 1) tiles += used;
+  if (c->cluster_k < 1 || c->cluster_k >= WAYS) return false;
   c->split = *tiles == 'c';
   tiles += c->split;
   int one = 0;
@@ -212,7 +265,7 @@ static int time_all(const product *p, bool staged, choice all[CHOICES], double t
   int best = -1;
   for (int i = 0; i < CHOICES; ++i) {
     all[i] = choice_of(i);
-    times[i] = usable(p, &all[i], staged) ? time_of(p, &candidates[i / 2], &all[i]) : 0;
+    times[i] = usable(p, &all[i], staged) ? time_of(p, &candidates[i / WAYS], &all[i]) : 0;
     if (times[i] > 0 && (best < 0 || times[i] < times[best])) best = i;
   }
   return best;

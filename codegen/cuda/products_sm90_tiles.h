@@ -15,10 +15,12 @@ enum {
 
 typedef struct choice {
   int width, blocks; // of a tile: columns; 64 rows each, of a consumer
-  bool ping_pong;    // a tile of its own for each consumer
+  int consumers;     // warpgroups that multiply
+  bool ping_pong;    // a tile of its own for each of two
   int cluster_m, cluster_n;
-  bool split;  // tiles that are too few for all blocks are cut along k
-  bool staged; // results through shared memory
+  int cluster_k; // blocks of a cluster that cut one tile along k; then it is of no other tile
+  bool split;    // tiles that are too few for all blocks are cut along k
+  bool staged;   // results through shared memory
   int stages, chunk, buffers;
   int part_blocks; // 64 rows each, of a buffer; 0: as many as a consumer has
   bool one_ring;   // of buffers, for both consumers of ping-pong
@@ -26,14 +28,15 @@ typedef struct choice {
 
 static inline bool is_bf16(const char *type) { return !strcmp(type, "bf16"); }
 
-static inline int rows_of(const choice *c) { return 64 * c->blocks * (c->ping_pong ? 1 : 2); }
+static inline int rows_of(const choice *c) { return 64 * c->blocks * (c->ping_pong ? 1 : c->consumers); }
 
-static inline int cluster_of(const choice *c) { return c->cluster_m * c->cluster_n; }
+static inline int cluster_of(const choice *c) { return c->cluster_m * c->cluster_n * c->cluster_k; }
 
-static inline int clusters_of(const choice *c) { return PROCESSORS / cluster_of(c); }
+// Clusters that work at one time.
+int clusters_of(const choice *c);
 
-// Tiles as text: "WIDTHxBLOCKS[p] MxN[c]", as "192x2p 2x1": p of ping-pong, M and N of the cluster, c of tiles cut
-// along k.
+// Tiles as text: "WIDTHxBLOCKS[p|t] MxN[xK][c]", as "192x2p 2x1": p of ping-pong, t of three consumers, M and N of the
+// cluster, K of its blocks that cut a tile along k, c of tiles cut along k whose parts meet in memory.
 const char *tiles_text(arena *a, const choice *c);
 // The tiles of the text `tiles`, or, where it is NULL, those that seem fastest; width 0: there are none that suit.
 choice choose_tiles(const product *p, bool staged, const char *tiles);
