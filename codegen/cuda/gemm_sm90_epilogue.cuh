@@ -88,50 +88,65 @@ static __device__ __forceinline__ void epilogue_pair(const float (&acc)[BN / 2],
   }
 }
 
+// Fragments of the row operands, 16 columns of 16 rows of a warp, one after the other.
+typedef u32 row_fragments[ROWS ? ROWS : 1][4];
+// Where there are registers for it, those of two steps at once: the next step's come while this one is computed.
+constexpr int AT_ONCE = BLOCKS * BN / 2 + 4 * (2 * ROWS + TOGETHER) <= 216 ? 2 : 1;
+static __device__ __forceinline__ void load_fragments(row_fragments &rows, u32 address) {
+#pragma unroll
+  for (int i = 0; i < ROWS; ++i)
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(rows[i][0]), "=r"(rows[i][1]), "=r"(rows[i][2]), "=r"(rows[i][3])
+                 : "r"(address + i * PART_BYTES)
+                 : "memory");
+}
+
 // Results of a chunk, from column `column` on: the one of this turn, or all; base: of the lane's row in the buffer.
 static __device__ __forceinline__ void finish_chunk(const parameters &p, const sums &acc, const work &w, int column,
                                                     int strip, int chunk, int turn, u32 base, u32 swizzle,
                                                     int lane) {
+  constexpr int STEPS = CHUNK / 16 * PART_BLOCKS;
   const int half = lane >> 4; // of stmatrix: lanes 16 … have the 8 columns behind
+  row_fragments rows[AT_ONCE];
+  float columns[4][KINDS ? KINDS : 1];
+  const auto address_of = [&](int i) {
+    return base + i % PART_BLOCKS * (64 * CHUNK * 2) + (((2 * (i / PART_BLOCKS) + half) ^ swizzle) << 4);
+  };
+  if (AT_ONCE > 1) load_fragments(rows[0], address_of(0));
 #pragma unroll
-  for (int j = 0; j < CHUNK / 16; ++j) {
-    float columns[4][KINDS ? KINDS : 1];
+  for (int i = 0; i < STEPS; ++i) {
+    const int j = i / PART_BLOCKS, block = i % PART_BLOCKS;
+    const u32 address = address_of(i);
+    u32 results[TOGETHER][4];
+    // Those of the next step before this one's results: nothing may pass these.
+    if (AT_ONCE == 1) load_fragments(rows[0], address);
+    else if (i + 1 < STEPS) load_fragments(rows[(i + 1) % AT_ONCE], address_of(i + 1));
 #pragma unroll
-    for (int kind = 0; kind < KINDS; ++kind)
+    for (int kind = 0; kind < KINDS && block == 0; ++kind)
 #pragma unroll
-      for (int i = 0; i < 4; ++i)
-        columns[i][kind] =
-            column_of(p, kind, w.group, column + 16 * j + 8 * (i / 2) + 2 * (lane & 3) + i % 2);
+      for (int k = 0; k < 4; ++k)
+        columns[k][kind] =
+            column_of(p, kind, w.group, column + 16 * j + 8 * (k / 2) + 2 * (lane & 3) + k % 2);
 #pragma unroll
-    for (int block = 0; block < PART_BLOCKS; ++block) {
-      const u32 address = base + block * (64 * CHUNK * 2) + (((2 * j + half) ^ swizzle) << 4);
-      u32 rows[ROWS ? ROWS : 1][4], results[TOGETHER][4];
+    for (int t = 0; t < 4; ++t) {
+      const int at_sum = 4 * (chunk * CHUNK / 8 + 2 * j) + 2 * t;
+      float row_pair[2][ROWS ? ROWS : 1], column_pair[2][KINDS ? KINDS : 1], y[2][RESULTS];
 #pragma unroll
-      for (int i = 0; i < ROWS; ++i)
-        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                     : "=r"(rows[i][0]), "=r"(rows[i][1]), "=r"(rows[i][2]), "=r"(rows[i][3])
-                     : "r"(address + i * PART_BYTES)
-                     : "memory");
+      for (int k = 0; k < ROWS; ++k)
+        row_pair[0][k] = low_of(rows[i % AT_ONCE][k][t]), row_pair[1][k] = high_of(rows[i % AT_ONCE][k][t]);
 #pragma unroll
-      for (int t = 0; t < 4; ++t) {
-        const int at_sum = 4 * (chunk * CHUNK / 8 + 2 * j) + 2 * t;
-        float row_pair[2][ROWS ? ROWS : 1], column_pair[2][KINDS ? KINDS : 1], y[2][RESULTS];
+      for (int k = 0; k < KINDS; ++k)
+        column_pair[0][k] = columns[t / 2 * 2][k], column_pair[1][k] = columns[t / 2 * 2 + 1][k];
+      epilogue_pair(acc[strip * PART_BLOCKS + block], at_sum, column_pair, row_pair, y);
 #pragma unroll
-        for (int i = 0; i < ROWS; ++i) row_pair[0][i] = low_of(rows[i][t]), row_pair[1][i] = high_of(rows[i][t]);
-#pragma unroll
-        for (int i = 0; i < KINDS; ++i)
-          column_pair[0][i] = columns[t / 2 * 2][i], column_pair[1][i] = columns[t / 2 * 2 + 1][i];
-        epilogue_pair(acc[strip * PART_BLOCKS + block], at_sum, column_pair, row_pair, y);
-#pragma unroll
-        for (int i = 0; i < TOGETHER; ++i) results[i][t] = pack(y[0][turn + i], y[1][turn + i]);
-      }
-#pragma unroll
-      for (int e = 0; e < TOGETHER; ++e)
-        asm volatile(
-            "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address + e * PART_BYTES),
-            "r"(results[e][0]), "r"(results[e][1]), "r"(results[e][2]), "r"(results[e][3])
-            : "memory");
+      for (int k = 0; k < TOGETHER; ++k) results[k][t] = pack(y[0][turn + k], y[1][turn + k]);
     }
+#pragma unroll
+    for (int e = 0; e < TOGETHER; ++e)
+      asm volatile(
+          "stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(address + e * PART_BYTES),
+          "r"(results[e][0]), "r"(results[e][1]), "r"(results[e][2]), "r"(results[e][3])
+          : "memory");
   }
 }
 

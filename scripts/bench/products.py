@@ -132,6 +132,16 @@ def gated_grad(dy, x):
     return torch.cat([dy * up * (sigmoid * (1 + gate * (1 - sigmoid))), dy * gate * sigmoid], 1).bfloat16()
 
 
+def gelu_slope(x):
+    u = 2 * 0.7978845608 * (x + 0.044715 * x**3)
+    sigmoid = torch.sigmoid(u)
+    return sigmoid + x * sigmoid * (1 - sigmoid) * 2 * 0.7978845608 * (1 + 3 * 0.044715 * x * x)
+
+
+def gelu_grad(dy, x):
+    return (dy.float() * gelu_slope(x.float())).bfloat16()
+
+
 class Case:
     """A product with its own memory, operands random, the rest NaN."""
     def __init__(self, folder, spec, entry):
@@ -190,6 +200,11 @@ class Case:
                 slope = sigmoid * (1 + gate * (1 - sigmoid))
                 results.append(torch.cat([total * up * slope, total * gate * sigmoid], 1) if s["grad"] else total)
                 continue
+            if s["gelu"]:
+                total = total * gelu_slope(self.row[0][g].float())
+                results.append(total)
+                extras.append([])
+                continue
             for kind in range(s["kinds"]):
                 total = total + self.column[kind * s["groups"] + g]
             extras.append([total * (i + 2) for i in range(s["extras"])])
@@ -234,6 +249,9 @@ class Case:
         if s["glu"]:
             row, grad = torch.compile(gated, dynamic=False), torch.compile(gated_grad, dynamic=False)
             return lambda: grad(torch.matmul(a, b, out=c), self.row[0][0]) if s["grad"] else row(torch.matmul(a, b, out=c))
+        if s["gelu"]:
+            slope = torch.compile(gelu_grad, dynamic=False)
+            return lambda: slope(torch.matmul(a, b, out=c), self.row[0][0])
 
         def go():
             torch.matmul(a, b, out=c)
@@ -290,7 +308,7 @@ def time_all(specs, make, burst):
     torch.empty(1, device="cuda")
     wrong, shapes = 0, {}
     for s in specs:
-        shapes.setdefault(tuple(s[x] for x in ("m", "n", "k", "ta", "tb", "rows", "glu", "groups", "pieces")), []).append(s)
+        shapes.setdefault(tuple(s[x] for x in ("m", "n", "k", "ta", "tb", "rows", "glu", "gelu", "groups", "pieces")), []).append(s)
     for shape, group in shapes.items():
         graphs, notes, keep = {}, {}, []
         for s in group:
@@ -299,7 +317,7 @@ def time_all(specs, make, burst):
             wrong += not ok
             notes[s["name"]] = ("ok, " if ok else "WRONG, ") + note + grid(case)
             count = max(6, min(60, int(4e-3 / (case.flops() / 650e12))))
-            if not graphs and shape[7:] == (1, 1):
+            if not graphs and shape[8:] == (1, 1):
                 peers = [c.peer() for c in cases]
                 graphs["PyTorch"] = graph(peers, count)
                 keep.append(peers)

@@ -5,7 +5,7 @@
 //   tiles=WIDTHxBLOCKS[p],1x1[c][,STAGES,CHUNK,BUFFERS] or tiles=all (by its shape, then all that suit it) ta tb f32
 //   (result) acc stacked (groups in one value) lists (rows each a value)
 //   glu (the value of [gate | up] alone) glu keep (C too) glu grad (C is its gradient; extras=1: the value again) here
-//   (C in the place of the row operand)
+//   (C in the place of the row operand) gelu (the sum times GELU's slope at the row operand)
 #include "tests/cuda/cases.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 typedef struct spec {
   char name[64], tiles[64];
   int m, n, k, groups, pieces, kinds, rows, extras, pad;
-  bool ta, tb, f32, acc, stacked, lists, glu, keep, grad, here;
+  bool ta, tb, f32, acc, stacked, lists, glu, keep, grad, here, gelu;
 } spec;
 
 // How many of C, and of how many columns it, the row operands and the extras are.
@@ -43,16 +43,16 @@ static bool read_spec(char *line, spec *s) {
     const struct {
       const char *name;
       bool *to;
-    } flags[] = {{"ta", &s->ta},           {"tb", &s->tb},       {"f32", &s->f32}, {"acc", &s->acc},
-                 {"stacked", &s->stacked}, {"lists", &s->lists}, {"glu", &s->glu}, {"keep", &s->keep},
-                 {"grad", &s->grad},       {"here", &s->here}};
+    } flags[] = {{"ta", &s->ta},           {"tb", &s->tb},       {"f32", &s->f32},  {"acc", &s->acc},
+                 {"stacked", &s->stacked}, {"lists", &s->lists}, {"glu", &s->glu},  {"keep", &s->keep},
+                 {"grad", &s->grad},       {"here", &s->here},   {"gelu", &s->gelu}};
     for (size_t i = 0; i < LENGTH(numbers); ++i)
       if (!strncmp(word, numbers[i].name, strlen(numbers[i].name))) *numbers[i].to = atoi(strchr(word, '=') + 1);
     for (size_t i = 0; i < LENGTH(flags); ++i)
       if (!strcmp(word, flags[i].name)) *flags[i].to = true;
     if (!strncmp(word, "tiles=", 6)) snprintf(s->tiles, sizeof s->tiles, "%s", word + 6);
   }
-  if (s->glu && s->grad) s->rows = 1;
+  if ((s->glu && s->grad) || s->gelu) s->rows = 1;
   else if (s->glu) s->extras = 1;
   for (char *c = s->tiles; *c; ++c)
     if (*c == ',') *c = ' ';
@@ -122,11 +122,30 @@ static void write_glu(const spec *s, text *t) {
   text_add(t, s->extras ? "    return %dg, %du, %y : f32, f32, f32\n  }\n" : "    return %dg, %du : f32, f32\n  }\n");
 }
 
+// GELU's slope by its tanh form.
+static void write_gelu(text *t) {
+  text_add(t, "  func.func private @finish(%c: f32, %x: f32) -> f32 {\n    %one = arith.constant 1.0 : f32\n"
+              "    %half = arith.constant 0.5 : f32\n    %k0 = arith.constant 0.797884583 : f32\n"
+              "    %k1 = arith.constant 0.0356774069 : f32\n    %k2 = arith.constant 0.107032225 : f32\n"
+              "    %xx = arith.mulf %x, %x : f32\n    %a0 = arith.mulf %k1, %xx : f32\n"
+              "    %a1 = arith.addf %k0, %a0 : f32\n    %a2 = arith.mulf %x, %a1 : f32\n"
+              "    %th = math.tanh %a2 : f32\n    %b0 = arith.addf %one, %th : f32\n"
+              "    %b1 = arith.mulf %th, %th : f32\n    %b2 = arith.subf %one, %b1 : f32\n"
+              "    %b3 = arith.mulf %k2, %xx : f32\n    %b4 = arith.addf %k0, %b3 : f32\n"
+              "    %b5 = arith.mulf %b2, %b4 : f32\n    %b6 = arith.mulf %x, %b5 : f32\n"
+              "    %b7 = arith.addf %b0, %b6 : f32\n    %slope = arith.mulf %half, %b7 : f32\n"
+              "    %y = arith.mulf %slope, %c : f32\n    return %y : f32\n  }\n");
+}
+
 // s = sum + columns …; the result is s + rows …, extras are 2 s, 3 s …
 static void write_epilogue(writer *w, const spec *s) {
   text *t = &w->functions;
   if (s->glu) {
     write_glu(s, t);
+    return;
+  }
+  if (s->gelu) {
+    write_gelu(t);
     return;
   }
   int inputs = s->kinds + s->rows;
@@ -185,9 +204,9 @@ static void write_case(writer *w, const spec *s) {
               "{\"name\":\"%s\",\"m\":%d,\"n\":%d,\"k\":%d,\"groups\":%d,\"pieces\":%d,\"kinds\":%d,\"rows\":%d,"
               "\"extras\":%d,\"pad\":%d,"
               "\"ta\":%d,\"tb\":%d,\"f32\":%d,\"acc\":%d,\"stacked\":%d,"
-              "\"lists\":%d,\"glu\":%d,\"grad\":%d",
+              "\"lists\":%d,\"glu\":%d,\"grad\":%d,\"gelu\":%d",
               s->name, s->m, s->n, s->k, s->groups, s->pieces, s->kinds, s->rows, s->extras, s->pad, s->ta, s->tb,
-              s->f32, s->acc, s->stacked, s->lists, s->glu, s->grad);
+              s->f32, s->acc, s->stacked, s->lists, s->glu, s->grad, s->gelu);
   free(values(w, "a", ab, a_rows, lda, false, true));
   free(values(w, "b", ab, b_rows, ldb, false, true));
   free(values(w, "column", s->kinds * s->groups, 1, s->n, true, true));
