@@ -259,6 +259,20 @@ static __device__ __forceinline__ int thread_again() {
   return thread;
 }
 
+// The position of a consumer's row among its own. Two consumers take it from a table, three divide: whether registers
+// suffice for wgmmas in flight hangs on such things (tests/cuda/attention.txt shows it).
+constexpr bool DIVIDES = CONSUMERS == 3;
+__shared__ int row_positions[64];
+static __device__ __forceinline__ void fill_row_positions() { // all threads of the block, before they meet
+  if (!DIVIDES && threadIdx.x < 64) row_positions[threadIdx.x] = threadIdx.x / GROUP;
+}
+static __device__ __forceinline__ int row_position(int row) {
+  if (DIVIDES) return row / GROUP;
+  int position;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(position) : "r"(shared_address(row_positions) + 4 * row));
+  return position;
+}
+
 // The table [positions, cosines | sines] that turns gradients back: each consumer fetches the rows of its positions as it
 // begins an item, in two swizzled boxes of maps[TURN_MAP].
 struct turning {
@@ -330,7 +344,7 @@ static __device__ __forceinline__ void mask_keys(float (&x)[SIZE], int key, int 
   least = __shfl_sync(0xffffffffu, least, 0); // in a uniform register: the others are all in use
   if (key + N - 1 <= least && (!STARTS || key >= starts.most)) return;
   const int thread = thread_again(), row = thread / 32 % 4 * 16 + thread % 32 / 4, column = thread % 4 * 2;
-  const int last_a = least + row / GROUP - key - column, last_b = least + (row + 8) / GROUP - key - column;
+  const int last_a = least + row_position(row) - key - column, last_b = least + row_position(row + 8) - key - column;
 #pragma unroll
   for (int q = 0; q < N / 8; ++q) {
     if (8 * q > last_a) x[4 * q] = -1e30f;
@@ -339,8 +353,8 @@ static __device__ __forceinline__ void mask_keys(float (&x)[SIZE], int key, int 
     if (8 * q + 1 > last_b) x[4 * q + 3] = -1e30f;
   }
   if (!STARTS || key >= starts.most) return;
-  const int first_a = starts[least + row / GROUP] - key - column;
-  const int first_b = starts[least + (row + 8) / GROUP] - key - column;
+  const int first_a = starts[least + row_position(row)] - key - column;
+  const int first_b = starts[least + row_position(row + 8)] - key - column;
 #pragma unroll
   for (int q = 0; q < N / 8; ++q) {
     if (8 * q < first_a) x[4 * q] = -1e30f;

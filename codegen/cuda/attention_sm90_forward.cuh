@@ -272,6 +272,7 @@ template <typename P> static __device__ __forceinline__ void attention(const P &
   m.keys = m.staged + QUERY_BYTES, m.values = m.keys + STAGES * BLOCK_BYTES, m.items = shared_address(items);
   m.keys_full = first, m.keys_empty = first + 8 * STAGES, m.values_full = first + 16 * STAGES;
   m.values_empty = first + 24 * STAGES, m.query_full = first + 32 * STAGES, m.query_empty = m.query_full + 16;
+  fill_row_positions();
   if (threadIdx.x == 0) {
     for (int i = 0; i < STAGES; ++i) {
       barrier_init(m.keys_full + 8 * i, 1), barrier_init(m.values_full + 8 * i, 1);

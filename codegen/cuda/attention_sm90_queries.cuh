@@ -188,6 +188,7 @@ template <typename P> static __device__ __forceinline__ void attention_grad_quer
   m.keys_full = first, m.keys_empty = first + 8 * STAGES, m.values_full = first + 16 * STAGES;
   m.values_empty = first + 24 * STAGES, m.query_full = first + 32 * STAGES, m.query_empty = m.query_full + 8;
   m.table = m.values + STAGES * BLOCK_BYTES, m.turns_full = m.query_empty + 8, m.items = shared_address(items);
+  fill_row_positions();
   if (threadIdx.x == 0) {
     for (int i = 0; TURNS && i < CONSUMERS; ++i) barrier_init(m.turns_full + 8 * i, 1);
     for (int i = 0; i < STAGES; ++i) {
