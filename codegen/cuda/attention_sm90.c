@@ -11,7 +11,8 @@ enum {
   GROUP_MAX = 64,
   PADDED = 128,
   WARPS = 4, // of a consumer
-  WARP_ROWS = 16
+  WARP_ROWS = 16,
+  CUT_COUNTERS = 512 // of consumers' parts, at least 2 * PROCESSORS
 };
 
 typedef enum { FORWARD, GRAD_QUERIES, GRAD_KEYS } kernel_kind;
@@ -119,10 +120,28 @@ static int64_t time_of(const attention *a, int cluster) {
   return longest;
 }
 
+// Query blocks of all items of dK and dV.
+static int64_t cut_blocks(const attention *a) {
+  const widths *w = widths_of(a, GRAD_KEYS);
+  int64_t rows = w->consumers * 64, blocks = 0;
+  for (int64_t first = 0; first < a->length; first += rows) blocks += blocks_of(a->length, w->keys) - first / w->keys;
+  return blocks * a->sequences * a->heads;
+}
+
+// dK's and dV's items are cut, so that all blocks have equally much to do: where they are so few, or so unlike, that
+// this is worth the sums of their parts.
+static bool cuts(const attention *a) {
+  // As time_of counts, measured on an H100; the loop of cut items is a twelfth slower.
+  enum { PARTS_COST = 10, MOST = INT32_MAX / PROCESSORS };
+  if (a->head != 64 || a->starts || a->segments > 1 || cut_blocks(a) > MOST) return false;
+  int64_t cut = cut_blocks(a) * 13 / 12 / PROCESSORS + PARTS_COST, whole = time_of(a, 1), shared = time_of(a, 2);
+  return cut < (whole < shared ? whole : shared);
+}
+
 // Blocks that share a key block: two where key blocks are few, and shared memory has room for it. Four are slower: not
 // all of them run at once.
 static int cluster_of(const attention *a, kernel_kind kind) {
-  return kind == GRAD_KEYS && a->head == 64 && time_of(a, 2) < time_of(a, 1) ? 2 : 1;
+  return kind == GRAD_KEYS && a->head == 64 && !cuts(a) && time_of(a, 2) < time_of(a, 1) ? 2 : 1;
 }
 
 static void write_text(const attention *a, kernel_kind kind, int cluster, int stages, cuda_source *s) {
@@ -131,16 +150,18 @@ static void write_text(const attention *a, kernel_kind kind, int cluster, int st
   int keys = widths_of(a, kind)->keys, head = (int)a->head;
   bool turns = turns_back(a, kind), apart = kind == FORWARD || (kind == GRAD_KEYS && head > 64); // A in shared memory
   text *out = &s->functions;
-  text_printf(out,
-              "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
-              "constexpr int HEAD = %d, GROUP = %lld, TOKENS = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = "
-              "%d, BUFFERS "
-              "= %d;\n"
-              "constexpr bool TURNS = %s, STARTS = %s;\nconstexpr int STARTS_ARG = %d, TURN_MAP = %d, CONSUMER_ROWS = "
-              "%lld;\nconstexpr float SCALE = ",
-              head, (long long)group_of(a), (long long)tokens_of(a), widths_of(a, kind)->consumers, keys, stages,
-              cluster, widths_of(a, kind)->buffers, turns ? "true" : "false", a->starts ? "true" : "false",
-              kind == FORWARD ? 3 : 6, kind == GRAD_KEYS ? 4 : 5, (long long)rows_of(a, kind));
+  text_printf(
+      out,
+      "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
+      "constexpr int HEAD = %d, GROUP = %lld, TOKENS = %lld, CONSUMERS = %d, KEYS = %d, STAGES = %d, CLUSTER = "
+      "%d, BUFFERS "
+      "= %d;\n"
+      "constexpr bool TURNS = %s, STARTS = %s, CUT = %s;\nconstexpr int STARTS_ARG = %d, TURN_MAP = %d, CONSUMER_ROWS "
+      "= %lld, CUT_COUNTERS = %d;\nconstexpr float SCALE = ",
+      head, (long long)group_of(a), (long long)tokens_of(a), widths_of(a, kind)->consumers, keys, stages, cluster,
+      widths_of(a, kind)->buffers, turns ? "true" : "false", a->starts ? "true" : "false",
+      kind != FORWARD && cuts(a) ? "true" : "false", kind == FORWARD ? 3 : 6, kind == GRAD_KEYS ? 4 : 5,
+      (long long)rows_of(a, kind), CUT_COUNTERS);
   cuda_float(out, a->scale);
   text_add(out, ";\n\n");
   write_wgmma("wgmma_scores", keys, !apart, false, keys / 2, out);
@@ -180,6 +201,7 @@ static bool finish(cuda_entry *e, plan_launch *l, kernel_kind kind, const attent
   const widths *w = widths_of(a, kind);
   int64_t consumers = w->consumers, rows = consumers * rows_of(a, kind);
   int64_t items = a->sequences * a->key_heads * blocks_of(a->length, rows);
+  if (kind == GRAD_KEYS && cuts(a)) items = cut_blocks(a);
   int cluster = cluster_of(a, kind), workers = PROCESSORS / cluster;
   int64_t peers = (cluster - 1) * consumers * (WARPS / cluster) * WARP_ROWS * 2 * a->head * 4; // dK, dV of others
   bool turns = turns_back(a, kind);
@@ -210,10 +232,19 @@ bool attention_sm90(cuda_entry *e, MlirOperation op, const attention *a, lmn_err
   return finish(e, l, FORWARD, a, error);
 }
 
+// With, where items are cut, counters of their parts and room for them, two of every block.
+static plan_ref workspace(cuda_entry *e, const attention *a) {
+  enum { FLOAT = 4, PARTS = 2 };
+  if (!cuts(a)) return attention_workspace(e, a);
+  int64_t floats = 2 * a->sequences * a->heads * blocks_of(a->length, PADDED) * PADDED;
+  int64_t parts = PROCESSORS * PARTS * widths_of(a, GRAD_KEYS)->consumers * 64 * 2 * a->head;
+  return cuda_scratch(e, (floats + CUT_COUNTERS + parts) * FLOAT);
+}
+
 bool attention_sm90_grad(cuda_entry *e, MlirOperation op, const attention *a, lmn_error *error) {
   plan_ref places[] = {ir_place(ir_operand(e->ir, op, 0)), ir_place(ir_operand(e->ir, op, 1)),
                        ir_place(ir_operand(e->ir, op, 2)), ir_place(ir_operand(e->ir, op, 3)),
-                       ir_place(ir_result(e->ir, op, 0)),  attention_workspace(e, a)};
+                       ir_place(ir_result(e->ir, op, 0)),  workspace(e, a)};
   const plan_ref qkv = places[0], out = places[1], dout = places[3], dqkv = places[4];
   int64_t all = a->heads + 2 * a->key_heads;
   for (kernel_kind kind = GRAD_QUERIES; kind <= GRAD_KEYS; ++kind) {

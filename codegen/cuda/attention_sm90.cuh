@@ -3,7 +3,8 @@
 // longest first and back and forth. A consumer's 64 rows are TOKENS positions of all GROUP query heads that share a key
 // head, position by position, so that keys and values are loaded once for all of them. The next scores and the last
 // block's values are multiplied while the softmax runs. The text before fixes GROUP, TOKENS, SCALE, CONSUMERS, KEYS
-// (keys of a block), STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), TURN_MAP, STARTS
+// (keys of a block), STAGES, CLUSTER (blocks that share an item), TURNS (gradients are turned back), TURN_MAP, CUT
+// (items of dK and dV are cut into parts), CUT_COUNTERS (words for them in the workspace), STARTS
 // (sequences are packed), STARTS_ARG, CONSUMER_ROWS (positions of a consumer), u32, u64, wgmma_scores (A of 64 rows, B
 // of KEYS rows of 64), wgmma_values (A in registers, B of rows of 64 as they are).
 //
@@ -287,6 +288,9 @@ struct turning {
       load(cosines, &p.maps[TURN_MAP], 0, position, 0, full);
       load(cosines + BOX_BYTES, &p.maps[TURN_MAP], HEAD / 2, position, 0, full);
     }
+  }
+  __device__ __forceinline__ void skip(int item) const { // instead: nothing is turned, and the next fetch may come
+    if (TURNS) wait(full, item % 2);
   }
   // Turns the rows a and b of the consumer, of its item number `item`; columns i and i + HEAD / 2 are a pair, both of
   // this thread. All of the consumer's threads must have come here before the next fetch.

@@ -11,6 +11,7 @@ constexpr bool POWERS_AGAIN = HEAD > 64;        // dS from the powers as dV take
 struct keys_memory {
   u32 keys, values, staged, query, gradient, peers, table; // keys, values: BUFFERS times
   u32 rows, items;                                         // rows: of a stage lse, then delta; items: BUFFERS
+  u32 cuts, lasts; // cuts: BUFFERS; lasts: of each consumer
   u32 full, empty, keys_full, keys_empty, peers_full, peers_empty, turns_full;
 };
 
@@ -30,24 +31,120 @@ template <typename P> static __device__ __forceinline__ int last_query(const P &
 // every CLUSTER-th.
 static __device__ __forceinline__ int rank() { return CLUSTER > 1 ? blockIdx.x % CLUSTER : 0; }
 
+// ---- CUT: the query blocks of all heads and items, one item after the other, are dealt out evenly. Who has a part of an item
+// leaves its sums in the workspace, behind lse and delta: first counters, 0 from dQ's kernel, then two parts of every
+// block, of an item that it begins with and of one that it ends with. Who is last to do so adds the parts up, in order.
+
+struct cut {
+  int first, count; // query blocks of the item
+  int part, parts;  // of the item; one: it is whole
+};
+constexpr u32 CUT_BYTES = 16;
+
+// The work of this block from query block `from` of all on, up to `to`. By one thread.
+static __device__ __forceinline__ bool cut_at(const shape &s, int from, int to, item &it, cut &c) {
+  if (from >= to) return false;
+  const int each = s.sequences * s.key_heads;
+  int before = 0, all = 0, size = 0;
+  it.first = -ROWS, it.end = (s.length + KEYS - 1) / KEYS;
+  for (int first = 0; first < s.length; first += ROWS) {
+    if (from >= all) it.first = first, before = all, size = GROUP * (it.end - first / KEYS);
+    all += each * GROUP * (it.end - first / KEYS);
+  }
+  const int n = (from - before) / size;
+  const int begin = before + n * size;
+  const auto owner = [&](int block) { return (int)(((block + 1) * gridDim.x - 1) / all); };
+  it.key_head = n % s.key_heads, it.sequence = n / s.key_heads, it.segment = 0, it.begin = it.first / KEYS;
+  c.first = from - begin, c.count = min(to - from, size - c.first);
+  c.part = (int)blockIdx.x - owner(begin), c.parts = owner(begin + size - 1) - owner(begin) + 1;
+  return true;
+}
+
+// Where a block's share of all query blocks begins.
+static __device__ __forceinline__ int share(const shape &s, u32 worker) {
+  int all = 0;
+  for (int first = 0; first < s.length; first += ROWS) all += (s.length + KEYS - 1) / KEYS - first / KEYS;
+  return all * s.sequences * s.key_heads * GROUP * worker / gridDim.x;
+}
+
+static __device__ __forceinline__ cut get_cut(u32 from) {
+  cut c;
+  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(c.first), "=r"(c.count), "=r"(c.part), "=r"(c.parts)
+               : "r"(from)
+               : "memory");
+  return c;
+}
+
+// Leaves a part of the consumer's sums; true for the consumer that is the last to do so: it then has them all.
+template <typename P>
+static __device__ __forceinline__ bool add_parts(const P &p, const shape &s, u32 at, u32 last, float (&dk)[HEAD / 2],
+                                                 float (&dv)[HEAD / 2], int w) {
+  const cut c = get_cut(at);
+  if (c.parts == 1) return true;
+  float *const workspace = (float *)p.args[5] + 2ll * s.sequences * s.heads * s.padded;
+  const int owner = blockIdx.x - c.part, thread = threadIdx.x % 128;
+  const auto part_at = [&](int part) { // where the float4s of a thread lie
+    return (float4 *)(workspace + CUT_COUNTERS) +
+           ((2ll * (owner + part) + !part) * CONSUMERS + w) * (HEAD / 4 * 128) + thread;
+  };
+  float4 *to = part_at(c.part);
+#pragma unroll
+  for (int e = 0; e < HEAD / 4; ++e) {
+    const float(&o)[HEAD / 2] = e < HEAD / 8 ? dk : dv;
+    const int i = 4 * (e % (HEAD / 8));
+    __stcg(to + e * 128, make_float4(o[i], o[i + 1], o[i + 2], o[i + 3]));
+  }
+  __threadfence();
+  named_sync(1 + w, 128);
+  if (thread == 0) {
+    const u32 seen = atomicAdd((u32 *)workspace + owner * CONSUMERS + w, 1);
+    asm volatile("st.shared.b32 [%0], %1;" ::"r"(last + 4 * w), "r"(seen) : "memory");
+  }
+  named_sync(1 + w, 128);
+  u32 seen;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(seen) : "r"(last + 4 * w) : "memory");
+  if (seen + 1 < (u32)c.parts) return false;
+  __threadfence();
+#pragma unroll
+  for (int e = 0; e < HEAD / 2; ++e) dk[e] = dv[e] = 0.0f;
+#pragma unroll 1
+  for (int part = 0; part < c.parts; ++part) {
+    const float4 *from = part_at(part);
+#pragma unroll
+    for (int e = 0; e < HEAD / 4; ++e) {
+      float(&o)[HEAD / 2] = e < HEAD / 8 ? dk : dv;
+      const int i = 4 * (e % (HEAD / 8));
+      const float4 v = __ldcg(from + e * 128);
+      o[i] += v.x, o[i + 1] += v.y, o[i + 2] += v.z, o[i + 3] += v.w;
+    }
+  }
+  return true;
+}
+
 // An item's keys, values, and queries with what belongs to them. By one thread.
 template <typename P>
 static __device__ __forceinline__ void keys_load(const P &p, const shape &s, const keys_memory &m, const item &it,
-                                                 ring &q, const ring &kv) {
+                                                 const cut &c, ring &q, const ring &kv) {
   const float *lse = (const float *)p.args[5], *delta = lse + (long long)s.sequences * s.heads * s.padded;
   const int key_x = (s.heads + it.key_head) * HEAD, value_x = key_x + s.key_heads * HEAD;
   const u32 keys_full = m.keys_full + 8 * kv.stage, at = kv.stage * CONSUMERS * TILE_BYTES;
   wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
   put_item(m.items + kv.stage * ITEM_BYTES, it);
+  if (CUT)
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(m.cuts + kv.stage * CUT_BYTES), "r"(c.first),
+                 "r"(c.count), "r"(c.part), "r"(c.parts)
+                 : "memory");
   expect_bytes(keys_full, 2 * CONSUMERS * TILE_BYTES);
   for (int w = 0; w < CONSUMERS; ++w) {
     load_boxes(m.keys + at + w * TILE_BYTES, 64 * PITCH, &p.maps[0], key_x, it.first + 64 * w, it.sequence, keys_full);
     load_boxes(m.values + at + w * TILE_BYTES, 64 * PITCH, &p.maps[0], value_x, it.first + 64 * w, it.sequence, keys_full);
   }
-  int j = it.begin + rank();
+  const int blocks = it.end - it.begin, skipped = CUT ? c.first / blocks : 0;
+  int j = it.begin + (CUT ? c.first % blocks : rank()), left = c.count;
   for (int z = it.sequence; z < it.sequence + (s.segments - it.segment) * s.batch; z += s.batch)
-    for (int h = it.key_head * GROUP; h < (it.key_head + 1) * GROUP; ++h, j -= it.end - it.begin)
-      for (; j < it.end; j += CLUSTER, q.next(STAGES)) {
+    for (int h = it.key_head * GROUP + skipped; h < (it.key_head + 1) * GROUP; ++h, j -= blocks)
+      for (; j < it.end && (!CUT || left-- > 0); j += CLUSTER, q.next(STAGES)) {
         const u32 full = m.full + 8 * q.stage, rows = m.rows + q.stage * 8 * KEYS;
         const long long from = (long long)(z * s.heads + h) * s.padded + j * KEYS;
         wait(m.empty + 8 * q.stage, q.phase ^ 1);
@@ -63,16 +160,25 @@ template <typename P>
 static __device__ __forceinline__ void keys_produce(const P &p, const shape &s, const keys_memory &m) {
   ring q = {0, 0}, kv = {0, 0};
   item it;
-  for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(BUFFERS)) {
-    it.begin = it.first / KEYS, it.end = (last_query(p, s, it) + KEYS) / KEYS;
-    if (threadIdx.x == 0) keys_load(p, s, m, it, q, kv);
-  }
+  cut c = {};
+  if (CUT) {
+    if (threadIdx.x) return;
+    const int to = share(s, blockIdx.x + 1);
+    for (int from = share(s, blockIdx.x); cut_at(s, from, to, it, c); from += c.count, kv.next(BUFFERS))
+      keys_load(p, s, m, it, c, q, kv);
+  } else
+    for (int i = 0; item_at(s, i, ROWS, false, it); ++i, kv.next(BUFFERS)) {
+      it.begin = it.first / KEYS, it.end = (last_query(p, s, it) + KEYS) / KEYS;
+      if (threadIdx.x == 0) keys_load(p, s, m, it, c, q, kv);
+    }
   if (threadIdx.x) return;
   wait(m.keys_empty + 8 * kv.stage, kv.phase ^ 1);
   put_end(m.items + kv.stage * ITEM_BYTES, m.keys_full + 8 * kv.stage);
 }
 
-// ---- sums of a cluster: each block gathers dK and dV of some of every consumer's rows, those of WARPS of its four warps
+// ---- sums of a cluster: each block gathers dK and dV of some of every consumer's rows, those of WARPS of its four warps.
+// compute-sanitizer's racecheck does not follow barriers in a cluster: it reports these sums, and copies by TMA that it
+// finds right in kernels without clusters.
 
 static __device__ __forceinline__ u32 address_at(u32 address, int rank) { // of a block of the cluster
   u32 there;
@@ -183,15 +289,23 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
 #pragma unroll
     for (int e = 0; e < HEAD / 2; ++e) dk[e] = dv[e] = 0.0f;
     const int *starts = STARTS ? row_starts::at(p, s, it) : nullptr;
-    int j = it.begin + rank();
+    int j = it.begin + rank(), left_blocks = 0;
+    if (CUT) {
+      const cut c = get_cut(m.cuts + kv.stage * CUT_BYTES);
+      j = __shfl_sync(0xffffffffu, it.begin + c.first % (it.end - it.begin), 0);
+      left_blocks = __shfl_sync(0xffffffffu, c.count, 0);
+    }
 #pragma unroll 1
-    for (int walk = GROUP * (s.segments - it.segment); walk; --walk, j -= it.end - it.begin) {
-      for (; j < it.end && (j + 1) * KEYS <= first; j += CLUSTER, q.next(STAGES)) { // queries before these keys
+    for (int walk = CUT ? 1 : GROUP * (s.segments - it.segment); walk; j -= it.end - it.begin) {
+      const int end = CUT ? min(it.end, j + left_blocks) : it.end;
+      left_blocks -= end - j;
+      walk = CUT ? left_blocks > 0 : walk - 1;
+      for (; j < end && (j + 1) * KEYS <= first; j += CLUSTER, q.next(STAGES)) { // queries before these keys
         wait(m.full + 8 * q.stage, q.phase);
         arrive(m.empty + 8 * q.stage);
       }
 #pragma unroll 1
-      for (; j < it.end; j += CLUSTER, q.next(STAGES)) {
+      for (; j < end; j += CLUSTER, q.next(STAGES)) {
         const u64 query = descriptor(m.query + q.stage * BLOCK_BYTES);
         const u64 gradient = descriptor(m.gradient + q.stage * BLOCK_BYTES);
         if (LEFTS_IN_REGISTERS) {
@@ -262,15 +376,17 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
         arrive(m.empty + 8 * q.stage);
       }
     }
+    bool gathers = CLUSTER == 1 || rank() == gathering_rank();
+    if (CUT) gathers = add_parts(p, s, m.cuts + kv.stage * CUT_BYTES, m.lasts, dk, dv, w);
     __syncwarp();
     arrive(m.keys_empty + 8 * kv.stage);
-    const bool gathers = CLUSTER == 1 || rank() == gathering_rank();
     if (CLUSTER > 1) {
       wait_cluster(m.peers_empty, i % 2 ^ 1);
       if (gathers) receive(m, dk, dv, w, i % 2);
       else send(m, dk, dv, w);
     }
     if (gathers) turns.back(dk, row, row + 8, i);
+    else if (CUT) turns.skip(i);
     if (TURNS) named_sync(1 + w, 128);
     if (!gathers) continue;
     const u32 staged = m.staged + w * 2 * TILE_BYTES;
@@ -293,13 +409,15 @@ static __device__ __forceinline__ void keys_consume(const P &p, const shape &s, 
 template <typename P> static __device__ __forceinline__ void attention_grad_keys(const P &p) {
   __shared__ __align__(8) u64 barriers[2 * STAGES + 6 + CONSUMERS];
   __shared__ __align__(16) float rows[STAGES][2 * KEYS];
-  __shared__ __align__(16) unsigned char items[BUFFERS * ITEM_BYTES];
+  __shared__ __align__(16) unsigned char items[BUFFERS * ITEM_BYTES], cuts[BUFFERS * CUT_BYTES];
+  __shared__ u32 lasts[CONSUMERS];
   const u32 barrier = shared_address(barriers);
   keys_memory m;
   m.keys = (shared_address(memory) + 1023) & ~1023u, m.values = m.keys + BUFFERS * CONSUMERS * TILE_BYTES;
   m.staged = m.values + BUFFERS * CONSUMERS * TILE_BYTES, m.query = m.staged + CONSUMERS * 2 * TILE_BYTES;
   m.gradient = m.query + STAGES * BLOCK_BYTES, m.peers = m.gradient + STAGES * BLOCK_BYTES;
   m.rows = shared_address(rows), m.items = shared_address(items);
+  m.cuts = shared_address(cuts), m.lasts = shared_address(lasts);
   m.full = barrier, m.empty = barrier + 8 * STAGES, m.keys_full = barrier + 16 * STAGES;
   m.keys_empty = m.keys_full + 16, m.peers_full = m.keys_empty + 16, m.peers_empty = m.peers_full + 8;
   m.table = m.peers + (CLUSTER - 1) * CONSUMERS * WARPS * WARP_BYTES, m.turns_full = m.peers_empty + 8;

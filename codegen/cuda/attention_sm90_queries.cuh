@@ -94,6 +94,10 @@ static __device__ __forceinline__ void queries_consume(const P &p, const shape &
     delta_a = quad_sum(delta_a), delta_b = quad_sum(delta_b);
     if (lane % 4 == 0 && there_a) keep_row(p, s, it, row % GROUP, position_a, lse_a, delta_a);
     if (lane % 4 == 0 && there_b) keep_row(p, s, it, (row + 8) % GROUP, position_b, lse_b, delta_b);
+    if (CUT && blockIdx.x == 0 && i == 0)
+#pragma unroll 1
+      for (int at = threadIdx.x - 128; at < CUT_COUNTERS; at += THREADS - 128)
+        ((u32 *)p.args[5] + 2ll * s.sequences * s.heads * s.padded)[at] = 0;
     if (it.first + CONSUMERS * TOKENS >= s.length)
 #pragma unroll 1
       for (int h = 0; h < GROUP; ++h)
