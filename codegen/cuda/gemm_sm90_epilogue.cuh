@@ -23,7 +23,7 @@ static __device__ __forceinline__ void load_rows(const parameters &p, const sche
 #pragma unroll
   for (int i = 0; i < ROWS; ++i) {
     int z;
-    const tensor_map *map = map_of(p, row_maps(i), l.w.group, z);
+    const tensor_map *map = map_of(p, maps_of(p, ROW_MAPS + i), l.w.group, z);
     load(buffer + i * PART_BYTES, map, l.w.column + column + column_of(l.piece), l.w.row + row + row_of(l.piece), z,
          barrier);
   }
@@ -49,7 +49,7 @@ static __device__ void store_all(const parameters &p, const schedule &s, int fir
     const tensor_map *maps[RESULTS];
     int z[RESULTS];
 #pragma unroll
-    for (int e = 0; e < RESULTS; ++e) maps[e] = map_of(p, result_maps(e), w.group, z[e]);
+    for (int e = 0; e < RESULTS; ++e) maps[e] = map_of(p, maps_of(p, RESULT_MAPS + e), w.group, z[e]);
     for (int piece = 0; piece < PIECES; ++piece)
 #pragma unroll
       for (int turn = 0; turn < TURNS; ++turn) {
