@@ -81,8 +81,8 @@ static __device__ __forceinline__ u64 descriptor(u32 address) {
 
 // The map of matrix i of an operand, and the matrix' number z in it.
 static __device__ __forceinline__ const tensor_map *map_of(const parameters &p, operand_maps o, int i, int &z) {
-  z = o.each ? 0 : i * o.step;
-  return &p.maps[o.first + (o.each ? i : 0)];
+  z = i * o.step;
+  return &p.maps[o.first + i * o.each];
 }
 
 // ---- which tile when
@@ -228,20 +228,18 @@ static __device__ void load_all(const parameters &p, const schedule &s, u32 rank
   work w;
   for (int i = 0; work_at(p, s, i, w); ++i) {
     const int row = w.row + (CLUSTER_M > 1 ? rank * BM : 0), column = w.column + (CLUSTER_N > 1 ? rank * WIDTH : 0);
-    int piece = first_piece(p, w.group) + w.start / s.steps, step_of_piece = w.start % s.steps, za, zb;
-    const tensor_map *map_a = map_of(p, maps_of(p, 0), piece, za), *map_b = map_of(p, maps_of(p, 1), piece, zb);
+    int piece = first_piece(p, w.group) + w.start / s.steps, step_of_piece = w.start % s.steps;
     const row_prefetch prefetch = prefetch_of(w);
     for (int stage = 0; stage < w.stages; ++stage) {
       wait(empty + 8 * at.stage, at.phase ^ 1);
       expect_bytes(full + 8 * at.stage, STAGE_BYTES);
+      int za, zb;
+      const tensor_map *map_a = map_of(p, maps_of(p, 0), piece, za), *map_b = map_of(p, maps_of(p, 1), piece, zb);
       load_stage(stages + at.stage * STAGE_BYTES, rank, map_a, map_b, step_of_piece * 64, row, column,
                  (int)p.dims[DIM_N] / 2, za, zb, full + 8 * at.stage);
       if (PAIRS && p.dims[DIM_ADDS] == ADDS_ROWS) prefetch_rows(p, w, prefetch, stage, row, column);
       step<STAGES>(at);
-      if (++step_of_piece == s.steps && stage + 1 < w.stages) {
-        step_of_piece = 0, ++piece;
-        map_a = map_of(p, maps_of(p, 0), piece, za), map_b = map_of(p, maps_of(p, 1), piece, zb);
-      }
+      if (++step_of_piece == s.steps) step_of_piece = 0, ++piece;
     }
   }
 }

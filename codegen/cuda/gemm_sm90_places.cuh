@@ -7,14 +7,13 @@ enum { ADDS_ROWS = 2 }; // DIM_ADDS where PAIRS: 0: C becomes the sums; else the
 constexpr int ROW_MAPS = 2, RESULT_MAPS = ROW_MAPS + ROWS; // maps of A and of B are 0 and 1; result 0 is C
 constexpr int DIM_FIRST = DIM_MAPS + (STAGED ? RESULT_MAPS + RESULTS : ROW_MAPS); // the first piece of every group
 
+// Matrix i has map first + i * each, in which it is number i * step.
 struct operand_maps {
-  int first;
-  bool each; // a map for each matrix; else they are one map's
-  int step;  // 0: the same matrix for all
+  int first, each, step;
 };
 static __device__ __forceinline__ operand_maps maps_of(const parameters &p, int operand) {
-  const int said = (int)p.dims[DIM_MAPS + operand];
-  return {said & 0xffff, (said >> 16 & 1) != 0, said >> 17};
+  const int said = FIXED_MAPS ? fixed_maps(operand) : (int)p.dims[DIM_MAPS + operand];
+  return {said & 0xffff, said >> 16 & 1, said >> 17};
 }
 
 static __device__ __forceinline__ void *c_of(const parameters &p, int group) {

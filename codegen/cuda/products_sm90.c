@@ -9,7 +9,8 @@
 
 enum {
   THREADS = 384,
-  ALIGNMENT = 16 // of places and rows, for TMA
+  ALIGNMENT = 16, // of places and rows, for TMA
+  DIM_MAPS = 12   // of gemm_sm90_places.cuh
 };
 
 // The places of an operand's matrices, and their one shape.
@@ -209,6 +210,17 @@ static void write_constants(const plan_launch *l, const product *p, const choice
       word(moves_in(2, l, p, c)));
 }
 
+// Where maps are, by the text: of tiles that are cut, whose rows are loaded, the warp that does has no registers to
+// ask.
+static void write_fixed_maps(const plan_launch *l, const product *p, const choice *c, text *out) {
+  const bool fixed = c->split && c->staged && row_parts(p) > 0;
+  text_printf(out, "constexpr bool FIXED_MAPS = %s;\nstatic __device__ __forceinline__ int fixed_maps(int operand) {\n",
+              word(fixed));
+  for (int i = 0; fixed && i < 2 + row_parts(p) + result_parts(p); ++i)
+    text_printf(out, "  if (operand == %d) return %lld;\n", i, (long long)l->dims[DIM_MAPS + i]);
+  text_add(out, "  return 0;\n}\n\n");
+}
+
 static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {
   int registers = width / 2;
   text_printf(
@@ -266,16 +278,19 @@ static void write_finish_element(const product *p, bool pairs, text *out) {
   for (int i = 0; i < p->kinds; ++i) text_printf(out, "  columns[%d] = column_of(p, %d, group, column);\n", i, i);
   for (int i = 0; i < p->rows; ++i) {
     if (p->lists)
-      text_printf(out,
-                  "  rows[%d] = (float)((const %s *)p.args[p.dims[DIM_ROWS] + %d * p.dims[DIM_GROUPS] + group])"
-                  "[in_group];\n",
-                  i, p->row_type, i);
-    else text_printf(out, "  rows[%d] = (float)((const %s *)p.args[p.dims[DIM_ROWS] + %d])[at];\n", i, p->row_type, i);
+      text_printf(
+          out,
+          "  rows[%d] = (float)((const %s *)p.args[(int)p.dims[DIM_ROWS] + %d * (int)p.dims[DIM_GROUPS] + group])"
+          "[in_group];\n",
+          i, p->row_type, i);
+    else
+      text_printf(out, "  rows[%d] = (float)((const %s *)p.args[(int)p.dims[DIM_ROWS] + %d])[at];\n", i, p->row_type,
+                  i);
   }
   text_printf(out, "  sums[0] = sum;\n  epilogue(sums, columns, rows, y);\n  *c = %s(y[0]);\n", p->types.c);
   for (int i = 0; i < p->extras; ++i)
-    text_printf(out, "  ((%s *)p.args[p.dims[DIM_EXTRAS] + %d])[at] = %s(y[%d]);\n", p->extra_type, i, p->extra_type,
-                1 + i);
+    text_printf(out, "  ((%s *)p.args[(int)p.dims[DIM_EXTRAS] + %d])[at] = %s(y[%d]);\n", p->extra_type, i,
+                p->extra_type, 1 + i);
   text_add(out, "  (void)at, (void)in_group;\n}\n\n");
 }
 
@@ -297,6 +312,7 @@ static void write_kernel(const plan_launch *l, const product *p, const choice *c
   s->functions = (text){0};
   text *out = &s->functions;
   write_constants(l, p, c, out);
+  write_fixed_maps(l, p, c, out);
   write_wgmma(c->width, p->gemm.trans_a, p->gemm.trans_b, out);
   text_add(out, "\n");
   if (body.data) text_add(out, body.data);
