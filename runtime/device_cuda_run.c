@@ -72,13 +72,15 @@ static bool encode_map(device *d, const plan_launch *l, const plan_map *m, char 
 }
 
 static bool fill_buffer(device *d, const plan_launch *l, char *buffer, lmn_error *error) {
-  for (int i = 0; i < l->map_count; ++i, buffer += CUDA_MAP_BYTES)
-    if (!encode_map(d, l, &l->maps[i], buffer, error)) return false;
-  for (int i = 0; i < l->arg_count; ++i, buffer += sizeof(CUdeviceptr)) {
+  const cuda_room room = plan_room(l);
+  char *args = buffer + CUDA_MAP_BYTES * room.maps, *dims = args + 8 * room.args;
+  for (int i = 0; i < l->map_count; ++i)
+    if (!encode_map(d, l, &l->maps[i], buffer + (size_t)CUDA_MAP_BYTES * i, error)) return false;
+  for (int i = 0; i < l->arg_count; ++i) {
     CUdeviceptr address = d->spaces[l->args[i].space] + (CUdeviceptr)l->args[i].offset;
-    memcpy(buffer, &address, sizeof address);
+    memcpy(args + sizeof address * i, &address, sizeof address);
   }
-  if (l->dim_count) memcpy(buffer, l->dims, 8 * (size_t)l->dim_count);
+  if (l->dim_count) memcpy(dims, l->dims, 8 * (size_t)l->dim_count);
   return true;
 }
 

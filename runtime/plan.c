@@ -16,10 +16,15 @@ const plan_entry *plan_find(const plan *p, entry_kind kind, int phase, int64_t b
 
 int64_t gemm_pieces(const plan_gemm *g) { return g->pieces ? g->pieces : g->groups; }
 
+cuda_room plan_room(const plan_launch *l) {
+  return l->room.args ? l->room : (cuda_room){l->map_count, l->arg_count, l->dim_count};
+}
+
 int64_t plan_parameter_bytes(const plan_launch *l) {
   enum { MAP_ALIGNMENT = 64 };
-  int64_t bytes = (int64_t)CUDA_MAP_BYTES * l->map_count + 8 * ((int64_t)l->arg_count + l->dim_count);
-  return l->map_count ? (bytes + MAP_ALIGNMENT - 1) / MAP_ALIGNMENT * MAP_ALIGNMENT : bytes;
+  const cuda_room room = plan_room(l);
+  int64_t bytes = CUDA_MAP_BYTES * room.maps + 8 * (room.args + room.dims);
+  return room.maps ? (bytes + MAP_ALIGNMENT - 1) / MAP_ALIGNMENT * MAP_ALIGNMENT : bytes;
 }
 
 int plan_launches(const plan_entry *e) {

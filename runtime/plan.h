@@ -86,9 +86,9 @@ typedef struct plan_map {
 
 // LAUNCH_CUDA: `kernel` is the extern "C" __global__ function of that name in kernels/NAME.cubin. Its parameters are
 // one packed buffer: every tensor map (128 bytes), every arg as a 64-bit device address, every dim as an int64, filled
-// up to a multiple of 64 bytes where there are maps. Up to CUDA_PARAMETER_BYTES of them, CUDA_MAPS_PARAMETER_BYTES with
-// maps, are passed by value; with `table` the buffer, then without maps, lies in device memory and the kernel takes its
-// address.
+// up to a multiple of 64 bytes where there are maps. A kernel for launches of several sizes takes `room` of each: what
+// a launch has less is zero. Up to CUDA_PARAMETER_BYTES of them, CUDA_MAPS_PARAMETER_BYTES with maps, are passed by
+// value; with `table` the buffer, then without maps, lies in device memory and the kernel takes its address.
 enum {
   CUDA_PARAMETER_BYTES = 4000,
   CUDA_MAPS_PARAMETER_BYTES = 32000,
@@ -96,6 +96,9 @@ enum {
   CUDA_SHARED_BYTES = 232448
 };
 typedef enum { LAUNCH_KERNEL, LAUNCH_GEMM, LAUNCH_CUDA } launch_kind;
+typedef struct cuda_room {
+  int64_t maps, args, dims;
+} cuda_room;
 typedef struct plan_launch {
   launch_kind kind;
   const char *kernel;   // symbol in kernels.so; of a gemm, its epilogue's or NULL; of CUDA, the cubin's name too
@@ -117,7 +120,8 @@ typedef struct plan_launch {
   bool processors; // of CUDA: the kernel's global of that name is told how many multiprocessors this process may use
   plan_map *maps;
   int map_count;
-  bool ordered; // of CUDA: runs when those launches of `after` have; else when the one before it has
+  cuda_room room; // of CUDA, where the kernel has room for more than there is; else all 0
+  bool ordered;   // of CUDA: runs when those launches of `after` have; else when the one before it has
   int64_t *after;
   int after_count;
 } plan_launch;
@@ -208,7 +212,8 @@ void plan_write(const plan *p, text *out); // as JSON
 void plan_find_models(plan *p, arena *a);
 int plan_launches(const plan_entry *e);             // without riders
 int64_t gemm_pieces(const plan_gemm *g);            // of all groups
-int64_t plan_parameter_bytes(const plan_launch *l); // of the packed buffer of a launch of CUDA
+cuda_room plan_room(const plan_launch *l);          // what the kernel of a launch of CUDA takes
+int64_t plan_parameter_bytes(const plan_launch *l); // of its packed buffer
 // The memory that running `e` takes: parameters, gradients and optimizer state of its phase, and its own spaces; of
 // each space, and of all.
 void plan_space_bytes(const plan *p, const plan_entry *e, int64_t bytes[SPACE_COUNT]);

@@ -101,6 +101,19 @@ static void read_maps(struct object *o, plan_launch *l, const int64_t bytes[SPAC
   }
 }
 
+// "maps args dims"
+static void read_room(struct object *o, plan_launch *l) {
+  const char *said = field_string_or_null(o, "room");
+  if (!said) return;
+  int count = 0;
+  const int64_t *n = field_numbers(o, "room", said, &count);
+  const int64_t least[] = {l->map_count, l->arg_count, l->dim_count};
+  bool ok = count == 3 && n[1] >= 1 && !n[0] == !l->map_count;
+  for (int i = 0; ok && i < 3; ++i) ok = n[i] >= least[i] && n[i] <= CUDA_MAPS_PARAMETER_BYTES;
+  if (ok) l->room = (cuda_room){n[0], n[1], n[2]};
+  else FIELD_BAD(o, "room", "must be as many maps, args and dims as there are, or more");
+}
+
 // "grid x y z, threads, shared memory"
 static void read_cuda(struct object *o, plan_launch *l, const int64_t bytes[SPACE_COUNT]) {
   enum { THREADS = 1024, GRID_YZ = 65535 };
@@ -118,6 +131,7 @@ static void read_cuda(struct object *o, plan_launch *l, const int64_t bytes[SPAC
   l->table = field_flag(o, "table");
   l->processors = field_flag(o, "processors");
   if (json_object_get(o->json, "maps")) read_maps(o, l, bytes);
+  read_room(o, l);
   if (l->map_count && (l->table || plan_parameter_bytes(l) > CUDA_MAPS_PARAMETER_BYTES))
     FIELD_BAD(o, "maps", "cannot be passed by value with %d args and %d dims", l->arg_count, l->dim_count);
   if (!l->map_count && !l->table && plan_parameter_bytes(l) > CUDA_PARAMETER_BYTES)

@@ -238,6 +238,12 @@ static void write_launch(text *out, const plan_launch *l) {
     text_add(out, "\"");
   }
   if (l->map_count) write_maps(out, l);
+  if (l->room.args) {
+    key(out, "room");
+    text_add(out, "\"");
+    add_numbers(out, (const int64_t[]){l->room.maps, l->room.args, l->room.dims}, 3);
+    text_add(out, "\"");
+  }
   if (l->ordered) {
     key(out, "after");
     text_add(out, "\"");

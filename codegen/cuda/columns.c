@@ -64,6 +64,7 @@ static bool emit_total(cuda_entry *e, MlirOperation op, const total *t, lmn_erro
   const int64_t dims[] = {t->columns, t->rows, t->part_count};
   for (size_t i = 0; i < LENGTH(dims); ++i) cuda_dim(e, launch, dims[i]);
   for (int i = 0; i <= t->sum_count; ++i) cuda_dim(e, launch, t->firsts[i]);
+  cuda_make_room(launch, (cuda_room){.args = 64, .dims = 40});
   int many = aligned ? 4 : 1;
   cuda_grid(launch, blocks_of(t->columns, LANES * many), t->sum_count, 1, LANES * WARPS);
   text_printf(&s.body,

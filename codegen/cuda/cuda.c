@@ -127,10 +127,11 @@ bool cuda_drop(cuda_source *s) {
 // The program but for its comment, with `name` as the kernel's.
 static void write_program(const plan_launch *l, const cuda_source *s, const char *name, text *out) {
   if (l->map_count) text_add(out, "struct alignas(64) tensor_map {\n  unsigned long long words[16];\n};\n");
+  const cuda_room room = plan_room(l);
   text_add(out, "struct parameters {\n");
-  if (l->map_count) text_printf(out, "  tensor_map maps[%d];\n", l->map_count);
-  text_printf(out, "  void *args[%d];\n", l->arg_count);
-  if (l->dim_count) text_printf(out, "  long long dims[%d];\n", l->dim_count);
+  if (room.maps) text_printf(out, "  tensor_map maps[%lld];\n", (long long)room.maps);
+  text_printf(out, "  void *args[%lld];\n", (long long)room.args);
+  if (room.dims) text_printf(out, "  long long dims[%lld];\n", (long long)room.dims);
   text_add(out, "};\n\n");
   text_add(out, cuda_text_types);
   text_add(out, cuda_line_of_place);
@@ -207,6 +208,11 @@ plan_ref cuda_scratch(cuda_entry *e, int64_t bytes) {
   int64_t at = (e->arena_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT, *end = &e->launches.entry->arena_bytes;
   if (at + bytes > *end) *end = at + bytes;
   return (plan_ref){SPACE_ARENA, at};
+}
+
+void cuda_make_room(plan_launch *launch, cuda_room room) {
+  const cuda_room counts = plan_room(launch);
+  if (counts.maps <= room.maps && counts.args <= room.args && counts.dims <= room.dims) launch->room = room;
 }
 
 void cuda_grid(plan_launch *launch, int64_t x, int64_t y, int64_t z, int64_t threads) {

@@ -112,6 +112,8 @@ void cuda_dim(cuda_entry *e, plan_launch *launch, int64_t dim);
 // Memory for the launches of one op, behind the entry's values, and the same for all of them: no two ops that have some
 // run at once (order.c). Products cut along k count on that: their blocks wait for each other.
 plan_ref cuda_scratch(cuda_entry *e, int64_t bytes);
+// The kernel takes so much, where that is enough for what the launch has by now, so that launches share it.
+void cuda_make_room(plan_launch *launch, cuda_room room);
 void cuda_grid(plan_launch *launch, int64_t x, int64_t y, int64_t z, int64_t threads);
 // The launch, whose args, dims and grid are complete, runs the kernel of that text, which is freed; its name begins
 // with `kind`. A launch of no blocks goes away.

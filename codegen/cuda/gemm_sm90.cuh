@@ -4,9 +4,8 @@
 // tile. As many blocks as multiprocessors; each does one tile after the other. Tiles that are too few for all blocks are
 // cut along k: with SPLIT partial sums go to scratch memory, and at the end all blocks add them, a few rows and columns
 // each, in their order; with CLUSTER_K > 1 each cluster of so many blocks does one tile (gemm_sm90_shares.cuh).
-// What the text before this fixes: the constants in capitals; wgmma(); where the operands are: a_maps(), b_maps(),
-// row_maps(i), result_maps(i) (result 0 is C, then the extras), column_of(), c_of(), scratch_of(); epilogue(); and
-// finish_element(), all of it for one element. Behind this stand gemm_sm90_epilogue.cuh and gemm_sm90_shares.cuh.
+// What the text before this fixes: the constants in capitals; wgmma(); where the operands are
+// (gemm_sm90_places.cuh); epilogue(); and finish_element(), all of it for one element. Behind this stand gemm_sm90_epilogue.cuh and gemm_sm90_shares.cuh.
 
 constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 * 8192, STAGE_BYTES = A_BYTES + B_BYTES;
 // An element of a result takes SUMS sums, PARTNER registers apart: with two, a tile has columns of the first half of B
@@ -17,7 +16,6 @@ constexpr int TURNS = SUMS > 1 ? RESULTS : 1, TOGETHER = RESULTS / TURNS;
 constexpr int CHUNKS = WIDTH / CHUNK, STRIPS = BLOCKS / PART_BLOCKS, PARTS = ROWS > TOGETHER ? ROWS : TOGETHER;
 constexpr int PART_BYTES = 64 * PART_BLOCKS * CHUNK * 2, BUFFER_BYTES = PARTS * PART_BYTES;
 constexpr int RINGS = ONE_RING ? 1 : CONSUMERS, STAGING_BYTES = STAGED ? RINGS * BUFFERS * BUFFER_BYTES : 0;
-enum { DIM_M, DIM_N, DIM_K, DIM_LDA, DIM_LDB, DIM_LDC, DIM_GROUPS, DIM_FIRST };
 
 // ---- barriers, copies, fragments
 
@@ -83,8 +81,8 @@ static __device__ __forceinline__ u64 descriptor(u32 address) {
 
 // The map of matrix i of an operand, and the matrix' number z in it.
 static __device__ __forceinline__ const tensor_map *map_of(const parameters &p, operand_maps o, int i, int &z) {
-  z = o.each ? 0 : i * o.step;
-  return &p.maps[o.first + (o.each ? i : 0)];
+  z = i * o.step;
+  return &p.maps[o.first + i * o.each];
 }
 
 // ---- which tile when
@@ -240,20 +238,18 @@ static __device__ void load_all(const parameters &p, const schedule &s, u32 rank
   work w;
   for (int i = 0; work_at(p, s, i, w); ++i) {
     const int row = w.row + (CLUSTER_M > 1 ? rank * BM : 0), column = w.column + (CLUSTER_N > 1 ? rank * WIDTH : 0);
-    int piece = first_piece(p, w.group) + w.start / s.steps, step_of_piece = w.start % s.steps, za, zb;
-    const tensor_map *map_a = map_of(p, a_maps(), piece, za), *map_b = map_of(p, b_maps(), piece, zb);
+    int piece = first_piece(p, w.group) + w.start / s.steps, step_of_piece = w.start % s.steps;
     const row_prefetch prefetch = prefetch_of(w);
     for (int stage = 0; stage < w.stages; ++stage) {
       wait(empty + 8 * at.stage, at.phase ^ 1);
       expect_bytes(full + 8 * at.stage, STAGE_BYTES);
+      int za, zb;
+      const tensor_map *map_a = map_of(p, maps_of(p, 0), piece, za), *map_b = map_of(p, maps_of(p, 1), piece, zb);
       load_stage(stages + at.stage * STAGE_BYTES, rank, map_a, map_b, step_of_piece * 64, row, column,
                  (int)p.dims[DIM_N] / 2, za, zb, full + 8 * at.stage);
-      if (PREFETCH) prefetch_rows(p, w, prefetch, stage, row, column);
+      if (PAIRS && adds(p) == ADDS_ROWS) prefetch_rows(p, w, prefetch, stage, row, column);
       step<STAGES>(at);
-      if (++step_of_piece == s.steps && stage + 1 < w.stages) {
-        step_of_piece = 0, ++piece;
-        map_a = map_of(p, a_maps(), piece, za), map_b = map_of(p, b_maps(), piece, zb);
-      }
+      if (++step_of_piece == s.steps) step_of_piece = 0, ++piece;
     }
   }
 }
@@ -323,12 +319,18 @@ static __device__ __forceinline__ result_row row_at(const parameters &p, int gro
 }
 static __device__ __forceinline__ void finish_pair(const parameters &p, const result_row &r, int at, float s0,
                                                    float s1) {
-  if (at >= r.room) return;
-  if constexpr (PAIRS && ACCUMULATE) {
-    asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(r.to + at), "f"(s0), "f"(s1) : "memory");
-  } else if constexpr (PAIRS) {
-    *(float2 *)(r.to + at) = make_float2(s0, s1);
+  if constexpr (PAIRS && FIXED_ADDS) {
+    if (at >= r.room) return;
+    if (ADDS) asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(r.to + at), "f"(s0), "f"(s1) : "memory");
+    else *(float2 *)(r.to + at) = make_float2(s0, s1);
+  } else if constexpr (PAIRS) { // without branches, of which so many take long to compile
+    asm volatile("{ .reg .pred adds, add, set; setp.ne.b32 adds, %5, 0; setp.lt.and.s32 add, %3, %4, adds; "
+                 "setp.lt.and.s32 set, %3, %4, !adds; "
+                 "@add red.global.add.v2.f32 [%0], {%1, %2}; @set st.global.v2.f32 [%0], {%1, %2}; }" ::"l"(r.to + at),
+                 "f"(s0), "f"(s1), "r"(at), "r"(r.room), "r"(adds(p))
+                 : "memory");
   } else {
+    if (at >= r.room) return;
     finish_element(p, r.group, r.row, r.column + at, s0);
     if (at + 1 < r.room) finish_element(p, r.group, r.row, r.column + at + 1, s1);
   }

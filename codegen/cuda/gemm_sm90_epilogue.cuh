@@ -23,7 +23,7 @@ static __device__ __forceinline__ void load_rows(const parameters &p, const sche
 #pragma unroll
   for (int i = 0; i < ROWS; ++i) {
     int z;
-    const tensor_map *map = map_of(p, row_maps(i), l.w.group, z);
+    const tensor_map *map = map_of(p, maps_of(p, ROW_MAPS + i), l.w.group, z);
     load(buffer + i * PART_BYTES, map, l.w.column + column + column_of(l.piece), l.w.row + row + row_of(l.piece), z,
          barrier);
   }
@@ -46,19 +46,17 @@ static __device__ void store_all(const parameters &p, const schedule &s, int fir
   }
   work w;
   for (int i = first; result_at(p, s, i, EACH, w); i += EACH) {
-    const tensor_map *maps[RESULTS];
-    int z[RESULTS];
-#pragma unroll
-    for (int e = 0; e < RESULTS; ++e) maps[e] = map_of(p, result_maps(e), w.group, z[e]);
     for (int piece = 0; piece < PIECES; ++piece)
 #pragma unroll
       for (int turn = 0; turn < TURNS; ++turn) {
         const u32 buffer = buffers + at.stage * BUFFER_BYTES;
         wait(ready + 8 * at.stage, at.phase);
 #pragma unroll
-        for (int i = 0, e = turn; i < TOGETHER; ++i, ++e)
-          store(maps[e], w.column + column + column_of(piece), w.row + row + row_of(piece), z[e],
-                buffer + i * PART_BYTES);
+        for (int i = 0, e = turn; i < TOGETHER; ++i, ++e) {
+          int z; // asked for each time, as there are few registers
+          const tensor_map *map = map_of(p, maps_of(p, RESULT_MAPS + e), w.group, z);
+          store(map, w.column + column + column_of(piece), w.row + row + row_of(piece), z, buffer + i * PART_BYTES);
+        }
         asm volatile("cp.async.bulk.commit_group; cp.async.bulk.wait_group.read 0;" ::: "memory");
         if constexpr (ROWS > 0) load_rows(p, s, loads, row, column, buffer, vacant + 8 * at.stage);
         else arrive(vacant + 8 * at.stage);

@@ -1,6 +1,7 @@
 // Products of bf16 for sm_90a: the launch with its tensor maps, and what gemm_sm90.cuh leaves to the text in front of
-// it; products_sm90_tiles.c chooses the tiles. args and dims: as products.c has them, then groups and the first piece
-// of every group; a product cut along k has its scratch memory as the last arg.
+// it; products_sm90_tiles.c chooses the tiles. args and dims: as products.c has them, then groups, where in args and
+// maps the operands are, so that any number of groups shares the kernel, and the first piece of every group; a product
+// cut along k has its scratch memory as the last arg.
 #include "codegen/cuda/products_sm90_tiles.h"
 #include "codegen/cuda/texts.h"
 
@@ -8,7 +9,8 @@
 
 enum {
   WARPGROUP = 128, // threads
-  ALIGNMENT = 16   // of places and rows, for TMA
+  ALIGNMENT = 16,  // of places and rows, for TMA
+  DIM_MAPS = 12    // of gemm_sm90_places.cuh
 };
 
 // The places of an operand's matrices, and their one shape.
@@ -125,13 +127,12 @@ bool sm90_takes(const cuda_entry *e, const plan_launch *l, const product *p) {
 
 // ---- maps
 
-// Adds the maps of an operand; the text says how the kernel finds matrix i.
-static void add_maps(cuda_entry *e, plan_launch *l, const matrices *m, int64_t box_columns, int64_t box_rows,
-                     const char *name, text *out) {
+// Adds the maps of an operand; a dim says how the kernel finds matrix i (maps_of in gemm_sm90_places.cuh).
+static void add_maps(cuda_entry *e, plan_launch *l, const matrices *m, int64_t box_columns, int64_t box_rows) {
+  enum { EACH = 1 << 16, STEPS = 1 << 17 };
   int64_t distance = 0;
   bool even = evenly(m, &distance);
-  text_printf(out, "static __device__ __forceinline__ operand_maps %s { return {%d, %s, %d}; }\n", name, l->map_count,
-              even ? "false" : "true", even && distance > 0);
+  cuda_dim(e, l, l->map_count + (even ? 0 : EACH) + (even && distance > 0 ? STEPS : 0));
   for (int i = 0; i < (even ? 1 : m->count); ++i)
     launch_map(e->arena, l,
                (plan_map){.at = m->at[i],
@@ -146,33 +147,22 @@ static void add_maps(cuda_entry *e, plan_launch *l, const matrices *m, int64_t b
                           .swizzle = box_columns * m->bytes});
 }
 
-static void add_all_maps(cuda_entry *e, plan_launch *l, const product *p, const choice *c, text *out) {
+static void add_all_maps(cuda_entry *e, plan_launch *l, const product *p, const choice *c) {
   const plan_gemm *g = &p->gemm;
   matrices a = operand_a(e, l, p), b = operand_b(e, l, p);
-  add_maps(e, l, &a, STEP, g->trans_a ? STEP : rows_of(c) / c->cluster_n, "a_maps()", out);
+  add_maps(e, l, &a, STEP, g->trans_a ? STEP : rows_of(c) / c->cluster_n);
   int boxes = c->cluster_m > sums_of(p) ? c->cluster_m : sums_of(p); // of a stage of B
-  add_maps(e, l, &b, STEP, g->trans_b ? c->width / boxes : STEP / c->cluster_m, "b_maps()", out);
+  add_maps(e, l, &b, STEP, g->trans_b ? c->width / boxes : STEP / c->cluster_m);
   if (!c->staged) return;
   for (int i = 0; i < row_parts(p); ++i) {
     matrices m = operand_row(e, l, p, i);
-    add_maps(e, l, &m, c->chunk, 64 * c->part_blocks, arena_printf(e->arena, "row_maps_%d()", i), out);
+    add_maps(e, l, &m, c->chunk, 64 * c->part_blocks);
   }
   for (int i = 0; i < result_parts(p); ++i) {
     matrices m = operand_result(e, l, p, i);
-    add_maps(e, l, &m, c->chunk, 64 * c->part_blocks, arena_printf(e->arena, "result_maps_%d()", i), out);
+    add_maps(e, l, &m, c->chunk, 64 * c->part_blocks);
   }
 }
-
-// row_maps(i): row_maps_0() where i is 0 …
-static void write_select(text *out, const char *name, int count) {
-  text_printf(out, "static __device__ __forceinline__ operand_maps %s(int i) {\n", name);
-  for (int i = 0; i < count; ++i) text_printf(out, "  if (i == %d) return %s_%d();\n", i, name, i);
-  text_add(out, "  return {};\n}\n");
-}
-
-// ---- text
-
-static const char *word(bool flag) { return flag ? "true" : "false"; }
 
 // Whether so many neighbours of C, in float32 and without an epilogue, can be moved at once, from the first of every
 // row on: gradients begin wherever the one before them ends. In pairs they are stored; in fours what sums are added to
@@ -185,26 +175,51 @@ static bool moves_in(int many, const plan_launch *l, const product *p, const cho
   return whole;
 }
 
+// Where args and maps of the operands are, and what becomes of C: what gemm_sm90_places.cuh reads.
+static void add_places(cuda_entry *e, plan_launch *l, const product *p, const choice *c) {
+  enum { ADDS = 1, ADDS_ROWS = 2 };
+  const int64_t first[] = {c_first(p), column_first(p), row_first(p), extra_first(p)};
+  cuda_dim(e, l, p->gemm.groups);
+  for (size_t i = 0; i < LENGTH(first); ++i) cuda_dim(e, l, first[i]);
+  cuda_dim(e, l, !p->gemm.accumulate ? 0 : moves_in(4, l, p, c) ? ADDS_ROWS : ADDS);
+  add_all_maps(e, l, p, c);
+}
+
+// ---- text
+
+static const char *word(bool flag) { return flag ? "true" : "false"; }
+
 static void write_constants(const plan_launch *l, const product *p, const choice *c, text *out) {
   enum { RASTER_ROWS = 16 };
   const plan_gemm *g = &p->gemm;
   text_printf(out,
               "constexpr int BLOCKS = %d, BN = %d, CONSUMERS = %d, CLUSTER_M = %d, CLUSTER_N = %d, CLUSTER_K = %d;\n"
-              "constexpr bool PING_PONG = %s, ACCUMULATE = %s, ONE_RING = %s;\n"
+              "constexpr bool PING_PONG = %s, ONE_RING = %s, FIXED_ADDS = %s;\nconstexpr int ADDS = %d;\n"
               "constexpr int RASTER = %d, PART_BLOCKS = %d;\n",
               c->blocks, c->width, c->consumers, c->cluster_m, c->cluster_n, c->cluster_k, word(c->ping_pong),
-              word(g->accumulate), word(c->one_ring), RASTER_ROWS / c->cluster_m, c->part_blocks);
+              word(c->one_ring), word(c->cluster_k > 1), c->cluster_k > 1 && g->accumulate, RASTER_ROWS / c->cluster_m,
+              c->part_blocks);
   text_printf(
       out,
-      "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, SUMS = %d, "
+      "constexpr int STAGES = %d, CHUNK = %d, BUFFERS = %d, ROWS = %d, KINDS = %d, RESULTS = %d, EXTRAS = %d, SUMS = "
+      "%d, "
       "ARRIVALS = %d, SHORTEST = %d;\n"
-      "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s, PREFETCH = %s;\n"
-      "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n"
-      "struct operand_maps {\n  int first;\n  bool each; // a map for each matrix; else they are one map's\n"
-      "  int step;  // 0: the same matrix for all\n};\n",
-      c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), sums_of(p), ARRIVALS, SHORTEST,
-      word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split), word(moves_in(2, l, p, c)),
-      word(g->accumulate && moves_in(4, l, p, c)));
+      "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s;\n"
+      "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n",
+      c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), p->extras, sums_of(p), ARRIVALS,
+      SHORTEST, word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split),
+      word(moves_in(2, l, p, c)));
+}
+
+// Where maps are, by the text: of tiles that are cut, whose rows are loaded, the warp that does has no registers to
+// ask.
+static void write_fixed_maps(const plan_launch *l, const product *p, const choice *c, text *out) {
+  const bool fixed = c->split && c->staged && row_parts(p) > 0;
+  text_printf(out, "constexpr bool FIXED_MAPS = %s;\nstatic __device__ __forceinline__ int fixed_maps(int operand) {\n",
+              word(fixed));
+  for (int i = 0; fixed && i < 2 + row_parts(p) + result_parts(p); ++i)
+    text_printf(out, "  if (operand == %d) return %lld;\n", i, (long long)l->dims[DIM_MAPS + i]);
+  text_add(out, "  return 0;\n}\n\n");
 }
 
 static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {
@@ -246,29 +261,13 @@ static void write_epilogue(const product *p, text *out) {
   }
 }
 
-static void write_places(const product *p, text *out) {
-  long long groups = (long long)p->gemm.groups;
-  text_printf(out,
-              "static __device__ __forceinline__ void *c_of(const parameters &p, int group) { return p.args[%lld + "
-              "group]; }\n",
-              (long long)c_first(p));
-  text_printf(out,
-              "static __device__ __forceinline__ float column_of(const parameters &p, int kind, int group, int column) "
-              "{\n  return column < (int)p.dims[1] ? ((const float *)p.args[%lld + kind * %lld + group])[column] : "
-              "0.0f;\n}\n",
-              (long long)column_first(p), groups);
-  text_printf(out, "static __device__ __forceinline__ void *scratch_of(const parameters &p) { return p.args[%lld]; }\n",
-              (long long)extra_first(p) + p->extras);
-}
-
 // An element of C and of the extras, for results that do not go through shared memory.
-static void write_finish_element(const product *p, text *out) {
-  if (p->glu) {
+static void write_finish_element(const product *p, bool pairs, text *out) {
+  if (p->glu || pairs) {
     text_add(out,
              "static __device__ __forceinline__ void finish_element(const parameters &, int, int, int, float) {}\n\n");
     return;
   }
-  long long groups = (long long)p->gemm.groups;
   text_printf(out,
               "static __device__ __forceinline__ void finish_element(const parameters &p, int group, int row, int "
               "column, float sum) {\n"
@@ -280,15 +279,18 @@ static void write_finish_element(const product *p, text *out) {
   for (int i = 0; i < p->kinds; ++i) text_printf(out, "  columns[%d] = column_of(p, %d, group, column);\n", i, i);
   for (int i = 0; i < p->rows; ++i) {
     if (p->lists)
-      text_printf(out, "  rows[%d] = (float)((const %s *)p.args[%lld + group])[in_group];\n", i, p->row_type,
-                  (long long)row_first(p) + i * groups);
+      text_printf(
+          out,
+          "  rows[%d] = (float)((const %s *)p.args[(int)p.dims[DIM_ROWS] + %d * (int)p.dims[DIM_GROUPS] + group])"
+          "[in_group];\n",
+          i, p->row_type, i);
     else
-      text_printf(out, "  rows[%d] = (float)((const %s *)p.args[%lld])[at];\n", i, p->row_type,
-                  (long long)row_first(p) + i);
+      text_printf(out, "  rows[%d] = (float)((const %s *)p.args[(int)p.dims[DIM_ROWS] + %d])[at];\n", i, p->row_type,
+                  i);
   }
   text_printf(out, "  sums[0] = sum;\n  epilogue(sums, columns, rows, y);\n  *c = %s(y[0]);\n", p->types.c);
   for (int i = 0; i < p->extras; ++i)
-    text_printf(out, "  ((%s *)p.args[%lld])[at] = %s(y[%d]);\n", p->extra_type, (long long)extra_first(p) + i,
+    text_printf(out, "  ((%s *)p.args[(int)p.dims[DIM_EXTRAS] + %d])[at] = %s(y[%d]);\n", p->extra_type, i,
                 p->extra_type, 1 + i);
   text_add(out, "  (void)at, (void)in_group;\n}\n\n");
 }
@@ -306,21 +308,19 @@ static const char *cluster_text(cuda_entry *e, const choice *c) {
   return size > 1 ? arena_printf(e->arena, "__cluster_dims__(%d, 1, 1) ", size) : NULL;
 }
 
-static void write_kernel(cuda_entry *e, plan_launch *l, const product *p, const choice *c, cuda_source *s) {
+static void write_kernel(const plan_launch *l, const product *p, const choice *c, cuda_source *s) {
   text body = s->functions;
   s->functions = (text){0};
   text *out = &s->functions;
   write_constants(l, p, c, out);
-  add_all_maps(e, l, p, c, out);
-  write_select(out, "row_maps", c->staged ? row_parts(p) : 0);
-  write_select(out, "result_maps", c->staged ? result_parts(p) : 0);
+  write_fixed_maps(l, p, c, out);
   write_wgmma(c->width, p->gemm.trans_a, p->gemm.trans_b, out);
   text_add(out, "\n");
   if (body.data) text_add(out, body.data);
   text_free(&body);
-  write_places(p, out);
   write_epilogue(p, out);
-  write_finish_element(p, out);
+  cuda_include(s, cuda_text_gemm_sm90_places);
+  write_finish_element(p, moves_in(2, l, p, c), out);
   cuda_include(s, cuda_text_gemm_sm90_order);
   cuda_include(s, cuda_text_gemm_sm90);
   cuda_include(s, cuda_text_gemm_sm90_epilogue);
@@ -349,11 +349,12 @@ bool sm90_product(cuda_entry *e, plan_launch *l, const product *p, cuda_source *
   const int64_t clusters = clusters_of(&c), tiles = tiles_of(p, &c);
   l->processors = c.split;
   if (c.split) cuda_arg(e, l, cuda_scratch(e, parts_bytes(p, &c)));
-  cuda_dim(e, l, g->groups);
+  add_places(e, l, p, &c);
   for (int64_t i = 0; p->several && i <= g->groups; ++i) cuda_dim(e, l, p->first[i]);
   cuda_grid(l, (c.split || tiles > clusters ? clusters : tiles) * cluster_of(&c), 1, 1, WARPGROUP * (1 + c.consumers));
   l->shared = shared_bytes(p, &c);
+  cuda_make_room(l, (cuda_room){.maps = 24, .args = 72, .dims = 40}); // as 16 groups need, and one
   s->attributes = cluster_text(e, &c);
-  write_kernel(e, l, p, &c, s);
+  write_kernel(l, p, &c, s);
   return cuda_finish(e, l, kind_of(e, p, &c), s, error);
 }

@@ -49,9 +49,12 @@ class Launch:
         if key not in Launch.kernels:
             Launch.kernels[key] = Kernel(folder, launch["kernel"], self.grid[4])
         self.kernel = Launch.kernels[key]
-        data = b"".join(self.map(text, base) for text in launch.get("maps", []))
-        data += b"".join((base + int(a[1:])).to_bytes(8, "little") for a in launch["args"].split())
-        data += b"".join(int(d).to_bytes(8, "little") for d in launch.get("dims", "").split())
+        maps, dims = launch.get("maps", []), launch.get("dims", "").split()
+        args = launch["args"].split()
+        room = [int(n) for n in launch["room"].split()] if "room" in launch else [len(maps), len(args), len(dims)]
+        data = b"".join(self.map(text, base) for text in maps).ljust(128 * room[0], b"\0")
+        data += b"".join((base + int(a[1:])).to_bytes(8, "little") for a in args).ljust(8 * room[1], b"\0")
+        data += b"".join(int(d).to_bytes(8, "little") for d in dims).ljust(8 * room[2], b"\0")
         data += bytes(-len(data) % 64) if launch.get("maps") else b""
         self.data = C.create_string_buffer(data, len(data))
         self.parameters = (C.c_void_p * 1)(C.addressof(self.data))

@@ -157,7 +157,8 @@ static plan *cuda_example(arena *a) {
                                  .shared = 49152,
                                  .processors = true,
                                  .maps = maps,
-                                 .map_count = 3};
+                                 .map_count = 3,
+                                 .room = {4, 8, 16}};
   e->launches[1] = (plan_launch){.kind = LAUNCH_CUDA,
                                  .kernel = "sum",
                                  .args = many,
@@ -228,6 +229,8 @@ static void launches_of_a_gpu(void **state) {
   assert_true(!l[0].ordered && l[1].ordered && l[1].after_count == 1 && l[1].after[0] == 0);
   assert_true(l[0].block == 256 && l[0].shared == 49152 && !l[0].table && l[1].table && l[1].arg_count == 501);
   assert_true(l[0].processors && !l[1].processors);
+  assert_true(l[0].room.maps == 4 && l[0].room.args == 8 && l[0].room.dims == 16 && !l[1].room.args);
+  assert_true(plan_parameter_bytes(&l[0]) == 704 && plan_parameter_bytes(&l[1]) == 8 * 501);
   plan_write(example(a), &second);
   if (!read_text(a, second.data + first.length, second.length - first.length, &p, &error)) fail_msg("%s", error.text);
   assert_string_equal(p->precision, "f32");
@@ -395,6 +398,12 @@ static void refused_of_a_gpu(void **state) {
       {"16 4 32 5 2\"", "16 4 32 4000 2\"", "entries[0].launches[0].maps[2]: does not lie in the 65536 bytes"},
       {"\"kernel\":\"embed_0\"", "\"table\":true,\"kernel\":\"embed_0\"",
        "entries[0].launches[0].maps: cannot be passed by value"},
+      {"\"room\":\"4 8 16\"", "\"room\":\"4 8\"", "entries[0].launches[0].room: must be as many maps, args and dims"},
+      {"\"room\":\"4 8 16\"", "\"room\":\"2 8 16\"", "entries[0].launches[0].room: must be as many maps"},
+      {"\"room\":\"4 8 16\"", "\"room\":\"4 4 16\"", "entries[0].launches[0].room: must be as many maps"},
+      {"\"room\":\"4 8 16\"", "\"room\":\"4 8 3\"", "entries[0].launches[0].room: must be as many maps"},
+      {"\"room\":\"4 8 16\"", "\"room\":\"300 8 16\"", "entries[0].launches[0].maps: cannot be passed by value"},
+      {"\"room\":\"4 8 16\"", "\"room\":\"4 8 99999999999\"", "entries[0].launches[0].room: must be as many maps"},
       {"\"kernel\":\"embed_0\"", "\"rides\":true,\"kernel\":\"embed_0\"",
        "entries[0].launches[0].cuda: does not go with rides"},
       {"\"kernel\":\"embed_0\",", "", "entries[0].launches[0].kernel: is missing"},
