@@ -10,7 +10,8 @@
 
 // ---- parameters of the launches -----------------------------------------------------------------
 
-enum { TABLE_MULTIPLE = 16 };
+// As many bytes as a kernel may have for its parameters: the driver reads what the kernel says, not what the plan does.
+enum { TABLE_MULTIPLE = 16, PARAMETERS_MOST = 32764 };
 
 static size_t buffer_size(const plan_launch *l) { return (size_t)plan_parameter_bytes(l); }
 
@@ -28,7 +29,7 @@ void gpu_lay_out(device *d, int index) {
     bytes += entry->launches[i].table ? sizeof(CUdeviceptr) : buffer_size(&entry->launches[i]);
   }
   e->launches = memory_zero((size_t)(entry->launch_count + 1) * sizeof *e->launches);
-  e->memory = memory_zero(tables + bytes + 1);
+  e->memory = memory_zero(tables + bytes + PARAMETERS_MOST);
   e->table_bytes = (int64_t)tables;
   char *table = e->table = e->memory, *buffer = e->memory + tables;
   for (int i = 0; i < entry->launch_count; ++i) {

@@ -4,7 +4,7 @@
 
 #include "runtime/plan.h"
 
-enum { PLAN_FORMAT = 2 }; // counted up when a plan written before can no longer be read
+enum { PLAN_FORMAT = 3 }; // counted up when a plan written before can no longer be read
 
 static const char *const source_names[] = {"tensor", "normal", "ones", "zeros"}; // source_kind's order
 static const char *const type_names[] = {"f32", "i32"};                          // plan_type's order

@@ -134,6 +134,7 @@ static void read_cuda(struct object *o, plan_launch *l, const int64_t bytes[SPAC
   read_room(o, l);
   if (l->map_count && (l->table || plan_parameter_bytes(l) > CUDA_MAPS_PARAMETER_BYTES))
     FIELD_BAD(o, "maps", "cannot be passed by value with %d args and %d dims", l->arg_count, l->dim_count);
+  if (l->table && l->room.args) FIELD_BAD(o, "room", "does not go with table");
   if (!l->map_count && !l->table && plan_parameter_bytes(l) > CUDA_PARAMETER_BYTES)
     FIELD_BAD(o, "table", "must be true: %d args and %d dims are too many to be passed by value", l->arg_count,
               l->dim_count);

@@ -97,7 +97,7 @@ refuses lmn lmn.mlir 'needs an integer attribute lmn.batch' 's/lmn.batch/lmn.bit
 refuses kernel kernel.mlir 'no such body' 's/epilogue = @/epilogue = @no/'
 refuses kernel kernel.mlir 'needs places' 's/places = array<i64: [^>]*>, //'
 refuses mlir mlir.mlir 'broken.mlir:[0-9]*:[0-9]*: ' 's/arith.constant 0/arith.konstant 0/'
-refuses mlir mlir.mlir 'broken.mlir.*format' 's/"format":2/"format":99/'
+refuses mlir mlir.mlir 'broken.mlir.*format' 's/"format":3/"format":99/'
 refuses mlir mlir.mlir 'broken.mlir:[0-9]*' '$d'
 for option in '-D n=1' '-B 4' '--for train' --pack; do
   # shellcheck disable=SC2086

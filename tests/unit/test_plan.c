@@ -289,7 +289,7 @@ static void check_refused(plan *make(arena *), const refusal *cases, size_t coun
 static void refused(void **state) {
   (void)state;
   static const refusal cases[] = {
-      {"\"format\":2", "\"format\":1", "format: is 1; this program reads 2"},
+      {"\"format\":3", "\"format\":1", "format: is 1; this program reads 3"},
       {"\"vocabulary\":131", "\"vocabulary\":0", "vocabulary: must be an integer of at least 1"},
       {"\"vocabulary\":131,", "", "vocabulary: is missing"},
       {"\"classes\"", "\"klasses\"", "has a field \"klasses\", which is not known"},
@@ -404,6 +404,8 @@ static void refused_of_a_gpu(void **state) {
       {"\"room\":\"4 8 16\"", "\"room\":\"4 8 3\"", "entries[0].launches[0].room: must be as many maps"},
       {"\"room\":\"4 8 16\"", "\"room\":\"300 8 16\"", "entries[0].launches[0].maps: cannot be passed by value"},
       {"\"room\":\"4 8 16\"", "\"room\":\"4 8 99999999999\"", "entries[0].launches[0].room: must be as many maps"},
+      {"\"table\":true,", "\"table\":true,\"room\":\"0 600 0\",",
+       "entries[0].launches[1].room: does not go with table"},
       {"\"kernel\":\"embed_0\"", "\"rides\":true,\"kernel\":\"embed_0\"",
        "entries[0].launches[0].cuda: does not go with rides"},
       {"\"kernel\":\"embed_0\",", "", "entries[0].launches[0].kernel: is missing"},
