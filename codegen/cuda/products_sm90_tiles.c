@@ -189,28 +189,31 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
   return rest * tiles / clusters * work / from->weight_cut + cut_weight + sum * area + results;
 }
 
+// Whether every group has as many pieces, one behind the other: their steps can be counted through.
+static bool pieces_alike(const product *p) {
+  return p->pieces % p->gemm.groups == 0 && (!p->several || p->gemm.groups == 1);
+}
+
 // Whether tiles can be cut along k, in parts long enough.
 static bool can_split(const product *p, const choice *c) {
   enum { SUMS = 256 }; // of a thread, beside which there are registers for whole tiles' results and those of parts
   const int64_t tiles = tiles_of(p, c), cut = tiles_cut(p, c), steps = steps_of(p);
   if (p->gemm.trans_a && !is_bf16(p->types.c) && tiles >= clusters_of(c) && c->width * c->blocks > SUMS) return false;
-  bool alike = !p->glu && c->consumers == 2 && p->pieces % p->gemm.groups == 0 && (!p->several || p->gemm.groups == 1);
+  bool alike = !p->glu && c->consumers == 2 && pieces_alike(p);
   return alike && cut && steps >= 2 * SHORTEST && tiles * steps < INT32_MAX / (2 * PROCESSORS) &&
          cut * cluster_of(c) * 2 <= ARRIVALS;
 }
 
 // Whether clusters can cut tiles along k, all at one time, in shares long enough, and there is room for the sums sent.
 static bool can_share(const product *p, const choice *c, bool plain) {
-  enum {
-    EIGHTH_BYTES = 512,
-    BLOCKS_FEW = 4
-  }; // of a warp's sums; of a cluster, beside which there are registers for more
+  enum { EIGHTH_BYTES = 512 }; // of a warp's sums
+  enum { BLOCKS_FEW = 4 };     // of a cluster, beside which there are registers for more
   const int64_t eighths = c->blocks * c->width / 8, own = blocks_of(eighths, c->cluster_k);
   const int64_t sent = (c->cluster_k - 1) * 4 * (int64_t)c->consumers * own * EIGHTH_BYTES;
   if (c->blocks > 1 && c->cluster_k > BLOCKS_FEW) return false;
   return plain && tiles_of(p, c) <= clusters_of(c) && !c->staged && !c->split && !c->ping_pong &&
-         c->cluster_m * c->cluster_n == 1 && p->pieces % p->gemm.groups == 0 && (!p->several || p->gemm.groups == 1) &&
-         steps_of(p) >= c->cluster_k * SHORTEST && sent <= c->stages * stage_bytes(p, c);
+         c->cluster_m * c->cluster_n == 1 && pieces_alike(p) && steps_of(p) >= c->cluster_k * SHORTEST &&
+         sent <= c->stages * stage_bytes(p, c);
 }
 
 // Fills in what follows from the tiles.
