@@ -133,7 +133,8 @@ static bool unknown_argument(resolver *r, const signature *s, ast_name name) {
   return false;
 }
 
-bool bind(resolver *r, const signature *s, ast_name callee, const ast_arguments *arguments, const ast_value **bound) {
+bool bind_arguments(resolver *r, const signature *s, ast_name callee, const ast_arguments *arguments,
+                    const ast_value **bound) {
   int count = parameter_count(s), position = 0;
   bool ok = true, named = false;
   for (int i = 0; i < SIGNATURE_PARAMETERS; ++i) bound[i] = NULL;

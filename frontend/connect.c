@@ -228,8 +228,8 @@ static bool take_normal(resolver *r, const ast_value *v, double *mean, double *s
     return false;
   }
   const ast_value *argument[SIGNATURE_PARAMETERS];
-  return bind(r, &normal, callee, arguments, argument) && take_real(r, argument[0], "`mean`", -1e30, 1e30, mean) &&
-         take_real(r, argument[1], "`std`", 0, 1e30, std);
+  return bind_arguments(r, &normal, callee, arguments, argument) &&
+         take_real(r, argument[0], "`mean`", -1e30, 1e30, mean) && take_real(r, argument[1], "`std`", 0, 1e30, std);
 }
 
 // An option of input or output may be set by several statements, each option once.
@@ -266,7 +266,7 @@ static void head_option(resolver *r, const ast_value *v) {
   const ast_value *argument[SIGNATURE_PARAMETERS];
   int word;
   if (callee_of(v, &callee, &arguments) && !strcmp(callee.text, "classify")) {
-    if (bind(r, &classify, callee, arguments, argument))
+    if (bind_arguments(r, &classify, callee, arguments, argument))
       take_integer(r, argument[0], "the number of classes", 2, LIMIT_SIZE, &r->graph->classes);
     return;
   }

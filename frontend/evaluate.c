@@ -254,7 +254,7 @@ static value evaluate_call(resolver *r, const ast_value *v) {
   }
   static const signature len = {"len", 1, {"x"}};
   const ast_value *argument[SIGNATURE_PARAMETERS];
-  if (!bind(r, &len, callee, &v->call.arguments, argument)) return nothing;
+  if (!bind_arguments(r, &len, callee, &v->call.arguments, argument)) return nothing;
   const ast_value *base = argument[0];
   while (base->kind == VALUE_INDEX) base = base->operation.left;
   if (base->kind == VALUE_NAME) {

@@ -61,7 +61,7 @@ static bool take_activation(resolver *r, const ast_value *v, activation_kind *re
   if (v->kind == VALUE_CALL && !strcmp(v->call.callee.text, "gelu")) { // gelu(exact = true)
     const ast_value *argument[SIGNATURE_PARAMETERS];
     bool exact = false;
-    if (!bind(r, &find_row("gelu")->signature, v->call.callee, &v->call.arguments, argument)) return false;
+    if (!bind_arguments(r, &find_row("gelu")->signature, v->call.callee, &v->call.arguments, argument)) return false;
     if (argument[0] && !take_truth(r, argument[0], "`exact`", &exact)) return false;
     *result = exact ? ACTIVATION_GELU_ERF : ACTIVATION_GELU_TANH;
     return true;
@@ -110,7 +110,7 @@ static bool take_arguments(resolver *r, module *m, const ast_value **argument, b
 static bool add_module(resolver *r, builder *b, const struct module_row *row, ast_name callee,
                        const ast_arguments *arguments, span place) {
   const ast_value *argument[SIGNATURE_PARAMETERS];
-  if (!bind(r, &row->signature, callee, arguments, argument)) return false;
+  if (!bind_arguments(r, &row->signature, callee, arguments, argument)) return false;
   module m = {.kind = row->kind, .place = place, .bias = true, .activation = row->activation, .model = -1};
   builder inner = {.depth = b->depth + 1};
   if (row->kind == MODULE_RESIDUAL && inner.depth > LIMIT_RESIDUAL) {
@@ -169,7 +169,7 @@ static bool build_chain(resolver *r, builder *b, ast_value *v) {
   if (!strcmp(callee.text, "identity")) {
     static const signature identity = {"identity", 0, {NULL}};
     const ast_value *none[SIGNATURE_PARAMETERS];
-    return bind(r, &identity, callee, arguments, none);
+    return bind_arguments(r, &identity, callee, arguments, none);
   }
   const struct module_row *row = find_row(callee.text);
   if (row) return add_module(r, b, row, callee, arguments, v->place);

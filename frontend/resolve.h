@@ -182,7 +182,8 @@ typedef struct signature {
   const char *parameters[SIGNATURE_PARAMETERS];
 } signature;
 // Puts the arguments of `callee(…)` where the signature has them; missing ones are NULL. arguments NULL: none.
-bool bind(resolver *r, const signature *s, ast_name callee, const ast_arguments *arguments, const ast_value **bound);
+bool bind_arguments(resolver *r, const signature *s, ast_name callee, const ast_arguments *arguments,
+                    const ast_value **bound);
 // The same for options in brackets: all by name, each once. `of` is "a vertex".
 bool bind_options(resolver *r, const char *of, const char *const *names, int count, const ast_arguments *options,
                   ast_argument **bound);

@@ -16,7 +16,7 @@ static bool set_loss(resolver *r, phase_draft *p, const ast_value *v) {
   if (!callee_of(v, &callee, &arguments) || strcmp(callee.text, words[0]))
     return take_word(r, v, "`loss`", words, 1, &word);
   p->settings.label_smoothing = 0;
-  if (!bind(r, &cross_entropy, callee, arguments, argument)) return false;
+  if (!bind_arguments(r, &cross_entropy, callee, arguments, argument)) return false;
   if (!argument[0] || !take_real(r, argument[0], "`label_smoothing`", 0, 1, &p->settings.label_smoothing))
     return !argument[0];
   if (p->settings.label_smoothing < 1) return true;
@@ -58,7 +58,7 @@ static bool set_optimizer(resolver *r, phase_draft *p, const ast_value *v) {
     return take_word(r, v, "`optimizer`", words, 1, &word);
   settings *s = &p->settings;
   s->optimizer = standard.optimizer;
-  if (!bind(r, &adamw, callee, arguments, argument)) return false;
+  if (!bind_arguments(r, &adamw, callee, arguments, argument)) return false;
   bool ok = take_real(r, argument[0], "`lr`", 0, 1e6, &s->optimizer.lr);
   if (argument[1]) ok &= take_betas(r, argument[1], s);
   if (argument[2]) ok &= take_real(r, argument[2], "`eps`", DBL_MIN, 1, &s->optimizer.eps);
@@ -81,7 +81,7 @@ static bool set_schedule(resolver *r, phase_draft *p, const ast_value *v) {
     const signature shape = {words[i], 0, {"warmup", "final"}};
     const ast_value *argument[SIGNATURE_PARAMETERS];
     s->schedule.kind = (schedule_kind)i;
-    if (!bind(r, &shape, callee, arguments, argument)) return false;
+    if (!bind_arguments(r, &shape, callee, arguments, argument)) return false;
     return (!argument[0] || take_integer(r, argument[0], "`warmup`", 0, INT32_MAX, &s->schedule.warmup)) &
            (!argument[1] || take_real(r, argument[1], "`final`", 0, 1, &s->schedule.final));
   }
