@@ -33,6 +33,6 @@ void cache_write(const char *folder, const char *path, const char *data, size_t 
   text entry = {0};
   text_add_bytes(&entry, data, length);
   text_add_bytes(&entry, &hash, sizeof hash);
-  file_write(path, entry.data, entry.length, NULL);
+  file_write_unsynced(path, entry.data, entry.length, NULL);
   text_free(&entry);
 }

@@ -257,7 +257,7 @@ bool file_read(const char *path, size_t limit, char **data, size_t *length, lmn_
   return true;
 }
 
-bool file_write(const char *path, const void *data, size_t length, lmn_error *error) {
+static bool write_renamed(const char *path, const void *data, size_t length, bool sync, lmn_error *error) {
   text aside = {0};
   text_printf(&aside, "%s.tmp.%d", path, (int)getpid());
   temporary_add(aside.data);
@@ -269,7 +269,7 @@ bool file_write(const char *path, const void *data, size_t length, lmn_error *er
     ok = n > 0;
     if (ok) done += (size_t)n;
   }
-  ok = ok && fsync(descriptor) == 0;
+  ok = ok && (!sync || fsync(descriptor) == 0);
   int cause = errno;
   if (descriptor >= 0 && close(descriptor) && ok) ok = false, cause = errno;
   if (ok && rename(aside.data, path)) ok = false, cause = errno;
@@ -280,6 +280,14 @@ bool file_write(const char *path, const void *data, size_t length, lmn_error *er
   temporary_drop(aside.data);
   text_free(&aside);
   return ok;
+}
+
+bool file_write(const char *path, const void *data, size_t length, lmn_error *error) {
+  return write_renamed(path, data, length, true, error);
+}
+
+bool file_write_unsynced(const char *path, const void *data, size_t length, lmn_error *error) {
+  return write_renamed(path, data, length, false, error);
 }
 
 bool file_exists(const char *path) {

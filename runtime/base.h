@@ -75,6 +75,9 @@ void temporary_drop(const char *path);
 // beside `path`, synced, then renamed over it, so that a full disk or a crash leaves the old file.
 bool file_read(const char *path, size_t limit, char **data, size_t *length, lmn_error *error);
 bool file_write(const char *path, const void *data, size_t length, lmn_error *error);
+// The same without waiting for the disk, for what is checked when it is read: after a power failure it may be cut
+// short.
+bool file_write_unsynced(const char *path, const void *data, size_t length, lmn_error *error);
 // "path: cannot be written: cause; remedy", for an errno.
 bool fail_write(lmn_error *error, const char *path, int cause);
 bool file_exists(const char *path);

@@ -1,6 +1,6 @@
 // links: codegen
-// Kernels to kernels.so: the cache (hit, miss, damaged, unusable), two processes at once, many kernels over several
-// modules, wrong kernels.
+// Kernels to kernels.so: the cache of libraries and of objects (hit, miss, damaged, unusable), two processes at once,
+// many kernels, wrong kernels.
 #include "codegen/cpu/cpu.h"
 
 #include <dirent.h>
@@ -72,60 +72,99 @@ static void check_scale(const char *path, const char *name, float factor) {
   dlclose(library);
 }
 
-static int file_count(const char *folder, char name[600]) {
+// Files whose names end so; `name`: one of them.
+static int file_count(const char *folder, const char *ending, char name[600]) {
   DIR *d = opendir(folder);
   int count = 0;
-  for (struct dirent *entry; d && (entry = readdir(d));)
-    if (entry->d_name[0] != '.') {
-      ++count;
-      if (name) snprintf(name, 600, "%s/%s", folder, entry->d_name);
-    }
+  for (struct dirent *entry; d && (entry = readdir(d));) {
+    size_t length = strlen(entry->d_name), end = strlen(ending);
+    if (entry->d_name[0] == '.' || length < end || strcmp(entry->d_name + length - end, ending)) continue;
+    ++count;
+    if (name) snprintf(name, 600, "%s/%s", folder, entry->d_name);
+  }
   if (d) closedir(d);
   return count;
+}
+
+static void check_cache(const char *cache, int libraries, int objects) {
+  assert_int_equal(file_count(cache, ".so", NULL), libraries);
+  assert_int_equal(file_count(cache, ".o", NULL), objects);
+  assert_int_equal(file_count(cache, "", NULL), libraries + objects); // no temporary files left
 }
 
 static void test_cache(void **state) {
   (void)state;
   lmn_error error = {{0}};
   const char *cache = in("cache/inner"), *so = in("a.so");
-  char entry[600];
   double start = clock_seconds();
   if (!compile(cache, so, 5, 2, &error)) fail_msg("%s", error.text);
   double missed = clock_seconds() - start;
   check_scale(so, "scale3", 5);
-  assert_int_equal(file_count(cache, entry), 1);
+  check_cache(cache, 1, 5);
   start = clock_seconds();
   assert_true(compile(cache, so, 5, 2, &error)); // hit
   assert_true(clock_seconds() - start < missed / 2);
   check_scale(so, "scale3", 5);
-  assert_int_equal(file_count(cache, NULL), 1);
+  check_cache(cache, 1, 5);
   assert_true(compile(cache, so, 5, 3, &error)); // other kernels
-  assert_int_equal(file_count(cache, NULL), 2);
+  check_cache(cache, 2, 10);
   check_scale(so, "scale3", 6);
-  assert_int_equal(file_count(directory, NULL), 2); // the cache and a.so: no temporary files left
+  assert_int_equal(file_count(directory, "", NULL), 2); // the cache and a.so: no temporary files left
 }
 
-// A truncated or changed entry is made anew.
+// Libraries share the kernels that are the same, and are the same bytes as without a cache.
+static void test_shared_kernels(void **state) {
+  (void)state;
+  lmn_error error = {{0}};
+  const char *cache = in("kernels"), *alone = in("alone.so"), *shared = in("shared.so");
+  assert_true(compile(cache, shared, 5, 2, &error));
+  assert_true(compile(cache, shared, 7, 2, &error));
+  check_cache(cache, 2, 7);
+  for (int i = 0; i < 7; ++i) {
+    char name[32];
+    snprintf(name, sizeof name, "scale%d", i);
+    check_scale(shared, name, (float)(2 + i));
+  }
+  assert_true(compile(NULL, alone, 7, 2, &error));
+  char *a, *b;
+  size_t m, n;
+  assert_true(file_read(shared, 1 << 20, &a, &m, &error) && file_read(alone, 1 << 20, &b, &n, &error));
+  assert_int_equal(m, n);
+  assert_memory_equal(a, b, n);
+  free(a);
+  free(b);
+}
+
+// A truncated or changed entry, a library or an object, is made anew.
 static void test_damaged_cache(void **state) {
   (void)state;
   lmn_error error = {{0}};
   const char *cache = in("damaged"), *so = in("b.so");
-  char entry[600];
-  assert_true(compile(cache, so, 1, 2, &error));
-  assert_int_equal(file_count(cache, entry), 1);
-  char *data;
-  size_t length;
-  assert_true(file_read(entry, 1 << 20, &data, &length, &error));
-  for (int round = 0; round < 3; ++round) {
-    if (round == 2) data[length / 2] ^= 1;
-    assert_true(file_write(entry, data, round == 0 ? length / 2 : round == 1 ? 0 : length, &error));
+  char library[600], entry[600];
+  for (int object = 0; object < 2; ++object) {
     assert_true(compile(cache, so, 1, 2, &error));
-    check_scale(so, "scale0", 2);
-    struct stat status;
-    assert_int_equal(stat(entry, &status), 0);
-    assert_int_equal(status.st_size, length);
+    check_cache(cache, 1, 1);
+    file_count(cache, ".so", library);
+    file_count(cache, object ? ".o" : ".so", entry);
+    char *data;
+    size_t length;
+    assert_true(file_read(entry, 1 << 20, &data, &length, &error));
+    for (int round = 0; round < 3; ++round) {
+      if (round == 2) data[length / 2] ^= 1;
+      assert_true(file_write(entry, data, round == 0 ? length / 2 : round == 1 ? 0 : length, &error));
+      if (object) assert_int_equal(unlink(library), 0);
+      assert_true(compile(cache, so, 1, 2, &error));
+      check_scale(so, "scale0", 2);
+      if (round == 2) data[length / 2] ^= 1;
+      char *again;
+      size_t size;
+      assert_true(file_read(entry, 1 << 20, &again, &size, &error));
+      assert_int_equal(size, length);
+      assert_memory_equal(again, data, length);
+      free(again);
+    }
+    free(data);
   }
-  free(data);
 }
 
 // A cache that cannot be used costs nothing but time; an artifact that cannot be written is an error.
@@ -162,7 +201,7 @@ static void test_two_processes(void **state) {
   }
   check_scale(in("e0.so"), "scale2", 9);
   check_scale(in("e1.so"), "scale2", 9);
-  assert_int_equal(file_count(cache, NULL), 1);
+  check_cache(cache, 1, 3);
 }
 
 static void test_many_kernels(void **state) {
@@ -233,12 +272,9 @@ static int remove_directory(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_cache),
-                                     cmocka_unit_test(test_damaged_cache),
-                                     cmocka_unit_test(test_unusable_folders),
-                                     cmocka_unit_test(test_two_processes),
-                                     cmocka_unit_test(test_many_kernels),
-                                     cmocka_unit_test(test_wrong_kernels),
-                                     cmocka_unit_test(test_print)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(test_cache),         cmocka_unit_test(test_shared_kernels),
+                                     cmocka_unit_test(test_damaged_cache), cmocka_unit_test(test_unusable_folders),
+                                     cmocka_unit_test(test_two_processes), cmocka_unit_test(test_many_kernels),
+                                     cmocka_unit_test(test_wrong_kernels), cmocka_unit_test(test_print)};
   return cmocka_run_group_tests(tests, make_directory, remove_directory);
 }
