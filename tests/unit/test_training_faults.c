@@ -61,6 +61,10 @@ static bool train(const char *run, bool resume, int64_t *steps, lmn_error *error
   return ok;
 }
 
+// What AddressSanitizer keeps of freed memory is more than a training uses; every fork copies the page tables of it.
+const char *__asan_default_options(void);
+const char *__asan_default_options(void) { return "quarantine_size_mb=8"; }
+
 // ---- one training with a fault, in a process of its own -----------------------------------------
 
 static int with_fault(fault_kind kind, int64_t n, bool resume) {
