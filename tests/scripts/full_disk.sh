@@ -24,6 +24,7 @@ refused() {
   [ "$(grep -c '^error: ' "$work/err")" = 1 ] || fail "$what: not one error"
 }
 compile() { "$LMNC" compile "$work/net.lmn" --for train "$@"; }
+compile_in() { LMN_CACHE=$1 "$LMNC" compile "$work/net.lmn" --for evaluate -o "$work/uncached.lmnx" 2> "$work/err"; }
 train() { "$LMNC" train "$data/net.lmn" --random-weights --data "$data/train.csv" --prompt '{record} =>' --completion ' {sentence}' "$@"; }
 
 # ---- the same commands where there is no room: called again below, on a file system of 80 kB ----
@@ -48,7 +49,7 @@ if [ "${1:-}" = on-a-full-disk ]; then
   fill
   TMPDIR=$disk no_room "a temporary artifact" "$disk" train -o "$work/temporary"
   fill
-  LMN_CACHE=$disk/cache compile -o "$work/uncached.lmnx" 2> "$work/err" || fail "a full cache stops a compilation"
+  compile_in "$disk/cache" || fail "a full cache stops a compilation"
   exit 0
 fi
 
@@ -62,7 +63,7 @@ refused "trace" "$LMNC" trace "$work/net.lmn" --batch "$LMN_TESTS/golden/paper-1
 says "$work/none/out.safetensors"
 TMPDIR=$work/none refused "a temporary artifact" train -o "$work/run"; says "$work/none"; says "TMPDIR"
 for cache in "$work/file/cache" /proc/none; do
-  LMN_CACHE=$cache compile -o "$work/net.lmnx" 2> "$work/err" || fail "a cache that cannot be written stops a compilation: $cache"
+  compile_in "$cache" || fail "a cache that cannot be written stops a compilation: $cache"
 done
 refused "a full standard output" sh -c '"$0" summary "$1" > /dev/full' "$LMNC" "$work/net.lmn"; says "standard output"
 
