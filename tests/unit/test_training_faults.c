@@ -62,7 +62,7 @@ static bool train(const char *run, bool resume, int64_t *steps, lmn_error *error
 }
 
 // What AddressSanitizer keeps of freed memory is more than a training uses; every fork copies the page tables of it.
-const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void) { return "quarantine_size_mb=8"; }
 
 // ---- one training with a fault, in a process of its own -----------------------------------------
