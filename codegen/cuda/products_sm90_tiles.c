@@ -3,7 +3,7 @@
 #include <math.h>
 
 enum { SWIZZLE = 128, SHARED_SPARE = 1536 }; // bytes; of shared memory: up to a multiple of 1024, and the barriers
-enum { FEW_STEPS = 12 };
+enum { FEW_STEPS = 12, MANY_STEPS = 32, LONG_STEPS = 384 };
 
 int clusters_of(const choice *c) {
   // All blocks of a cluster are in one group of processors; so an H100 has room for as many.
@@ -62,37 +62,37 @@ int64_t parts_bytes(const product *p, const choice *c) {
 
 // TFLOP/s that an H100 measured: of whole tiles, of B as it is stored for a forward product and for an input gradient,
 // each of a few and of many steps; of bf16 results of tiles cut along k (an H200); of a weight gradient, of whole tiles
-// and of cut ones. 1: they are not for that.
+// and of cut ones, of up to LONG_STEPS and of more. 1: they are not for that.
 typedef struct candidate {
   int width, blocks;
   char kind; // 'p': with ping-pong; 't': three consumers
   int cluster_m, cluster_n;
-  int forward[2], input[2], cut, weight, weight_cut;
+  int forward[2], input[2], cut, weight, weight_cut[2];
 } candidate;
 
 static const candidate candidates[] = {
-    {192, 2, 'p', 1, 1, {690, 722}, {690, 735}, 1, 621, 694},   //
-    {192, 2, 'p', 2, 1, {690, 720}, {690, 735}, 1, 649, 620},   //
-    {128, 2, 'p', 1, 1, {595, 640}, {620, 630}, 618, 512, 585}, //
-    {128, 2, 'p', 2, 1, {570, 650}, {630, 660}, 706, 545, 525}, //
-    {128, 2, ' ', 1, 1, {625, 690}, {650, 720}, 774, 816, 651}, //
-    {128, 2, ' ', 2, 1, {630, 720}, {710, 780}, 764, 640, 691}, //
-    {224, 1, ' ', 1, 1, {650, 755}, {595, 660}, 729, 782, 595}, //
-    {224, 1, ' ', 2, 1, {640, 760}, {690, 810}, 758, 808, 650}, //
-    {256, 1, ' ', 1, 1, {612, 686}, {690, 720}, 788, 600, 721}, //
-    {256, 1, ' ', 2, 1, {620, 712}, {650, 740}, 683, 640, 653}, //
-    {192, 1, ' ', 1, 1, {640, 700}, {650, 740}, 805, 650, 580}, //
-    {192, 1, ' ', 2, 1, {640, 700}, {650, 740}, 1, 600, 570},   //
-    {128, 1, ' ', 1, 1, {577, 651}, {609, 676}, 1, 690, 480},   //
-    {128, 3, 'p', 1, 1, {1, 1}, {1, 1}, 1, 1, 645},             //
-    {96, 3, 'p', 1, 1, {1, 1}, {1, 1}, 1, 1, 578},              //
-    {192, 1, 'p', 1, 1, {600, 500}, {600, 645}, 555, 635, 468}, //
-    {256, 1, 'p', 1, 1, {400, 400}, {430, 420}, 1, 1, 542},     //
-    {64, 2, 'p', 1, 1, {454, 435}, {462, 485}, 1, 440, 1},      //
-    {64, 1, 'p', 1, 1, {309, 299}, {302, 306}, 1, 200, 1},      //
-    {192, 1, 't', 1, 1, {595, 650}, {620, 725}, 1, 1, 1},       //
-    {128, 1, 't', 1, 1, {1, 1}, {1, 1}, 1, 1, 1},               //
-    {192, 2, ' ', 1, 1, {1, 1}, {1, 1}, 1, 1, 1},               //
+    {192, 2, 'p', 1, 1, {690, 722}, {690, 735}, 1, 621, {694, 694}},   //
+    {192, 2, 'p', 2, 1, {690, 720}, {690, 735}, 1, 649, {620, 620}},   //
+    {128, 2, 'p', 1, 1, {595, 640}, {620, 630}, 618, 512, {585, 585}}, //
+    {128, 2, 'p', 2, 1, {570, 650}, {630, 660}, 706, 545, {525, 525}}, //
+    {128, 2, ' ', 1, 1, {625, 690}, {650, 720}, 774, 816, {651, 651}}, //
+    {128, 2, ' ', 2, 1, {630, 720}, {710, 780}, 764, 640, {691, 691}}, //
+    {224, 1, ' ', 1, 1, {650, 755}, {595, 660}, 729, 782, {595, 595}}, //
+    {224, 1, ' ', 2, 1, {640, 760}, {725, 810}, 758, 808, {650, 710}}, //
+    {256, 1, ' ', 1, 1, {612, 686}, {690, 720}, 788, 600, {721, 721}}, //
+    {256, 1, ' ', 2, 1, {620, 712}, {650, 740}, 683, 640, {653, 653}}, //
+    {192, 1, ' ', 1, 1, {640, 700}, {650, 740}, 805, 650, {580, 580}}, //
+    {192, 1, ' ', 2, 1, {640, 700}, {650, 740}, 1, 600, {570, 570}},   //
+    {128, 1, ' ', 1, 1, {577, 651}, {609, 676}, 1, 690, {480, 480}},   //
+    {128, 3, 'p', 1, 1, {1, 1}, {1, 1}, 1, 1, {645, 695}},             //
+    {96, 3, 'p', 1, 1, {1, 1}, {1, 1}, 1, 1, {578, 578}},              //
+    {192, 1, 'p', 1, 1, {600, 500}, {600, 645}, 555, 635, {468, 468}}, //
+    {256, 1, 'p', 1, 1, {400, 400}, {430, 420}, 1, 1, {542, 542}},     //
+    {64, 2, 'p', 1, 1, {454, 435}, {462, 485}, 1, 440, {1, 1}},        //
+    {64, 1, 'p', 1, 1, {309, 299}, {302, 306}, 1, 200, {1, 1}},        //
+    {192, 1, 't', 1, 1, {595, 650}, {620, 725}, 1, 1, {1, 1}},         //
+    {128, 1, 't', 1, 1, {1, 1}, {1, 1}, 1, 1, {1, 1}},                 //
+    {192, 2, ' ', 1, 1, {1, 1}, {1, 1}, 1, 1, {1, 1}},                 //
 };
 
 // Each whole, cut along k, and cut along k by clusters of 2 … blocks.
@@ -129,7 +129,7 @@ const char *cuda_tiles(arena *a, int i) {
 static int gated_rate(const product *p, const candidate *from) {
   static const struct {
     int width, blocks, few, more, again;
-  } rates[] = {{192, 2, 314, 458, 365}, {192, 1, 349, 431, 340}, {128, 2, 312, 418, 390}};
+  } rates[] = {{192, 2, 314, 486, 365}, {192, 1, 349, 431, 340}, {128, 2, 312, 418, 390}};
   for (size_t i = 0; from->kind == 'p' && i < LENGTH(rates); ++i)
     if (from->width == rates[i].width && from->blocks == rates[i].blocks)
       return steps_of(p) < FEW_STEPS ? rates[i].few : p->extras ? rates[i].again : rates[i].more;
@@ -150,9 +150,19 @@ static int shared_rate(const candidate *from) {
   return 1;
 }
 
+// What is left of that rate for an epilogue, which waits where no other tile is multiplied meanwhile: for a matrix
+// beside C, or, of few steps, for columns of each group. And clusters load less.
+static double share_left(const product *p, const choice *c) {
+  const bool few = steps_of(p) >= FEW_STEPS && steps_of(p) < MANY_STEPS;
+  if (c->ping_pong) return few && p->gemm.trans_b && p->body && (p->glu || !p->extras) && c->cluster_m > 1 ? 1.02 : 1;
+  if (!p->body || p->glu) return 1;
+  if (p->extras) return c->blocks > 1 ? 0.55 : 0.85;
+  if (!few || !(p->kinds || p->rows)) return 1;
+  return p->kinds && p->gemm.groups > 1 ? 0.75 : 0.93;
+}
+
 // The time of a product, in microseconds; 0: not worth a try.
 static double time_of(const product *p, const candidate *from, const choice *c) {
-  enum { MANY_STEPS = 32 };
   const double launch = 2.5;               // microseconds; the same:
   const double cut = 10, part = 1.5;       // of cutting, and for each part of a tile
   const double cut_weight = 6.4;           // of a weight gradient: of cutting,
@@ -167,8 +177,6 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
   const double work = 2.0 * area * STEP * (double)steps_of(p) * PROCESSORS / 1e6;
   const bool weight = p->gemm.trans_a && !is_bf16(p->types.c);
   const double results = weight ? f32 * (double)(p->gemm.m * p->gemm.n * p->gemm.groups) : 0;
-  // An epilogue that reads a matrix beside C waits for it where no other tile is multiplied meanwhile.
-  const double exposed = p->body && !p->glu && p->extras && !c->ping_pong ? (c->blocks > 1 ? 0.55 : 0.85) : 1;
   if (c->cluster_k > 1) {
     const double once = 2, sent = 1.8e-4; // microseconds: of a tile; for a block's sums, were all sent
     const int rate = shared_rate(from);
@@ -177,16 +185,17 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
                : launch + results + work / c->cluster_k / rate + once + sent * area * (c->cluster_k - 1) / c->cluster_k;
   }
   if (!c->split)
-    return whole == 1
-               ? 0
-               : launch + results +
-                     ceil(tiles / clusters) * (work / (exposed * whole) + (weight && !c->ping_pong ? end * area : 0));
+    return whole == 1 ? 0
+                      : launch + results +
+                            ceil(tiles / clusters) *
+                                (work / (share_left(p, c) * whole) + (weight && !c->ping_pong ? end * area : 0));
   if (is_bf16(p->types.c) && tiles >= clusters) return 0; // what is left is finished sooner as a whole
   if (!weight) return launch + tiles / clusters * work / from->cut + cut + part * clusters / (double)tiles_cut(p, c);
-  if (from->weight_cut == 1) return 0;
+  if (from->weight_cut[0] == 1) return 0;
   // Where many tiles of few steps are whole, cutting the rest is little won.
   const double rest = tiles >= clusters && !many ? 1.2 : 1;
-  return rest * tiles / clusters * work / from->weight_cut + cut_weight + sum * area + results;
+  return rest * tiles / clusters * work / from->weight_cut[steps_of(p) > LONG_STEPS] + cut_weight + sum * area +
+         results;
 }
 
 // Whether every group has as many pieces, one behind the other: their steps can be counted through.
@@ -225,8 +234,10 @@ static bool usable(const product *p, choice *c, bool staged) {
   }; // of a row, beside which there are registers for more than a
      // plain result, for more still
   c->staged = staged;
-  // Five values an element leave room for four stages of the largest tiles only so.
-  if (!c->stages && p->glu == GLU_GRAD && p->extras && c->ping_pong && c->blocks == 2)
+  // Five values an element leave room for four stages of the largest tiles only so; and four are sent for further
+  // ahead.
+  if (!c->stages && p->glu == GLU_GRAD && c->ping_pong && c->blocks == 2 &&
+      (p->extras || (c->width > 128 && steps_of(p) >= FEW_STEPS)))
     c->part_blocks = 1, c->one_ring = true;
   // And three values for five.
   if (!c->stages && p->glu == GLU_VALUE && p->stored && c->ping_pong && c->blocks == 2 && steps_of(p) >= FEW_STEPS)
