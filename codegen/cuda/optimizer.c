@@ -32,6 +32,7 @@ static bool add_norm(cuda_entry *e, MlirOperation op, plan_ref partial, int64_t 
   cuda_arg(e, launch, scalars);
   cuda_dim(e, launch, parts);
   cuda_dim(e, launch, early);
+  launch->bytes = (parts + 1) * (int64_t)sizeof(float); // what the op moves besides is the other launch's
   return finish(e, launch, "gradient_norm", arena_printf(e->arena, "gradient_norm<%d>", TEAM), 1, TEAM, error);
 }
 
