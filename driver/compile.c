@@ -147,10 +147,11 @@ static bool too_large(session *s, const plan_entry *e, int64_t least, int64_t li
   return false;
 }
 
-// The entry as the plan would have it; it is only asked for its memory.
+// The entry as the plan would have it; it is only asked for its memory. What is compiled is lowered, and verified,
+// again.
 static bool measure_entry(session *s, entry_shape shape, int recompute, plan_entry *entry) {
   lowering l = lowering_of(s);
-  l.whole = true;
+  l.measured = true;
   ir *m = lower_build(&l, shape, recompute);
   bool ok = m && lower_run(&l, m, NULL) == PIPELINE_DONE;
   if (ok) {

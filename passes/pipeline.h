@@ -25,6 +25,7 @@ typedef struct pipeline_options {
   int first;               // … or rather in front of this step, a run of `first_pass`; 0: at the level
   const char *first_pass;
   int stop_before;       // stop in front of this step; 0: nowhere
+  bool unverified;       // the verifier does not run
   int plain_from;        // optimisations from this step on are left out; 0: nowhere
   timings *timings;      // of every pass; NULL: not wanted
   pipeline_trace *trace; // NULL: not wanted

@@ -340,6 +340,17 @@ uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length) {
   return hash;
 }
 
+uint64_t hash_long(uint64_t hash, const void *bytes, size_t length) {
+  const unsigned char *p = bytes;
+  uint64_t word;
+  for (; length >= sizeof word; p += sizeof word, length -= sizeof word) {
+    memcpy(&word, p, sizeof word);
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+    hash ^= hash >> 32; // a product moves bits upwards only
+  }
+  return hash_bytes(hash, p, length);
+}
+
 double clock_seconds(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
