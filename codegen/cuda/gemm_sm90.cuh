@@ -4,7 +4,7 @@
 // tile. As many blocks as multiprocessors; each does one tile after the other. Tiles that are too few for all blocks are
 // cut along k: with SPLIT partial sums go to scratch memory, and at the end all blocks add them, a few rows and columns
 // each, in their order; with CLUSTER_K > 1 each cluster of so many blocks does one tile (gemm_sm90_shares.cuh).
-// What the text before this fixes: the constants in capitals; wgmma(); where the operands are
+// What the text before this fixes: the constants in capitals; sums and wgmma(), which makes them; where the operands are
 // (gemm_sm90_places.cuh); epilogue(); and finish_element(), all of it for one element. Behind this stand gemm_sm90_epilogue.cuh and gemm_sm90_shares.cuh.
 
 constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 * 8192, STAGE_BYTES = A_BYTES + B_BYTES;
@@ -256,8 +256,6 @@ static __device__ void load_all(const parameters &p, const schedule &s, u32 rank
 
 // ---- the consumers
 
-typedef float sums[BLOCKS][BN / 2];
-
 static __device__ __forceinline__ void release(u32 barrier, int lane) {
   if (CLUSTER == 1) {
     if (lane == 0) arrive(barrier);
@@ -279,7 +277,7 @@ static __device__ __forceinline__ void multiply(sums &acc, int count, ring &at, 
     for (int k = 0; k < 4; ++k)
 #pragma unroll
       for (int block = 0; block < BLOCKS; ++block)
-        wgmma(acc[block], a + (u64)((TRANS_A ? k * 2048 : k * 32) + block * 8192) / 16,
+        wgmma(acc, block, a + (u64)((TRANS_A ? k * 2048 : k * 32) + block * 8192) / 16,
               b + (u64)(TRANS_B ? k * 32 : k * 2048) / 16, k ? 1 : i);
     asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
     asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
@@ -290,6 +288,7 @@ static __device__ __forceinline__ void multiply(sums &acc, int count, ring &at, 
   // The other consumer may begin: its products follow these.
   if (PING_PONG) asm volatile("bar.arrive %0, 256;" ::"r"(threadIdx.x < 256 ? 2 : 1) : "memory");
   asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+  read_sums(acc);
   release(empty + 8 * before, lane);
 }
 
@@ -505,6 +504,7 @@ static __device__ __forceinline__ void consume_all(const parameters &p, const sc
 }
 
 static __device__ __forceinline__ void product(const parameters &p) {
+  declare_sums(); // in front of all that uses them
   extern __shared__ unsigned char raw[];
   __shared__ __align__(8) u64 barriers[2 * STAGES + 2 * CONSUMERS * BUFFERS + (CLUSTER_K > 1 ? CONSUMER_WARPS + 1 : 0)];
   const u32 buffers = shared_address(raw) + 1023 & ~1023u,

@@ -205,7 +205,7 @@ static void write_constants(const plan_launch *l, const product *p, const choice
       "%d, "
       "ARRIVALS = %d, SHORTEST = %d;\n"
       "constexpr bool TRANS_A = %s, TRANS_B = %s, SEVERAL = %s, STAGED = %s, SPLIT = %s, PAIRS = %s;\n"
-      "typedef unsigned int u32;\ntypedef unsigned long long u64;\n\n",
+      "typedef unsigned int u32;\ntypedef unsigned long long u64;\ntypedef float sums[BLOCKS][BN / 2];\n\n",
       c->stages, c->chunk, c->buffers, row_parts(p), p->kinds, result_parts(p), p->extras, sums_of(p), ARRIVALS,
       SHORTEST, word(g->trans_a), word(g->trans_b), word(p->several), word(c->staged), word(c->split),
       word(moves_in(2, l, p, c)));
@@ -222,21 +222,32 @@ static void write_fixed_maps(const plan_launch *l, const product *p, const choic
   text_add(out, "  return 0;\n}\n\n");
 }
 
-static void write_wgmma(int width, bool trans_a, bool trans_b, text *out) {
-  int registers = width / 2;
-  text_printf(
-      out,
-      "// D += A B of 64 x %d x 16, or D = A B where add is 0.\n"
-      "static __device__ __forceinline__ void wgmma(float (&d)[%d], u64 a, u64 b, int add) {\n"
-      "  asm volatile(\"{ .reg .pred p; setp.ne.b32 p, %%%d, 0; wgmma.mma_async.sync.aligned.m64n%dk16.f32.bf16."
-      "bf16 {",
-      width, registers, registers + 2, width);
-  for (int i = 0; i < registers; ++i) text_printf(out, "%s%%%d", i ? ", " : "", i);
-  text_printf(out, "}, %%%d, %%%d, p, 1, 1, %d, %d; }\"\n               : ", registers, registers + 1, trans_a,
-              !trans_b);
-  for (int i = 0; i < registers; ++i)
-    text_printf(out, "%s%s\"+f\"(d[%d])", i ? "," : "", !i ? "" : i % 8 ? " " : "\n                 ", i);
-  text_add(out, "\n               : \"l\"(a), \"l\"(b), \"r\"(add));\n}\n");
+// wgmma(): adds a product of 64 rows to the sums of a block, or makes it those where add is 0. The sums are registers
+// that PTX declares, not variables: NVVM takes the longer for each wgmma, by the square of their number, where they are
+// its operands. Of three consumers, and where a cluster cuts a tile, they are: there ptxas spills beside registers with
+// names.
+static void write_wgmma(const choice *c, bool trans_a, bool trans_b, text *out) {
+  const int each = c->width / 2;
+  const int operands = c->consumers > 2 || c->cluster_k > 1 ? each : 0; // in front of a, b, add
+  const char *name = operands ? "%" : "sum";
+  text_add(out, "static __device__ __forceinline__ void wgmma(sums &d, int block, u64 a, u64 b, int add) {\n");
+  for (int block = 0; block < c->blocks; ++block) {
+    text_printf(out,
+                "  if (block == %d)\n    asm volatile(\"{ .reg .pred p; setp.ne.b32 p, %%%d, 0; "
+                "wgmma.mma_async.sync.aligned.m64n%dk16.f32.bf16.bf16 {",
+                block, operands + 2, c->width);
+    for (int i = 0; i < each; ++i) text_printf(out, "%s%s%d", i ? ", " : "", name, operands ? i : block * each + i);
+    text_printf(out, "}, %%%d, %%%d, p, 1, 1, %d, %d; }\"\n                 : ", operands, operands + 1, trans_a,
+                !trans_b);
+    for (int i = 0; i < operands; ++i) text_printf(out, "%s\"+f\"(d[%d][%d])", i ? ", " : "", block, i);
+    text_add(out, "\n                 : \"l\"(a), \"l\"(b), \"r\"(add));\n");
+  }
+  text_add(out, "}\nstatic __device__ __forceinline__ void declare_sums() {");
+  if (!operands) text_printf(out, " asm volatile(\".reg .f32 sum<%d>;\"); ", c->blocks * each);
+  text_add(out, "}\nstatic __device__ __forceinline__ void read_sums(sums &d) {\n");
+  for (int i = 0; !operands && i < c->blocks * each; ++i)
+    text_printf(out, "  asm volatile(\"mov.f32 %%0, sum%d;\" : \"=f\"(d[%d][%d]));\n", i, i / each, i % each);
+  text_add(out, "}\n");
 }
 
 // What a result is made of: the sum (of columns in pairs both), a value of each kind of columns, of each kind of rows.
@@ -314,7 +325,7 @@ static void write_kernel(const plan_launch *l, const product *p, const choice *c
   text *out = &s->functions;
   write_constants(l, p, c, out);
   write_fixed_maps(l, p, c, out);
-  write_wgmma(c->width, p->gemm.trans_a, p->gemm.trans_b, out);
+  write_wgmma(c, p->gemm.trans_a, p->gemm.trans_b, out);
   text_add(out, "\n");
   if (body.data) text_add(out, body.data);
   text_free(&body);
