@@ -99,12 +99,17 @@ static __device__ __forceinline__ bool has_results(const work &w) { return !SPLI
 struct schedule {
   int rows, columns, tiles;     // of tiles, each of a cluster
   int clusters, cluster, steps; // steps: of 64 of one piece
+  split_plan split;             // with SPLIT
 };
 
 static __device__ __forceinline__ u32 rank_in_cluster() {
   u32 rank = 0;
   if (CLUSTER * CLUSTER_K > 1) asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
   return rank;
+}
+
+static __device__ __forceinline__ int first_piece(const parameters &p, int group) {
+  return SEVERAL ? (int)p.dims[DIM_FIRST + group] : group;
 }
 
 static __device__ __forceinline__ schedule schedule_of(const parameters &p) {
@@ -115,11 +120,8 @@ static __device__ __forceinline__ schedule schedule_of(const parameters &p) {
   s.clusters = gridDim.x / (CLUSTER * CLUSTER_K);
   s.cluster = blockIdx.x / (CLUSTER * CLUSTER_K);
   s.steps = ((int)p.dims[DIM_K] + 63) / 64;
+  if (SPLIT) s.split = split_of(s.tiles, s.clusters, first_piece(p, 1) * s.steps);
   return s;
-}
-
-static __device__ __forceinline__ int first_piece(const parameters &p, int group) {
-  return SEVERAL ? (int)p.dims[DIM_FIRST + group] : group;
 }
 
 static __device__ __forceinline__ work tile_at(const parameters &p, const schedule &s, int tile) {
@@ -133,23 +135,18 @@ static __device__ __forceinline__ work tile_at(const parameters &p, const schedu
           0};
 }
 
-static __device__ __forceinline__ split_plan split_of(const parameters &p, const schedule &s) {
-  return split_of(s.tiles, s.clusters, first_piece(p, 1) * s.steps);
-}
-
 // Item i of this cluster; false: there is none.
 static __device__ __forceinline__ bool work_at(const parameters &p, const schedule &s, int i, work &w) {
   int tile = s.cluster + i * s.clusters;
   if constexpr (SPLIT) {
-    const split_plan split = split_of(p, s);
-    const split_part part = split_part_of(split, s.cluster, i);
+    const split_part part = split_part_of(s.split, s.cluster, i);
     if (part.stages) {
-      w = tile_at(p, s, split.first + part.tile);
+      w = tile_at(p, s, s.split.first + part.tile);
       w.start = part.start, w.stages = part.stages, w.slot = part.slot, w.cut = part.tile;
       return true;
     }
     tile = s.cluster + (i - part.before) * s.clusters;
-    if (tile >= split.first) return false;
+    if (tile >= s.split.first) return false;
   } else if (tile >= s.tiles) {
     return false;
   }
@@ -385,12 +382,21 @@ static __device__ __forceinline__ void give(const parameters &p, const sums &acc
   }
 }
 
+// What is there of a part, or zeros: without branches, of which so many take long to compile.
+static __device__ __forceinline__ float4 part_there(const float4 *from, bool there) {
+  float4 x = make_float4(0, 0, 0, 0);
+  asm volatile("{ .reg .pred there; setp.ne.b32 there, %5, 0; @there ld.global.cg.v4.f32 {%0, %1, %2, %3}, [%4]; }"
+               : "+f"(x.x), "+f"(x.y), "+f"(x.z), "+f"(x.w)
+               : "l"(from), "r"((int)there)
+               : "memory");
+  return x;
+}
 // Adds the parts of some eighths of a consumer's part of a tile, `at` of all such, and makes their results.
 constexpr int EIGHTS_TOGETHER = PAIRS ? 8 : 4, PARTS_TOGETHER = 4; // as there are registers
-static __device__ __forceinline__ void add_parts(const parameters &p, const schedule &s, const split_plan &split, int at,
-                                                 int eighth, int count) {
+static __device__ __forceinline__ void add_parts(const parameters &p, const schedule &s, int at, int eighth,
+                                                 int count) {
   const int consumer = at % SHARING, rank = at / SHARING % CLUSTER, tile = at / SHARING / CLUSTER;
-  const tile_parts parts = parts_of(split, tile);
+  const tile_parts parts = parts_of(s.split, tile);
   const int part_count = parts.wholes + parts.tails;
   float4 sum[EIGHTS_TOGETHER];
 #pragma unroll
@@ -404,16 +410,15 @@ static __device__ __forceinline__ void add_parts(const parameters &p, const sche
       const float4 *from = partial_at(p, slot, rank, consumer) + eighth * 128;
 #pragma unroll
       for (int i = 0; i < EIGHTS_TOGETHER; ++i)
-        if (part < part_count && i < count) x[k][i] = __ldcg(from + i * 128);
+        x[k][i] = part_there(from + i * 128, part < part_count && i < count);
     }
 #pragma unroll
     for (int k = 0; k < PARTS_TOGETHER; ++k)
 #pragma unroll
       for (int i = 0; i < EIGHTS_TOGETHER; ++i)
-        if (first + k < part_count && i < count)
-          sum[i].x += x[k][i].x, sum[i].y += x[k][i].y, sum[i].z += x[k][i].z, sum[i].w += x[k][i].w;
+        sum[i].x += x[k][i].x, sum[i].y += x[k][i].y, sum[i].z += x[k][i].z, sum[i].w += x[k][i].w;
   }
-  const work w = tile_at(p, s, split.first + tile);
+  const work w = tile_at(p, s, s.split.first + tile);
   const int warp = threadIdx.x / 32 % 4, lane = threadIdx.x % 32;
   const int row0 = w.row + (CLUSTER_M > 1 ? rank * BM : 0) + consumer * 64 * BLOCKS + warp * 16 + lane / 4,
             column0 = w.column + (CLUSTER_N > 1 ? rank * BN : 0) + 2 * (lane & 3);
@@ -428,18 +433,18 @@ static __device__ __forceinline__ void add_parts(const parameters &p, const sche
 
 // The first block whose consumers add parts: that of the first cluster that had none, if there are enough of those; but
 // only blocks that start last and run at one time, so that none waits for one that has yet to start.
-static __device__ __forceinline__ int first_adding(const schedule &s, const split_plan &split) {
+static __device__ __forceinline__ int first_adding(const schedule &s) {
   u32 all;
   asm("mov.u32 %0, %%nsmid;" : "=r"(all));
   const u32 usable = processors ? processors : all;
-  const int idle = s.clusters - split.clusters >= s.clusters / 4 ? split.clusters * CLUSTER : 0;
+  const int idle = s.clusters - s.split.clusters >= s.clusters / 4 ? s.split.clusters * CLUSTER : 0;
   return max(idle, (int)gridDim.x - (int)usable);
 }
 
 // Waits for the parts of the tiles that are cut, and makes this consumer's share of their results.
 static __device__ __forceinline__ void add_all_parts(const parameters &p, const schedule &s, int c) {
-  const split_plan split = split_of(p, s);
-  const int first = first_adding(s, split), adding = 2 * ((int)gridDim.x - first),
+  const split_plan &split = s.split;
+  const int first = first_adding(s), adding = 2 * ((int)gridDim.x - first),
             me = 2 * ((int)blockIdx.x - first) + c;
   if (me < 0 || !split.left) return;
   const int all = split.left * CLUSTER * SHARING, from = all * EIGHTS * me / adding,
@@ -457,7 +462,7 @@ static __device__ __forceinline__ void add_all_parts(const parameters &p, const 
   consumer_sync();
   for (int i = from, count; i < to; i += count) {
     count = min(min(EIGHTS_TOGETHER, to - i), EIGHTS - i % EIGHTS);
-    add_parts(p, s, split, i / EIGHTS, i % EIGHTS, count);
+    add_parts(p, s, i / EIGHTS, i % EIGHTS, count);
   }
   if (threadIdx.x % 128 == 0 && seen == (u32)adding - 1)
     for (int i = 0; i < all; ++i) arrivals[i] = 0;
