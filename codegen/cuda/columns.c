@@ -64,7 +64,7 @@ static bool emit_total(cuda_entry *e, MlirOperation op, const total *t, lmn_erro
   const int64_t dims[] = {t->columns, t->rows, t->part_count};
   for (size_t i = 0; i < LENGTH(dims); ++i) cuda_dim(e, launch, dims[i]);
   for (int i = 0; i <= t->sum_count; ++i) cuda_dim(e, launch, t->firsts[i]);
-  cuda_make_room(launch, (cuda_room){.args = 64, .dims = 40});
+  cuda_make_room(launch, (cuda_room){.args = 320, .dims = 72});
   int many = aligned ? 4 : 1;
   cuda_grid(launch, blocks_of(t->columns, LANES * many), t->sum_count, 1, LANES * WARPS);
   text_printf(&s.body,
@@ -205,6 +205,7 @@ bool cuda_emit_column(cuda_entry *e, MlirOperation op, lmn_error *error) {
   if (!cuda_sum_args(e, launch, op, sums, parts, columns, error)) return cuda_drop(&s);
   cuda_dim(e, launch, group_rows);
   cuda_dim(e, launch, columns);
+  cuda_make_room(launch, (cuda_room){.args = 32, .dims = 2});
   cuda_grid(launch, parts, groups, blocks_of(columns, slice), LANES * WARPS);
   text_printf(&s.functions, "constexpr int MANY = %d, SLICE = %d; // columns a thread, a block\n", many, slice);
   write_rows(&c, &s.body);

@@ -272,9 +272,9 @@ static void write_epilogue(const product *p, text *out) {
   }
 }
 
-// An element of C and of the extras, for results that do not go through shared memory.
-static void write_finish_element(const product *p, bool pairs, text *out) {
-  if (p->glu || pairs) {
+// An element of C and of the extras, for results that do not go through shared memory; needed: by the kernel.
+static void write_finish_element(const product *p, bool needed, text *out) {
+  if (!needed) {
     text_add(out,
              "static __device__ __forceinline__ void finish_element(const parameters &, int, int, int, float) {}\n\n");
     return;
@@ -331,7 +331,7 @@ static void write_kernel(const plan_launch *l, const product *p, const choice *c
   text_free(&body);
   write_epilogue(p, out);
   cuda_include(s, cuda_text_gemm_sm90_places);
-  write_finish_element(p, moves_in(2, l, p, c), out);
+  write_finish_element(p, !c->staged && !p->glu && !moves_in(2, l, p, c), out);
   cuda_include(s, cuda_text_gemm_sm90_order);
   cuda_include(s, cuda_text_gemm_sm90);
   cuda_include(s, cuda_text_gemm_sm90_epilogue);
