@@ -92,8 +92,11 @@ static bool compile_program(unit *u) {
   int result = n->create(&program, source.data, file, 0, NULL, NULL);
   text_free(&source);
   if (result) return fail(&u->error, "kernel %s: NVRTC: %s", u->kernel->name, n->error_string(result));
-  const char *const options[] = {architecture, "--std=c++17", "--ptxas-options=-v", "--generate-line-info"};
-  result = n->compile(program, LENGTH(options) - !u->cg->lines, options);
+  const char *options[5] = {architecture, "--std=c++17", "--ptxas-options=-v"};
+  int count = 3;
+  if (u->cg->lines) options[count++] = "--generate-line-info";
+  if (n->major >= 13) options[count++] = "--minimal"; // without declarations that no kernel of ours needs
+  result = n->compile(program, count, options);
   char *log = log_of(n, program);
   bool ok = !result || fail(&u->error, "kernel %s: NVRTC %d.%d for %s: %s\n%.1500s", u->kernel->name, n->major,
                             n->minor, u->cg->architecture, n->error_string(result), log);
@@ -152,14 +155,20 @@ static void compile_unit(unit *u) {
 // ---- all of them, side by side
 
 typedef struct queue {
-  unit *units;
+  unit **units; // the longest texts first: one that takes long must not begin last
   int count, next;
 } queue;
 
 static void *work(void *user) {
   queue *q = user;
-  for (int u; (u = __atomic_fetch_add(&q->next, 1, __ATOMIC_RELAXED)) < q->count;) compile_unit(&q->units[u]);
+  for (int u; (u = __atomic_fetch_add(&q->next, 1, __ATOMIC_RELAXED)) < q->count;) compile_unit(q->units[u]);
   return NULL;
+}
+
+static int longer_first(const void *a, const void *b) {
+  const unit *x = *(unit *const *)a, *y = *(unit *const *)b;
+  const size_t length[] = {strlen(x->kernel->source), strlen(y->kernel->source)};
+  return length[0] != length[1] ? (length[0] < length[1] ? 1 : -1) : (x > y) - (x < y);
 }
 
 // The compiler recurses deeply; what a thread gets by default depends on the shell's limits.
@@ -184,9 +193,14 @@ static unit *compile_units(cuda_codegen *cg, bool want_ptx, lmn_error *error) {
   const nvrtc *compiler = nvrtc_open(error);
   if (!compiler) return NULL;
   unit *units = memory_zero((size_t)(cg->kernel_count + 1) * sizeof *units);
-  for (int i = 0; i < cg->kernel_count; ++i)
+  queue q = {memory_zero((size_t)(cg->kernel_count + 1) * sizeof(unit *)), cg->kernel_count, 0};
+  for (int i = 0; i < cg->kernel_count; ++i) {
     units[i] = (unit){.cg = cg, .compiler = compiler, .kernel = &cg->kernels[i], .want_ptx = want_ptx};
-  run_queue(&(queue){units, cg->kernel_count, 0});
+    q.units[i] = &units[i];
+  }
+  qsort(q.units, (size_t)q.count, sizeof(unit *), longer_first);
+  run_queue(&q);
+  free(q.units);
   return units;
 }
 
