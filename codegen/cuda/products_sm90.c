@@ -331,7 +331,7 @@ static void write_kernel(const plan_launch *l, const product *p, const choice *c
   text_free(&body);
   write_epilogue(p, out);
   cuda_include(s, cuda_text_gemm_sm90_places);
-  write_finish_element(p, !c->staged && !p->glu && !moves_in(2, l, p, c), out);
+  write_finish_element(p, (!c->staged || c->split) && !p->glu && !moves_in(2, l, p, c), out);
   cuda_include(s, cuda_text_gemm_sm90_order);
   cuda_include(s, cuda_text_gemm_sm90);
   cuda_include(s, cuda_text_gemm_sm90_epilogue);
