@@ -151,7 +151,7 @@ static bool too_large(session *s, const plan_entry *e, int64_t least, int64_t li
 // again.
 static bool measure_entry(session *s, entry_shape shape, int recompute, plan_entry *entry) {
   lowering l = lowering_of(s);
-  l.measured = true;
+  l.memory_only = true;
   ir *m = lower_build(&l, shape, recompute);
   bool ok = m && lower_run(&l, m, NULL) == PIPELINE_DONE;
   if (ok) {

@@ -135,8 +135,8 @@ pipeline_result lower_run(lowering *l, ir *m, const emitted_part *part) {
   pipeline_options options = lower_options(l->c);
   options.trace = trace;
   options.plain_from = l->plain_from;
-  options.unverified = l->measured;
-  if (l->measured) options.emit = options.print_after = NULL;
+  options.unverified = l->memory_only;
+  if (l->memory_only) options.emit = options.print_after = NULL;
   pipeline_result result = pipeline_run(m, &options, l->error);
   if (result == PIPELINE_FAILED && trace->failed) reproduce(l, m, part, trace);
   return result;

@@ -12,7 +12,7 @@ typedef struct lowering {
   lmn_error *error;
   int plain_from;        // as in pipeline_options
   pipeline_trace *trace; // NULL: not wanted
-  bool measured;         // asked for its memory alone: goes through all levels, whatever is to be printed, unverified
+  bool memory_only;      // asked for its memory alone: goes through all levels, whatever is to be printed, unverified
 } lowering;
 
 // An entry that the emitted text has: verified, and known to speak only of what the network has.

@@ -340,13 +340,14 @@ uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length) {
   return hash;
 }
 
-uint64_t hash_long(uint64_t hash, const void *bytes, size_t length) {
+uint64_t hash_words(uint64_t hash, const void *bytes, size_t length) {
   const unsigned char *p = bytes;
   uint64_t word;
   for (; length >= sizeof word; p += sizeof word, length -= sizeof word) {
     memcpy(&word, p, sizeof word);
     hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
-    hash ^= hash >> 32; // a product moves bits upwards only
+    hash = (hash ^ hash >> 32) * 0xd6e8feb86659fd93u; // a product moves bits upwards only, and one is not enough
+    hash ^= hash >> 32;
   }
   return hash_bytes(hash, p, length);
 }

@@ -87,7 +87,8 @@ bool directory_remove(const char *path);                 // with its files
 
 // 64-bit FNV-1a, for cache keys and for the seed of a tensor's own random stream.
 uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length);
-uint64_t hash_long(uint64_t hash, const void *bytes, size_t length); // another, eight bytes at a time: for long texts
+// Another, eight bytes at a time: for what is long.
+uint64_t hash_words(uint64_t hash, const void *bytes, size_t length);
 #define HASH_START 0xcbf29ce484222325u
 
 // random.c: counter-based random numbers (splitmix64): the same key gives the same stream on every machine.

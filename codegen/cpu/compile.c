@@ -28,10 +28,10 @@ static int by_length(const void *a, const void *b) {
 
 // Marks the bodies that a function calls, and those that they call.
 static void mark_called(const cpu_codegen *cg, const char *mlir, bool *called) {
-  static const char call[] = "@" CPU_BODY_PREFIX;
-  for (const char *at = mlir; (at = strstr(at, call));) {
-    const char *name = ++at;
-    size_t length = strspn(name, "_abcdefghijklmnopqrstuvwxyz0123456789");
+  static const char of_names[] = "_$.-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+  for (const char *at = mlir; (at = strchr(at, '@'));) {
+    const char *name = ++at; // whatever it is called: the text may be a user's
+    size_t length = strspn(name, of_names);
     for (int i = 0; i < cg->body_count; ++i) {
       if (called[i] || strncmp(cg->bodies[i].name, name, length) || cg->bodies[i].name[length]) continue;
       called[i] = true;
@@ -50,7 +50,7 @@ static void write_module(const cpu_codegen *cg, const cpu_function *kernel, bool
 }
 
 // A unit a kernel, the longest first, as what is begun last should not take long; without kernels an empty one.
-static unit *divide(const cpu_codegen *cg, int *count) {
+static unit *units_of(const cpu_codegen *cg, int *count) {
   static const cpu_function none = {.mlir = ""};
   *count = cg->kernel_count ? cg->kernel_count : 1;
   unit *units = memory_zero((size_t)*count * sizeof *units);
@@ -141,6 +141,7 @@ static bool compile_units(unit *units, int count, timings *t, lmn_error *error) 
 
 // ---- linking
 
+// What is changed here changes OPTIONS of module.c too.
 static bool link_objects(char *const *objects, int count, const char *shared, lmn_error *error) {
   static const char *const linkers[] = {"cc", "ld.lld", "ld.lld-22", "ld", "clang"};
   char **command = memory_alloc((size_t)(count + 6) * sizeof *command);
@@ -211,7 +212,7 @@ static void library_path(const cpu_codegen *cg, text *path) {
 
 static bool compile_kernels(const cpu_codegen *cg, const char *path, char **data, size_t *length, lmn_error *error) {
   int count;
-  unit *units = divide(cg, &count);
+  unit *units = units_of(cg, &count);
   double began = clock_seconds();
   bool ok = compile_units(units, count, cg->timings, error);
   began = timings_add(cg->timings, "back end", "LLVM", began);

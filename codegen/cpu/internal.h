@@ -1,4 +1,4 @@
-// Shared by cpu.c, compile.c and math.c only; emitters include cpu.h.
+// Shared by what makes a library of kernels' texts; emitters include cpu.h.
 #ifndef LMN_CPU_INTERNAL_H
 #define LMN_CPU_INTERNAL_H
 

@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Part of the cache's key: changes whenever what is below makes other code from the same text.
+// Part of the cache's key: changes whenever this file, math.c or the link in compile.c makes other code from the same
+// text.
 #define OPTIONS "O3 prefer-vector-width=512 4"
 
 static const char pipeline[] =
@@ -224,10 +225,9 @@ static bool make_code(cpu_compiler *c, LLVMModuleRef module, LLVMContextRef llvm
 // ---- a module
 
 static bool compiler_open(cpu_compiler *c) {
-  if (c->machine) return true;
   pthread_once(&llvm_once, start_llvm);
-  c->mlir = cpu_context_create(&c->error);
-  c->machine = create_target(&c->error);
+  if (!c->mlir.ptr) c->mlir = cpu_context_create(&c->error);
+  if (!c->machine) c->machine = create_target(&c->error);
   return c->machine;
 }
 

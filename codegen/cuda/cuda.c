@@ -161,7 +161,7 @@ static void add_kernel(cuda_entry *e, plan_launch *l, const char *kind, const cu
   cuda_codegen *cg = e->cg;
   text program = {0};
   write_program(l, s, "KERNEL", &program);
-  uint64_t hash = hash_long(HASH_START, program.data, program.length); // of every launch's
+  uint64_t hash = hash_words(HASH_START, program.data, program.length); // quick: there are many launches
   l->kernel = arena_printf(cg->arena, "%s_%016llx", kind, (unsigned long long)hash);
   int i = 0;
   while (i < cg->kernel_count && strcmp(cg->kernels[i].name, l->kernel)) ++i;

@@ -4,8 +4,9 @@
 // tile. As many blocks as multiprocessors; each does one tile after the other. Tiles that are too few for all blocks are
 // cut along k: with SPLIT partial sums go to scratch memory, and at the end all blocks add them, a few rows and columns
 // each, in their order; with CLUSTER_K > 1 each cluster of so many blocks does one tile (gemm_sm90_shares.cuh).
-// What the text before this fixes: the constants in capitals; sums and wgmma(), which makes them; where the operands are
-// (gemm_sm90_places.cuh); epilogue(); and finish_element(), all of it for one element. Behind this stand gemm_sm90_epilogue.cuh and gemm_sm90_shares.cuh.
+// What the text before this fixes: the constants in capitals; sums, wgmma(), which adds to them, declare_sums() in front
+// of it and read_sums() behind; where the operands are (gemm_sm90_places.cuh); epilogue(); and finish_element(), all of
+// it for one element. Behind this stand gemm_sm90_epilogue.cuh and gemm_sm90_shares.cuh.
 
 constexpr int A_BYTES = BM * 128, B_BYTES = TRANS_B ? BN * 128 : (BN + 63) / 64 * 8192, STAGE_BYTES = A_BYTES + B_BYTES;
 // An element of a result takes SUMS sums, PARTNER registers apart: with two, a tile has columns of the first half of B
@@ -391,6 +392,7 @@ static __device__ __forceinline__ float4 part_there(const float4 *from, bool the
                : "memory");
   return x;
 }
+
 // Adds the parts of some eighths of a consumer's part of a tile, `at` of all such, and makes their results.
 constexpr int EIGHTS_TOGETHER = PAIRS ? 8 : 4, PARTS_TOGETHER = 4; // as there are registers
 static __device__ __forceinline__ void add_parts(const parameters &p, const schedule &s, int at, int eighth,

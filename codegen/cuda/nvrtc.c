@@ -62,15 +62,15 @@ static void open_once(void) {
   for (size_t i = 0; i < LENGTH(functions); ++i) {
     void *function = dlsym(handle, functions[i].name);
     if (!function) {
-      fail(&problem, "NVRTC has no %s: it is too old; version 12 or later is needed", functions[i].name);
+      fail(&problem, "NVRTC has no %s: it is too old; version 12.1 or later is needed", functions[i].name);
       return;
     }
     memcpy(functions[i].to, &function, sizeof function);
   }
   int result = library.version(&library.major, &library.minor);
   if (result) fail(&problem, "NVRTC does not say its version: %s", library.error_string(result));
-  else if (library.major < 12)
-    fail(&problem, "NVRTC is of version %d.%d; 12 or later is needed", library.major, library.minor);
+  else if (library.major < 12 || (library.major == 12 && library.minor < 1)) // the first with parameters over 4 KB
+    fail(&problem, "NVRTC is of version %d.%d; 12.1 or later is needed", library.major, library.minor);
 }
 
 const nvrtc *nvrtc_open(lmn_error *error) {

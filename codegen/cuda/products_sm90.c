@@ -272,11 +272,11 @@ static void write_epilogue(const product *p, text *out) {
   }
 }
 
-// An element of C and of the extras, for results that do not go through shared memory; needed: by the kernel.
+// An element of C and of the extras, for results that do not go through shared memory. needed: by the kernel; else
+// it is only declared, so that a call would not compile.
 static void write_finish_element(const product *p, bool needed, text *out) {
   if (!needed) {
-    text_add(out,
-             "static __device__ __forceinline__ void finish_element(const parameters &, int, int, int, float) {}\n\n");
+    text_add(out, "__device__ void finish_element(const parameters &, int, int, int, float); // nobody calls it\n\n");
     return;
   }
   text_printf(out,
@@ -364,7 +364,7 @@ bool sm90_product(cuda_entry *e, plan_launch *l, const product *p, cuda_source *
   for (int64_t i = 0; p->several && i <= g->groups; ++i) cuda_dim(e, l, p->first[i]);
   cuda_grid(l, (c.split || tiles > clusters ? clusters : tiles) * cluster_of(&c), 1, 1, WARPGROUP * (1 + c.consumers));
   l->shared = shared_bytes(p, &c);
-  cuda_make_room(l, (cuda_room){.maps = 34, .args = 72, .dims = 40}); // as 16 groups need, and one
+  cuda_make_room(l, (cuda_room){.maps = 34, .args = 72, .dims = 40}); // as 16 groups need, with one C and rows
   s->attributes = cluster_text(e, &c);
   write_kernel(l, p, &c, s);
   return cuda_finish(e, l, kind_of(e, p, &c), s, error);

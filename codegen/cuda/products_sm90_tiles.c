@@ -150,14 +150,15 @@ static int shared_rate(const candidate *from) {
   return 1;
 }
 
-// What is left of that rate for an epilogue, which waits where no other tile is multiplied meanwhile: for a matrix
-// beside C, or, of few steps, for columns of each group. And clusters load less.
-static double share_left(const product *p, const choice *c) {
-  const bool few = steps_of(p) >= FEW_STEPS && steps_of(p) < MANY_STEPS;
-  if (c->ping_pong) return few && p->gemm.trans_b && p->body && (p->glu || !p->extras) && c->cluster_m > 1 ? 1.02 : 1;
+// What an epilogue makes of that rate, which waits where no other tile is multiplied meanwhile: for a matrix
+// beside C, or, where steps are neither very few nor many, for columns of each group. And clusters load less.
+static double epilogue_factor(const product *p, const choice *c) {
+  const bool middling = steps_of(p) >= FEW_STEPS && steps_of(p) < MANY_STEPS;
+  if (c->ping_pong)
+    return middling && p->gemm.trans_b && p->body && (p->glu || !p->extras) && c->cluster_m > 1 ? 1.02 : 1;
   if (!p->body || p->glu) return 1;
   if (p->extras) return c->blocks > 1 ? 0.55 : 0.85;
-  if (!few || !(p->kinds || p->rows)) return 1;
+  if (!middling || !(p->kinds || p->rows)) return 1;
   return p->kinds && p->gemm.groups > 1 ? 0.75 : 0.93;
 }
 
@@ -188,7 +189,7 @@ static double time_of(const product *p, const candidate *from, const choice *c) 
     return whole == 1 ? 0
                       : launch + results +
                             ceil(tiles / clusters) *
-                                (work / (share_left(p, c) * whole) + (weight && !c->ping_pong ? end * area : 0));
+                                (work / (epilogue_factor(p, c) * whole) + (weight && !c->ping_pong ? end * area : 0));
   if (is_bf16(p->types.c) && tiles >= clusters) return 0; // what is left is finished sooner as a whole
   if (!weight) return launch + tiles / clusters * work / from->cut + cut + part * clusters / (double)tiles_cut(p, c);
   if (from->weight_cut[0] == 1) return 0;
