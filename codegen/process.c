@@ -1,6 +1,7 @@
 #include "codegen/process.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -33,4 +34,19 @@ int process_run(char *const *command, int output_of, text *output) {
 int process_cores(void) {
   cpu_set_t set;
   return sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+}
+
+void process_side_by_side(int count, void *(*work)(void *), void *user) {
+  enum { STACK_BYTES = 64 << 20, THREADS_MAX = 64 };
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, STACK_BYTES);
+  pthread_t threads[THREADS_MAX];
+  int wanted = process_cores(), started = 0;
+  if (wanted > count) wanted = count;
+  if (wanted > THREADS_MAX) wanted = THREADS_MAX;
+  while (started < wanted && !pthread_create(&threads[started], &attributes, work, user)) ++started;
+  if (!started) work(user);
+  for (int t = 0; t < started; ++t) pthread_join(threads[t], NULL);
+  pthread_attr_destroy(&attributes);
 }

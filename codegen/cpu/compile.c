@@ -97,9 +97,6 @@ static void compile_unit(unit *u, cpu_compiler *compiler) {
   text_free(&entry);
 }
 
-// LLVM recurses deeply on long functions; what a thread gets by default depends on the shell's limits.
-enum { STACK_BYTES = 64 << 20, THREADS_MAX = 64 };
-
 typedef struct queue {
   unit *units;
   int count, next;
@@ -121,19 +118,10 @@ static void *compile_queue(void *user) {
   return NULL;
 }
 
-// As many threads as there are cores; the units do not depend on it, nor does the result.
+// The units do not depend on the number of threads, nor does the result.
 static bool compile_units(unit *units, int count, timings *t, lmn_error *error) {
   queue q = {.units = units, .count = count, .timings = t, .lock = PTHREAD_MUTEX_INITIALIZER};
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, STACK_BYTES);
-  pthread_t threads[THREADS_MAX];
-  int wanted = process_cores() < count ? process_cores() : count, started = 0;
-  if (wanted > THREADS_MAX) wanted = THREADS_MAX;
-  while (started < wanted && !pthread_create(&threads[started], &attributes, compile_queue, &q)) ++started;
-  if (!started) compile_queue(&q);
-  for (int i = 0; i < started; ++i) pthread_join(threads[i], NULL);
-  pthread_attr_destroy(&attributes);
+  process_side_by_side(count, compile_queue, &q);
   for (int u = 0; u < count; ++u)
     if (!units[u].ok) return fail(error, "%s", units[u].error.text);
   return true;

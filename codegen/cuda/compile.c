@@ -6,7 +6,6 @@
 #include "codegen/process.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -171,23 +170,6 @@ static int longer_first(const void *a, const void *b) {
   return length[0] != length[1] ? (length[0] < length[1] ? 1 : -1) : (x > y) - (x < y);
 }
 
-// The compiler recurses deeply; what a thread gets by default depends on the shell's limits.
-enum { STACK_BYTES = 64 << 20, THREADS_MAX = 64 };
-
-static void run_queue(queue *q) {
-  pthread_attr_t attributes;
-  pthread_attr_init(&attributes);
-  pthread_attr_setstacksize(&attributes, STACK_BYTES);
-  pthread_t threads[THREADS_MAX];
-  int wanted = process_cores(), started = 0;
-  if (wanted > q->count) wanted = q->count;
-  if (wanted > THREADS_MAX) wanted = THREADS_MAX;
-  while (started < wanted && !pthread_create(&threads[started], &attributes, work, q)) ++started;
-  if (!started) work(q);
-  for (int t = 0; t < started; ++t) pthread_join(threads[t], NULL);
-  pthread_attr_destroy(&attributes);
-}
-
 // Of every kernel a unit, done; free_units.
 static unit *compile_units(cuda_codegen *cg, bool want_ptx, lmn_error *error) {
   const nvrtc *compiler = nvrtc_open(error);
@@ -199,7 +181,7 @@ static unit *compile_units(cuda_codegen *cg, bool want_ptx, lmn_error *error) {
     q.units[i] = &units[i];
   }
   qsort(q.units, (size_t)q.count, sizeof(unit *), longer_first);
-  run_queue(&q);
+  process_side_by_side(q.count, work, &q);
   free(q.units);
   return units;
 }
